@@ -1,0 +1,86 @@
+// The import directions of docs/architecture.md. An arrow the other way is a design question, not a lint nuisance.
+const room = (name) => `^src/${name}/`;
+
+/** Files of `from` may not import `to`. */
+const never = (name, comment, from, to) => ({
+  name,
+  comment,
+  severity: "error",
+  from: { path: from },
+  to: { path: to },
+});
+
+/** @type {import("dependency-cruiser").IConfiguration} */
+module.exports = {
+  forbidden: [
+    {
+      name: "no-cycles",
+      comment: "a cycle means two files are one",
+      severity: "error",
+      from: {},
+      to: { circular: true, viaOnly: { dependencyTypesNot: ["type-only"] } },
+    },
+    never("model-knows-nobody", "the nouns and rules are pure", room("model"), "^src/(?!model/)"),
+    never("ports-are-interfaces", "a port speaks of the model only", room("ports"), "^src/(?!model/|ports/)"),
+    never(
+      "schema-knows-the-model",
+      "what crosses the wire turns into the model",
+      room("schema"),
+      "^src/(?!model/|schema/)",
+    ),
+    never(
+      "observe-knows-the-model",
+      "telemetry is below everything it watches",
+      room("observe"),
+      "^src/(?!model/|observe/|ports/)",
+    ),
+    never(
+      "tools-look-down",
+      "a tool knows no engine, store or line",
+      room("tools"),
+      "^src/(cli|app|loops|adapters|executor)/",
+    ),
+    never(
+      "executor-knows-ports-only",
+      "the line runs on any adapter",
+      room("executor"),
+      "^src/(cli|app|loops|adapters)/",
+    ),
+    never("loops-look-down", "loops call the line, never the house", room("loops"), "^src/(cli|app|adapters)/"),
+    never("adapters-look-down", "an adapter serves a port", room("adapters"), "^src/(cli|app|loops|executor|tools)/"),
+    {
+      name: "adapters-are-strangers",
+      comment: "each outside thing can be replaced in a day only if no other adapter leans on it",
+      severity: "error",
+      from: { path: "^src/adapters/([^/]+)/" },
+      to: { path: "^src/adapters/", pathNot: "^src/adapters/$1/" },
+    },
+    never("app-below-cli", "the command line is the outermost room", room("app"), room("cli")),
+    {
+      name: "no-orphans",
+      comment: "what nobody imports is dead",
+      severity: "error",
+      from: { orphan: true, path: "^src/", pathNot: "^src/main\\.ts$" },
+      to: {},
+    },
+    {
+      name: "declared-packages-only",
+      comment: "an undeclared package works by luck",
+      severity: "error",
+      from: { path: "^src/" },
+      to: { dependencyTypes: ["npm-no-pkg", "npm-unknown", "unknown", "undetermined"] },
+    },
+    { name: "resolvable", comment: "a broken import", severity: "error", from: {}, to: { couldNotResolve: true } },
+  ],
+  options: {
+    doNotFollow: { path: "node_modules" },
+    tsPreCompilationDeps: true,
+    tsConfig: { fileName: "tsconfig.json" },
+    exclude: { path: "^(node_modules|dist)" },
+    enhancedResolveOptions: {
+      extensions: [".ts", ".js", ".json"],
+      exportsFields: ["exports"],
+      conditionNames: ["import", "node", "default"],
+    },
+  },
+};

@@ -1,0 +1,167 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+	"syscall"
+	"unsafe"
+)
+
+// A shell's statuses for a program that is not there, or is no program.
+const (
+	exitNotFound      = 127
+	exitNotExecutable = 126
+)
+
+const (
+	rlimitFsize    = 1
+	rlimitCore     = 4
+	rlimitNproc    = 6
+	rlimitNofile   = 7
+	rlimitMsgqueue = 12
+	msgqueueBytes  = 64 << 10
+)
+
+// becomeTask is the launcher's whole life: it waits for its spec, takes on the task's limits and executes the
+// task's program. It returns only when there will be no task.
+func becomeTask() int {
+	control := os.NewFile(controlFd, "control")
+	spec, err := readLaunchSpec(control)
+	if err != nil {
+		return exitInternal // sandbox-init is gone or shuts down
+	}
+	if err := settle(spec); err != nil {
+		fmt.Fprint(control, err)
+		return exitInternal
+	}
+	program, status, err := findProgram(spec.argv[0], spec.searchPaths)
+	if err == nil {
+		clearSignals()
+		err = syscall.Exec(program, spec.argv, spec.env)
+		status = exitNotExecutable
+		if errors.Is(err, fs.ErrNotExist) {
+			status = exitNotFound // also a script whose interpreter is not there
+		}
+	}
+	fmt.Fprintf(os.Stderr, "%s: %s\n", spec.argv[0], describe(err))
+	return status
+}
+
+// settle gives the launcher everything the task inherits.
+func settle(spec launchSpec) error {
+	if !spec.stdin {
+		null, err := syscall.Open("/dev/null", syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
+		if err != nil {
+			return fmt.Errorf("open /dev/null: %w", err)
+		}
+		if err := syscall.Dup3(null, 0, 0); err != nil {
+			return fmt.Errorf("give /dev/null to the task: %w", err)
+		}
+	}
+	if err := closeAtExec(); err != nil {
+		return err
+	}
+	// The kernel's choice when the cgroup is full must be the task and never PID 1. Best effort: gVisor has no such file on some versions.
+	_ = os.WriteFile("/proc/self/oom_score_adj", []byte("1000"), 0)
+	syscall.Umask(0o022)
+	if err := os.Chdir(spec.cwd); err != nil {
+		return fmt.Errorf("enter the working directory: %w", err)
+	}
+	limits := []struct {
+		name  string
+		which int
+		value int64
+	}{
+		{"core", rlimitCore, 0},
+		{"fsize", rlimitFsize, spec.fsizeBytes},
+		{"msgqueue", rlimitMsgqueue, msgqueueBytes},
+		{"nofile", rlimitNofile, spec.nofile},
+		{"nproc", rlimitNproc, spec.nproc},
+	}
+	for _, limit := range limits {
+		if err := setLimit(limit.which, limit.value); err != nil {
+			return fmt.Errorf("set the limit %s to %d: %w", limit.name, limit.value, err)
+		}
+	}
+	return nil
+}
+
+// setLimit sets soft and hard alike, or what the container allows where that is less. A value below 1 changes nothing.
+// SAFETY: it acts on the caller only; the seccomp profile refuses prlimit64 on any other process.
+func setLimit(which int, value int64) error {
+	if value < 1 && which != rlimitCore {
+		return nil
+	}
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(which, &limit); err != nil {
+		return err
+	}
+	allowed := min(uint64(value), limit.Max)
+	return syscall.Setrlimit(which, &syscall.Rlimit{Cur: allowed, Max: allowed})
+}
+
+// closeAtExec marks everything but the three streams and the progress descriptor.
+func closeAtExec() error {
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return fmt.Errorf("list own descriptors: %w", err)
+	}
+	for _, entry := range entries {
+		var fd int
+		if _, err := fmt.Sscan(entry.Name(), &fd); err == nil && fd > progressFd {
+			syscall.CloseOnExec(fd)
+		}
+	}
+	return nil
+}
+
+// clearSignals sets every signal to its default and blocks none: what sandbox-init ignores, the task must not.
+func clearSignals() {
+	var action struct{ handler, flags, restorer, mask uint64 }
+	var none uint64
+	const setMask = 2
+	for number := uintptr(1); number <= lastSignal; number++ {
+		syscall.RawSyscall6(syscall.SYS_RT_SIGACTION, number, uintptr(unsafe.Pointer(&action)), 0, unsafe.Sizeof(none), 0, 0)
+	}
+	syscall.RawSyscall6(syscall.SYS_RT_SIGPROCMASK, setMask, uintptr(unsafe.Pointer(&none)), 0, unsafe.Sizeof(none), 0, 0)
+}
+
+// findProgram searches a name without a slash in paths, the way a shell does. The status is for an error.
+func findProgram(name, paths string) (program string, status int, err error) {
+	if strings.Contains(name, "/") {
+		return name, 0, nil
+	}
+	status, err = exitNotFound, errCommandNotFound
+	for _, folder := range strings.Split(paths, ":") {
+		if name == "" {
+			break
+		}
+		if folder == "" {
+			folder = "." // an empty element is the working directory, by tradition
+		}
+		candidate := folder + "/" + name
+		found, statErr := os.Stat(candidate)
+		switch {
+		case statErr != nil || found.IsDir():
+		case found.Mode().Perm()&0o111 != 0:
+			return candidate, 0, nil
+		default:
+			status, err = exitNotExecutable, syscall.EACCES
+		}
+	}
+	return "", status, err
+}
+
+var errCommandNotFound = errors.New("command not found")
+
+// describe is the bare reason, without Go's words around it.
+func describe(err error) string {
+	var errno syscall.Errno
+	if errors.As(err, &errno) {
+		return errno.Error()
+	}
+	return err.Error()
+}

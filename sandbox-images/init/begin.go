@@ -1,0 +1,127 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// What happens between the first input and `started`, or `failed`.
+
+// fail ends the sandbox's chance to run a task. What the host sends for it afterwards is dropped.
+func (s *session) fail(stage, code, message string) {
+	s.mu.Lock()
+	s.state, s.failed = stateExited, true
+	s.mu.Unlock()
+	s.out.put(frameFailed, encode(failedBody{Stage: stage, Code: code, Message: message}))
+	s.feed.close()
+}
+
+func (s *session) takeInput(body []byte) {
+	if s.failed {
+		return
+	}
+	if s.now() != stateIdle {
+		s.refuse("order", "input after start")
+		return
+	}
+	if s.input == nil {
+		s.input = startUnpacking(s.places.workspace)
+	}
+	if failure := s.input.take(body); failure != nil {
+		s.fail("input", failure.code, failure.message)
+	}
+}
+
+func (s *session) start(body []byte) {
+	if s.failed {
+		return
+	}
+	if s.now() != stateIdle {
+		s.refuse("order", "a second start")
+		return
+	}
+	if s.input != nil {
+		if failure := s.input.finish(); failure != nil {
+			s.fail("input", failure.code, failure.message)
+			return
+		}
+	}
+	var asked startBody
+	if err := json.Unmarshal(body, &asked); err != nil {
+		s.fail("start", "bad_start", err.Error())
+		return
+	}
+	if len(asked.Argv) == 0 || asked.DeadlineMs <= 0 {
+		s.fail("start", "bad_start", "argv must not be empty and deadline_ms must be above 0")
+		return
+	}
+	cwd, err := s.places.resolveCwd(asked.Cwd)
+	if err != nil {
+		s.fail("start", "bad_cwd", err.Error())
+		return
+	}
+	writeNames(s.places, asked.UserName)
+	if len(asked.Secrets) > 0 {
+		s.mu.Lock()
+		s.secrets = asked.Secrets
+		s.mu.Unlock()
+	}
+	if err := s.launch(asked, cwd); err != nil {
+		s.fail("start", "launch", err.Error())
+	}
+}
+
+func (s *session) launch(asked startBody, cwd string) error {
+	pump, err := newPump(s.out, s.launcher)
+	if err != nil {
+		return err
+	}
+	own, err := threadCount()
+	if err != nil {
+		return err
+	}
+	spec := launchSpec{
+		argv: asked.Argv, env: taskEnvironment(asked.Env), cwd: cwd, searchPaths: asked.Env["PATH"], stdin: asked.Stdin,
+		nofile: asked.Limits.Nofile, fsizeBytes: asked.Limits.FsizeBytes,
+	}
+	if asked.Limits.Nproc > 0 {
+		// The kernel counts a user's processes and threads, ours among them.
+		spec.nproc = asked.Limits.Nproc + own
+	}
+	meter := newMeter(s.cgroup, s.places.writable(), asked.Limits.Nproc, own)
+	started := time.Now()
+	if err := s.launcher.launch(spec); err != nil {
+		return err
+	}
+	if !asked.Stdin {
+		s.feed.close()
+	}
+	spawn("feed stdin", s.feed.run)
+	s.become(stateRunning)
+	s.out.put(frameStarted, encode(startedBody{Pid: s.launcher.pid}))
+	spawn("pump", pump.run)
+	running := &task{
+		pid: s.launcher.pid, started: started,
+		deadline:    time.Duration(asked.DeadlineMs) * time.Millisecond,
+		grace:       time.Duration(asked.GraceMs) * time.Millisecond,
+		memoryBytes: asked.Limits.MemoryBytes,
+		meter:       meter, reaper: s.reaper, pump: pump, signals: s.signals,
+	}
+	spawn("task", func() {
+		exit := running.run()
+		s.feed.close()
+		s.become(stateExited)
+		s.out.put(frameExit, encode(exit))
+		close(s.finished)
+	})
+	return nil
+}
+
+func taskEnvironment(asked map[string]string) []string {
+	env := make([]string, 0, len(asked)+1)
+	for name, value := range asked {
+		env = append(env, name+"="+value)
+	}
+	return append(env, fmt.Sprintf("TOOL_PROGRESS_FD=%d", progressFd))
+}

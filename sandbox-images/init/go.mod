@@ -1,0 +1,3 @@
+module sandbox-init
+
+go 1.26

@@ -1,0 +1,158 @@
+package main
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"syscall"
+)
+
+// launchSpec is what the launcher needs to become the task. It goes over a socket, never in arguments, because a
+// task may read /proc/1/cmdline and its own.
+type launchSpec struct {
+	argv        []string
+	env         []string
+	cwd         string
+	stdin       bool
+	nproc       int64
+	nofile      int64
+	fsizeBytes  int64
+	searchPaths string
+}
+
+// launcher is a child started before the task is known, so that `start` costs one execve and no fork.
+type launcher struct {
+	pid     int
+	control *os.File
+	// sandbox-init's ends of the task's pipes.
+	stdin, stdout, stderr, progress int
+}
+
+// The launcher's descriptors.
+const (
+	progressFd = 3
+	controlFd  = 4
+)
+
+// startLauncher starts this binary again as the launcher. Nothing of the protocol's descriptors reaches it.
+func startLauncher() (*launcher, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("find own binary: %w", err)
+	}
+	var ends [4][2]int
+	for i := range ends {
+		if err := syscall.Pipe2(ends[i][:], syscall.O_CLOEXEC); err != nil {
+			return nil, fmt.Errorf("make a pipe: %w", err)
+		}
+	}
+	control, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("make a socket pair: %w", err)
+	}
+	in, out, errs, progress := ends[0], ends[1], ends[2], ends[3]
+	theirs := []uintptr{uintptr(in[0]), uintptr(out[1]), uintptr(errs[1]), uintptr(progress[1]), uintptr(control[1])}
+	pid, err := syscall.ForkExec(self, []string{"sandbox-init", "launch"}, &syscall.ProcAttr{
+		Env:   append(os.Environ(), "GOMAXPROCS=1"),
+		Files: theirs,
+		Sys:   &syscall.SysProcAttr{Setsid: true},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("start %s launch: %w", self, err)
+	}
+	for _, fd := range theirs {
+		syscall.Close(int(fd))
+	}
+	for _, fd := range []int{in[1], out[0], errs[0], progress[0]} {
+		if err := syscall.SetNonblock(fd, true); err != nil {
+			return nil, fmt.Errorf("make a pipe non-blocking: %w", err)
+		}
+	}
+	return &launcher{
+		pid: pid, control: os.NewFile(uintptr(control[0]), "launcher"),
+		stdin: in[1], stdout: out[0], stderr: errs[0], progress: progress[0],
+	}, nil
+}
+
+// launch hands the spec over and returns once the task's program runs, or once it is known that it never will as
+// a failure of the task itself. An error means that the launcher could not do its part.
+func (l *launcher) launch(spec launchSpec) error {
+	defer l.control.Close()
+	if _, err := l.control.Write(spec.marshal()); err != nil {
+		return fmt.Errorf("hand the task to its launcher: %w", err)
+	}
+	// The socket closes by itself at execve; anything that comes before is a complaint.
+	complaint, err := io.ReadAll(io.LimitReader(l.control, 4096))
+	if err != nil {
+		return fmt.Errorf("wait for the launcher: %w", err)
+	}
+	if len(complaint) > 0 {
+		return errors.New(string(complaint))
+	}
+	return nil
+}
+
+// marshal is a length, then the fields, each with its length: cheaper at start than a general format.
+func (s launchSpec) marshal() []byte {
+	out := make([]byte, 4, 4096)
+	put := func(text string) {
+		out = binary.BigEndian.AppendUint32(out, uint32(len(text)))
+		out = append(out, text...)
+	}
+	number := func(n int64) { out = binary.BigEndian.AppendUint64(out, uint64(n)) }
+	list := func(texts []string) {
+		number(int64(len(texts)))
+		for _, text := range texts {
+			put(text)
+		}
+	}
+	list(s.argv)
+	list(s.env)
+	put(s.cwd)
+	put(s.searchPaths)
+	stdin := int64(0)
+	if s.stdin {
+		stdin = 1
+	}
+	for _, n := range []int64{stdin, s.nproc, s.nofile, s.fsizeBytes} {
+		number(n)
+	}
+	binary.BigEndian.PutUint32(out, uint32(len(out)-4))
+	return out
+}
+
+// readLaunchSpec reads what marshal made. The other side is sandbox-init itself, so a short read is the only fault.
+func readLaunchSpec(from io.Reader) (launchSpec, error) {
+	var size [4]byte
+	if _, err := io.ReadFull(from, size[:]); err != nil {
+		return launchSpec{}, err
+	}
+	in := make([]byte, binary.BigEndian.Uint32(size[:]))
+	if _, err := io.ReadFull(from, in); err != nil {
+		return launchSpec{}, err
+	}
+	text := func() string {
+		n := binary.BigEndian.Uint32(in)
+		read := string(in[4 : 4+n])
+		in = in[4+n:]
+		return read
+	}
+	number := func() int64 {
+		n := int64(binary.BigEndian.Uint64(in))
+		in = in[8:]
+		return n
+	}
+	list := func() []string {
+		texts := make([]string, number())
+		for i := range texts {
+			texts[i] = text()
+		}
+		return texts
+	}
+	return launchSpec{
+		argv: list(), env: list(), cwd: text(), searchPaths: text(),
+		stdin: number() == 1, nproc: number(), nofile: number(), fsizeBytes: number(),
+	}, nil
+}

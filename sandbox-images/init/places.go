@@ -1,0 +1,39 @@
+package main
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+)
+
+// places are the folders of a sandbox; tests put them elsewhere.
+type places struct {
+	workspace, tmp, output string
+	// names is the small file system behind the links /etc/passwd and /etc/group; seeds has the image's own files.
+	names, seeds string
+}
+
+var sandboxPlaces = places{
+	workspace: "/workspace", tmp: "/tmp", output: "/output",
+	names: "/run/toolx", seeds: "/usr/share/toolx",
+}
+
+// writable are the folders a task may write to.
+func (p places) writable() []string { return []string{p.workspace, p.tmp, p.output} }
+
+// resolveCwd is the folder behind cwd, which must lie in a writable place after its links are followed.
+func (p places) resolveCwd(cwd string) (string, error) {
+	if !filepath.IsAbs(cwd) {
+		return "", fmt.Errorf("cwd %q is not an absolute path", cwd)
+	}
+	real, err := filepath.EvalSymlinks(cwd)
+	if err != nil {
+		return "", fmt.Errorf("cwd %q: %s", cwd, describe(err))
+	}
+	for _, place := range p.writable() {
+		if real == place || strings.HasPrefix(real, place+"/") {
+			return real, nil
+		}
+	}
+	return "", fmt.Errorf("cwd %q is not below %s", cwd, strings.Join(p.writable(), ", "))
+}

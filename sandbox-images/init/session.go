@@ -1,0 +1,225 @@
+package main
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// The states `ready` tells.
+const (
+	stateIdle    = "idle"
+	stateRunning = "running"
+	stateExited  = "exited" // also after `failed`
+	stateEnded   = "ended"
+)
+
+// lastWords is how long a host that sends nothing any more has to read the exit.
+const lastWords = 2 * time.Second
+
+// session is one sandbox's whole life, as the host drives it.
+type session struct {
+	places   places
+	token    string
+	out      *outbox
+	reader   *frameReader
+	launcher *launcher
+	reaper   *reaper
+	cgroup   *cgroup
+	feed     *stdinFeed
+	input    *unpacking
+	signals  chan taskSignal
+	finished chan struct{} // closed when the task's exit stands in the outbox
+
+	mu         sync.Mutex
+	state      string
+	failed     bool
+	collecting bool
+	secrets    json.RawMessage
+	lastInSeq  uint64
+}
+
+// serve runs until the host says `shutdown` or is gone for good, and returns the process's status.
+func (s *session) serve() int {
+	for {
+		found, err := s.reader.next()
+		switch {
+		case err != nil:
+			return s.hostGone(err)
+		case found.broken != "":
+			s.refuse(brokenCode(found.broken), string(found.broken))
+		case found.nonce != "":
+			if !s.greet(found.nonce) {
+				return s.hostGone(io.EOF)
+			}
+		default:
+			if s.take(found.frame) {
+				signalTask(s.launcher.pid, syscall.SIGKILL)
+				return 0
+			}
+		}
+	}
+}
+
+// hostGone lets a running task come to its end, for a host that may still read.
+func (s *session) hostGone(err error) int {
+	if err != io.EOF {
+		fmt.Fprintf(os.Stderr, "sandbox-init: read from the host: %v\n", err)
+	}
+	if s.now() == stateRunning {
+		<-s.finished
+		s.out.flush(lastWords)
+	}
+	signalTask(s.launcher.pid, syscall.SIGKILL)
+	return 0
+}
+
+func brokenCode(reason breakReason) string {
+	if reason == breakGap {
+		return "gap"
+	}
+	return "corrupt"
+}
+
+// greet takes the hello that must follow a magic line. False: the host is gone.
+func (s *session) greet(nonce string) bool {
+	for {
+		found, err := s.reader.next()
+		switch {
+		case err != nil:
+			return false
+		case found.broken != "":
+			s.refuse(brokenCode(found.broken), string(found.broken))
+			return true
+		case found.nonce != "":
+			nonce = found.nonce
+			continue
+		}
+		var hello helloBody
+		if found.frame.kind != frameHello {
+			s.reader.reject(found.frame)
+			s.refuse("order", fmt.Sprintf("frame type 0x%02x where hello was awaited", byte(found.frame.kind)))
+			return true
+		}
+		if err := json.Unmarshal(found.frame.body, &hello); err != nil || hello.Version != protocolVersion {
+			s.refuse("unsupported", fmt.Sprintf("hello of version %d; this is version %d", hello.Version, protocolVersion))
+			return true
+		}
+		s.out.attach(nonce, hello.LastSeq)
+		return true
+	}
+}
+
+// readyBody is what follows the magic line.
+func (s *session) readyBody(firstSeq, nextSeq uint64) []byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return encode(readyBody{
+		Version: protocolVersion, Token: s.token, State: s.state, LastInSeq: s.lastInSeq,
+		FirstSeq: firstSeq, NextSeq: nextSeq, Secrets: s.secrets,
+	})
+}
+
+// take does what one frame asks for. True: the sandbox is over.
+func (s *session) take(f *frame) (over bool) {
+	if f.seq != 0 {
+		s.mu.Lock()
+		s.lastInSeq = f.seq
+		s.mu.Unlock()
+	}
+	if (f.seq != 0) != isNumbered(f.kind) {
+		s.refuse("order", fmt.Sprintf("frame type 0x%02x with number %d", byte(f.kind), f.seq))
+		return false
+	}
+	switch f.kind {
+	case frameHostAck:
+		if len(f.body) == 8 {
+			s.out.acknowledged(binary.BigEndian.Uint64(f.body))
+		}
+		return false
+	case frameStdin:
+		s.feed.take(f.seq, f.body)
+		return false
+	case frameInput:
+		s.takeInput(f.body)
+	case frameStart:
+		s.start(f.body)
+	case frameSignal:
+		s.signal(f.body)
+	case frameCollect:
+		s.collect(f.body)
+	case frameShutdown:
+		return true
+	case frameHello:
+		s.refuse("order", "hello without a magic line")
+		return false
+	default:
+		s.refuse("unsupported", fmt.Sprintf("frame type 0x%02x", byte(f.kind)))
+	}
+	s.feed.other(f.seq)
+	return false
+}
+
+func isNumbered(kind frameType) bool { return kind != frameHello && kind != frameHostAck }
+
+func (s *session) refuse(code, message string) {
+	s.mu.Lock()
+	expected := s.lastInSeq + 1
+	s.mu.Unlock()
+	s.out.putUnnumbered(frameError, encode(errorBody{Code: code, Message: message, ExpectedSeq: expected}))
+}
+
+func (s *session) now() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state
+}
+
+func (s *session) become(state string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.state = state
+}
+
+func (s *session) signal(body []byte) {
+	var asked signalBody
+	if err := json.Unmarshal(body, &asked); err != nil {
+		s.refuse("unsupported", "signal: "+err.Error())
+		return
+	}
+	number, ok := signalNumber(asked.Signal)
+	if !ok {
+		s.refuse("unsupported", fmt.Sprintf("signal %q", asked.Signal))
+		return
+	}
+	if s.now() != stateRunning {
+		return // the task was faster
+	}
+	select {
+	case s.signals <- taskSignal{number: number, grace: time.Duration(asked.GraceMs) * time.Millisecond}:
+	default: // a host that floods signals; each of those waiting ends the task already
+	}
+}
+
+func (s *session) collect(body []byte) {
+	var asked collectBody
+	if err := json.Unmarshal(body, &asked); err != nil {
+		s.refuse("unsupported", "collect: "+err.Error())
+		return
+	}
+	if s.now() != stateExited || s.collecting {
+		s.refuse("order", "collect before exit, or a second one")
+		return
+	}
+	s.collecting = true
+	spawn("collect", func() {
+		end := collectOutput(s.places.output, asked, s.out)
+		s.become(stateEnded)
+		s.out.put(frameEnd, encode(end))
+	})
+}

@@ -1,0 +1,77 @@
+// Telling what is done and running programs, with nothing but Node: this runs before any package is installed.
+import { spawn } from "node:child_process";
+import { access, constants } from "node:fs/promises";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+/** The folder of the checkout. */
+export const checkout = fileURLToPath(new URL("..", import.meta.url));
+
+/** What stops a set-up: `message` is for the person at the terminal, who needs no stack. */
+export class SetupError extends Error {}
+
+const startedAt = Date.now();
+
+/** One line on standard error, with the seconds since the start. */
+export function tell(message) {
+  const seconds = ((Date.now() - startedAt) / 1000).toFixed(0).padStart(4);
+  process.stderr.write(`setup ${seconds} s  ${message}\n`);
+}
+
+/**
+ * Runs a program to its end with our own standard streams, its standard output on our standard error.
+ * Throws a SetupError, saying `what` failed, unless it exits with 0.
+ */
+export async function run(what, program, args, env = {}) {
+  const code = await exitCode(program, args, { env, stdout: 2 });
+  if (code !== 0) throw new SetupError(`${what} failed: ${[program, ...args].join(" ")} ended with ${code}`);
+}
+
+/** The exit code of a program that has our own streams; 127 when it cannot be started, 128 when a signal ended it. */
+export async function exitCode(program, args, { env = {}, stdout = 1, cwd = checkout } = {}) {
+  return await new Promise((resolve) => {
+    const child = spawn(program, args, {
+      cwd,
+      env: { ...process.env, ...env },
+      stdio: ["inherit", stdout, 2],
+    });
+    child.once("error", () => resolve(127));
+    child.once("close", (code) => resolve(code ?? 128));
+  });
+}
+
+/** What a program prints, or `null` when it fails. */
+export async function output(program, args) {
+  return await new Promise((resolve) => {
+    const child = spawn(program, args, { cwd: checkout, stdio: ["ignore", "pipe", "ignore"] });
+    const chunks = [];
+    child.stdout.on("data", (chunk) => chunks.push(chunk));
+    child.once("error", () => resolve(null));
+    child.once("close", (code) => resolve(code === 0 ? Buffer.concat(chunks).toString("utf8") : null));
+  });
+}
+
+/** The path of an installed program, or `null`. */
+export async function findProgram(name) {
+  const folders = [...(process.env.PATH ?? "").split(":"), "/usr/local/sbin", "/usr/sbin", "/sbin"];
+  for (const folder of folders) {
+    const path = join(folder || ".", name);
+    const found = await access(path, constants.X_OK).then(
+      () => true,
+      () => false,
+    );
+    if (found) return path;
+  }
+  return null;
+}
+
+/** Runs `main` as a program: a SetupError is one message, anything else a bug with its stack. */
+export async function asProgram(main) {
+  try {
+    process.exitCode = await main();
+  } catch (error) {
+    if (!(error instanceof SetupError)) throw error;
+    process.stderr.write(`setup: ${error.message}\n`);
+    process.exitCode = 1;
+  }
+}

@@ -1,0 +1,135 @@
+// `npm run test:init`: the tests and fuzzers of the init program, with this machine's Go where it is new enough,
+// otherwise in a container of the image that the program is built in. `--counts FILE` leaves how many passed and failed.
+import { spawn } from "node:child_process";
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { asProgram, checkout, output, SetupError, tell } from "./step.mjs";
+
+const sources = join(checkout, "sandbox-images/init");
+const fuzzSeconds = 5;
+
+/** What each running test has printed so far. */
+const printed = new Map();
+
+await asProgram(async () => {
+  const go = (await hostGo()) ?? (await containerGo());
+  try {
+    const counts = await testAll(go.command);
+    const file = process.argv.indexOf("--counts");
+    if (file !== -1) await writeFile(process.argv[file + 1], JSON.stringify(counts));
+    console.log(`init: ${counts.passed} passed, ${counts.failed} failed`);
+    return counts.failed === 0 ? 0 : 1;
+  } finally {
+    await go.end();
+  }
+});
+
+async function testAll(command) {
+  const counts = { passed: 0, failed: 0 };
+  const count = (passed) => {
+    counts[passed ? "passed" : "failed"] += 1;
+  };
+  const code = await eachLine(command, ["test", "-json", "-count=1", "./..."], (line) => countEvent(line, count));
+  // A package that does not compile has no test to fail.
+  if (code !== 0 && counts.failed === 0) count(false);
+  for (const fuzzer of await fuzzers(command)) {
+    console.log(`fuzzing ${fuzzer} for ${fuzzSeconds} s`);
+    const args = ["test", "-run=^$", `-fuzz=^${fuzzer}$`, `-fuzztime=${fuzzSeconds}s`, "."];
+    count((await eachLine(command, args, (line) => console.log(line))) === 0);
+  }
+  return counts;
+}
+
+/** Prints what did not pass; a test that was skipped has not passed. */
+function countEvent(line, count) {
+  const event = parseEvent(line);
+  if (event === null) return console.log(line);
+  if (event.Action === "build-output") process.stdout.write(event.Output);
+  if (event.Test === undefined) return;
+  if (event.Action === "output") return keepOutput(event);
+  if (!["pass", "fail", "skip"].includes(event.Action)) return;
+  if (event.Action !== "pass")
+    console.log(`${event.Action} ${event.Test}\n${(printed.get(event.Test) ?? []).join("")}`);
+  printed.delete(event.Test);
+  count(event.Action === "pass");
+}
+
+function keepOutput({ Test, Output }) {
+  const lines = printed.get(Test) ?? [];
+  lines.push(Output);
+  printed.set(Test, lines);
+}
+
+function parseEvent(line) {
+  try {
+    return JSON.parse(line);
+  } catch {
+    return null;
+  }
+}
+
+async function fuzzers(command) {
+  const names = [];
+  await eachLine(command, ["test", "-list=^Fuzz", "."], (line) => line.startsWith("Fuzz") && names.push(line.trim()));
+  return names;
+}
+
+async function eachLine([program, ...first], args, onLine) {
+  const child = spawn(program, [...first, ...args], { cwd: sources, stdio: ["ignore", "pipe", "inherit"] });
+  const ended = new Promise((resolve, reject) => {
+    child.once("error", reject);
+    child.once("close", resolve);
+  });
+  for await (const line of createInterface({ input: child.stdout })) onLine(line);
+  return await ended;
+}
+
+/** This machine's Go, if it is at least what go.mod asks for. */
+async function hostGo() {
+  const wanted = /^go (\d+)\.(\d+)/m.exec(await readFile(join(sources, "go.mod"), "utf8"));
+  const found = /go version go(\d+)\.(\d+)/.exec((await output("go", ["version"])) ?? "");
+  if (wanted === null || found === null) return null;
+  const isEnough = Number(found[1]) === Number(wanted[1]) && Number(found[2]) >= Number(wanted[2]);
+  return isEnough ? { command: ["go"], end: async () => {} } : null;
+}
+
+/** Go in a container without a network, with a copy of the sources. */
+async function containerGo() {
+  // Not at the top: on a machine with a Go of its own, nothing here needs the engine.
+  const { loadConfig } = await import("../src/app/config.ts");
+  const { dockerAt } = await import("../src/app/house.ts");
+  const { buildStage } = await import("../src/adapters/docker/image-build.ts");
+  const { ownRepository } = await import("../src/adapters/docker/image-names.ts");
+  const { baseImage, dockerHost, extraCaDir, install } = loadConfig(checkout);
+  const options = {
+    repository: ownRepository,
+    imagesDir: join(checkout, "sandbox-images"),
+    baseImage,
+    extraCaDir,
+    mayInstall: async () => install !== "no",
+    force: false,
+  };
+  const onProgress = ({ image, message }) => tell(`${image}: ${message}`);
+  const image = await buildStage(dockerAt(dockerHost), "go", options, onProgress, new AbortController().signal);
+  const docker = async (...args) => {
+    const printed = await output("docker", ["--host", dockerHost, ...args]);
+    if (printed === null)
+      throw new SetupError(`docker ${args[0]} failed, or there is no docker client: apt-get install docker.io`);
+    return printed.trim();
+  };
+  const id = await docker("create", "--network", "none", "--workdir", "/src", "--entrypoint", "sleep", image, "3600");
+  const end = async () => {
+    await docker("rm", "--force", id);
+    // The name only: the image itself is a stage that the next build of the base begins with.
+    await docker("rmi", "--no-prune", image);
+  };
+  try {
+    await docker("cp", `${sources}/.`, `${id}:/src`);
+    await docker("start", id);
+  } catch (error) {
+    await end();
+    throw error;
+  }
+  return { command: ["docker", "--host", dockerHost, "exec", id, "go"], end };
+}

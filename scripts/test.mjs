@@ -1,0 +1,83 @@
+// `npm test`: the set-up, then every test there is. One part that fails does not keep the others from being run.
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { installPrerequisites } from "./prerequisites.mjs";
+import { setup } from "./setup.mjs";
+import { asProgram, checkout, exitCode, tell } from "./step.mjs";
+
+await asProgram(async () => {
+  const folder = await mkdtemp(join(tmpdir(), "tool-executor-test-"));
+  try {
+    await setup();
+    await installPrerequisites();
+    return await testAll(folder);
+  } catch (error) {
+    process.exitCode = 1;
+    // The set-up is what the run stands on: nothing was tested, and that is one failure.
+    process.stderr.write(`setup: ${error.message}\n`);
+    process.stdout.write("0 passed, 1 failed\n");
+    return 1;
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+});
+
+async function testAll(folder) {
+  const parts = [];
+  for (const [name, part] of [
+    ["check", check],
+    ["init", testInit],
+    ["vitest", vitest],
+  ]) {
+    tell(`running ${name}`);
+    parts.push({ name, ...(await part(join(folder, `${name}.json`))) });
+  }
+  for (const { name, passed, failed } of parts) {
+    process.stdout.write(
+      `${name.padEnd(8)} ${String(passed).padStart(5)} passed ${String(failed).padStart(5)} failed\n`,
+    );
+  }
+  const passed = parts.reduce((sum, part) => sum + part.passed, 0);
+  const failed = parts.reduce((sum, part) => sum + part.failed, 0);
+  process.stdout.write(`${passed} passed, ${failed} failed\n`);
+  return failed === 0 ? 0 : 1;
+}
+
+/** Types, lint, format and import directions count as one. */
+async function check() {
+  const code = await exitCode("npm", ["run", "--silent", "check"]);
+  return code === 0 ? { passed: 1, failed: 0 } : { passed: 0, failed: 1 };
+}
+
+async function testInit(countsFile) {
+  const code = await exitCode("npm", ["run", "--silent", "test:init", "--", "--counts", countsFile]);
+  const { passed, failed } = (await readJson(countsFile)) ?? { passed: 0, failed: 0 };
+  return { passed, failed: atLeastOne(failed, code) };
+}
+
+async function vitest(reportFile) {
+  const node = join(checkout, "node_modules/.bin/node");
+  const program = join(checkout, "node_modules/vitest/vitest.mjs");
+  const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${reportFile}`];
+  const code = await exitCode(node, ["--disable-warning=ExperimentalWarning", program, "run", ...reporters]);
+  const report = (await readJson(reportFile)) ?? {};
+  // No test may be skipped, so one that was has failed.
+  const skipped = (report.numPendingTests ?? 0) + (report.numTodoTests ?? 0);
+  if (skipped > 0) process.stdout.write(`${skipped} tests were skipped, which counts as failed\n`);
+  const failed = (report.numFailedTests ?? 0) + skipped;
+  return { passed: report.numPassedTests ?? 0, failed: atLeastOne(failed, code) };
+}
+
+/** A part that ends badly without naming a failed test has failed all the same. */
+function atLeastOne(failed, code) {
+  return code !== 0 && failed === 0 ? 1 : failed;
+}
+
+async function readJson(path) {
+  try {
+    return JSON.parse(await readFile(path, "utf8"));
+  } catch {
+    return null;
+  }
+}

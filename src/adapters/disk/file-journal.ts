@@ -1,0 +1,152 @@
+import { closeSync, openSync, readFileSync, rmSync, writevSync } from "node:fs";
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { ExecutorError } from "../../model/failure.ts";
+import type { Journal } from "../../ports/journal.ts";
+import type { LogEntry } from "../../ports/log-sink.ts";
+import { decodeRecords, encodeRecord } from "./journal-record.ts";
+
+/** One file of the journal: small enough to drop one without dropping much. */
+const segmentBytes = 1024 * 1024;
+/** A follower may be this far behind before it meets a gap, whatever the cap. */
+const followerBytes = 8 * 1024 * 1024;
+
+interface Segment {
+  readonly number: number;
+  readonly firstSeq: number;
+  lastSeq: number;
+  bytes: number;
+}
+
+/** The file of a segment; followers sort by name. */
+export const segmentName = (number: number): string => `${String(number).padStart(8, "0")}.seg`;
+
+/**
+ * A journal in `folder`, which is made. Half of `capBytes` holds the first output, the other half the last.
+ * On disk there are at most `capBytes` and what a follower needs; disposing closes, it does not remove.
+ */
+export async function fileJournal(folder: string, capBytes: number): Promise<Journal> {
+  await mkdir(folder, { recursive: true, mode: 0o700 }).catch((cause: unknown) => {
+    throw diskError(folder, cause);
+  });
+  const headCapBytes = Math.floor(capBytes / 2);
+  const tailCapBytes = capBytes - headCapBytes;
+  const head: Segment[] = [];
+  let tail: Segment[] = [];
+  let headBytes = 0;
+  let tailBytes = 0;
+  let writtenBytes = 0;
+  let number = 0;
+  let file: number | null = null;
+  let isHead = true;
+
+  const roll = (segments: Segment[], firstSeq: number): Segment => {
+    if (file !== null) closeSync(file);
+    number += 1;
+    file = openSync(join(folder, segmentName(number)), "wx", 0o600);
+    const segment = { number, firstSeq, lastSeq: firstSeq, bytes: 0 };
+    segments.push(segment);
+    return segment;
+  };
+
+  const dropOld = (): void => {
+    while (tail.length > 1 && tailBytes - (tail[0]?.bytes ?? 0) >= Math.max(tailCapBytes, followerBytes)) {
+      const oldest = tail.shift();
+      if (!oldest) return;
+      tailBytes -= oldest.bytes;
+      rmSync(join(folder, segmentName(oldest.number)), { force: true });
+    }
+  };
+
+  const writeAll = (pieces: readonly Buffer[]): void => {
+    if (file === null || pieces.length === 0) return;
+    let left = pieces.reduce((sum, piece) => sum + piece.length, 0);
+    let rest = [...pieces];
+    while (left > 0) {
+      let wrote = writevSync(file, rest.slice(0, 1024));
+      left -= wrote;
+      if (left === 0) return;
+      while (wrote > 0 && (rest[0]?.length ?? 0) <= wrote) wrote -= rest.shift()?.length ?? 0;
+      if (wrote > 0) rest = [rest[0]?.subarray(wrote) ?? Buffer.alloc(0), ...rest.slice(1)];
+    }
+  };
+
+  const append = (entries: readonly LogEntry[]): void => {
+    let pieces: Buffer[] = [];
+    for (const entry of entries) {
+      if (entry.kind !== "output" || entry.bytes.length === 0) continue;
+      if (isHead && headBytes + entry.bytes.length > headCapBytes) isHead = false;
+      const segments = isHead ? head : tail;
+      let segment = segments.at(-1);
+      if (!segment || segment.bytes >= segmentBytes) {
+        writeAll(pieces);
+        pieces = [];
+        segment = roll(segments, entry.seq);
+      }
+      pieces.push(...encodeRecord(entry));
+      segment.bytes += entry.bytes.length;
+      segment.lastSeq = entry.seq;
+      writtenBytes += entry.bytes.length;
+      if (isHead) headBytes += entry.bytes.length;
+      else tailBytes += entry.bytes.length;
+    }
+    writeAll(pieces);
+    dropOld();
+  };
+
+  /** Tail records that are kept in the end: the last ones that fit, and the number of the first of them. */
+  const keptTailFrom = (): { readonly seq: number; readonly bytes: number } => {
+    let kept = 0;
+    let seq = Number.POSITIVE_INFINITY;
+    for (const segment of [...tail].reverse()) {
+      for (const entry of [...readSegment(folder, segment)].reverse()) {
+        if (kept + entry.bytes.length > tailCapBytes) return { seq, bytes: kept };
+        kept += entry.bytes.length;
+        seq = entry.seq;
+      }
+    }
+    return { seq, bytes: kept };
+  };
+
+  return {
+    append(entries) {
+      try {
+        append(entries);
+      } catch (cause) {
+        throw diskError(folder, cause);
+      }
+    },
+    *entries() {
+      for (const segment of head) yield* readSegment(folder, segment);
+      const from = keptTailFrom();
+      const lostBytes = writtenBytes - headBytes - from.bytes;
+      if (lostBytes > 0) {
+        const lastHead = head.at(-1)?.lastSeq ?? 0;
+        const to = Number.isFinite(from.seq) ? from.seq - 1 : (tail.at(-1)?.lastSeq ?? lastHead);
+        yield { kind: "gap", from: lastHead + 1, to, bytes: lostBytes };
+      }
+      for (const segment of tail) {
+        if (segment.lastSeq < from.seq) continue;
+        for (const entry of readSegment(folder, segment)) if (entry.seq >= from.seq) yield entry;
+      }
+    },
+    totals: () => ({ writtenBytes, keptBytes: headBytes + keptTailFrom().bytes }),
+    async [Symbol.asyncDispose]() {
+      if (file !== null) closeSync(file);
+      file = null;
+      tail = [];
+    },
+  };
+}
+
+function readSegment(folder: string, segment: Segment): ReturnType<typeof decodeRecords>["entries"] {
+  return decodeRecords(readFileSync(join(folder, segmentName(segment.number)))).entries;
+}
+
+function diskError(folder: string, cause: unknown): ExecutorError {
+  const code = cause instanceof Error && "code" in cause ? String(cause.code) : String(cause);
+  return new ExecutorError("internal", `journal ${folder}: cannot be written (${code})`, {
+    cause,
+    hint: "free space or choose another folder with SANDBOX_ROOT",
+  });
+}

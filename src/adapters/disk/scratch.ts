@@ -1,0 +1,103 @@
+import { randomBytes } from "node:crypto";
+import { lstat, mkdir, opendir, readdir, readFile, rename, rm, rmdir, unlink, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { ExecutorError } from "../../model/failure.ts";
+import { type Owner, ownerText, parseOwner } from "../../model/owner.ts";
+import type { Scratch, ScratchFolder } from "../../ports/scratch.ts";
+import { codeOf, privateFolder } from "./private-folder.ts";
+
+/**
+ * Attempts' folders under `root`, which all executors of one user share.
+ *
+ * @throws ExecutorError validation, when `root` is a link, another user's, or writable by others.
+ */
+export async function diskScratch(root: string): Promise<Scratch> {
+  const setting = "SANDBOX_ROOT";
+  await privateFolder(root, setting);
+  return {
+    async make({ key, number, owner }) {
+      // A sweeper of old temporary files may have taken an idle root away.
+      await privateFolder(root, setting);
+      // Ids hold no dot, so no two attempts meet; the random end keeps two tries of one attempt apart.
+      const name = `${key.tenantId}.${key.taskId}.${number}.${randomBytes(6).toString("hex")}`;
+      const path = join(root, name);
+      try {
+        await mkdir(path, { mode: 0o700 });
+        await writeFile(join(path, ownerFile), ownerText(owner), { mode: 0o600, flag: "wx" });
+      } catch (cause) {
+        await rm(path, { recursive: true, force: true });
+        throw new ExecutorError("internal", `scratch folder ${path} cannot be made (${codeOf(cause)})`, { cause });
+      }
+      return path;
+    },
+    async list() {
+      await privateFolder(root, setting);
+      const names = (await readdir(root)).filter((name) => folderName.test(name));
+      const found = await Promise.all(names.map((name) => describe(join(root, name))));
+      return found.filter((folder) => folder !== null);
+    },
+    async remove(path, signal) {
+      if (dirname(path) !== root || !folderName.test(path.slice(root.length + 1))) {
+        throw new ExecutorError("internal", `${path} is no scratch folder: allowed are those in ${root}`);
+      }
+      await removeTree(path, signal);
+    },
+  };
+}
+
+const ownerFile = "owner";
+const folderName = /^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.\d+\.[0-9a-f]{12}$/;
+
+async function describe(path: string): Promise<ScratchFolder | null> {
+  try {
+    const found = await lstat(path);
+    if (!found.isDirectory()) return null;
+    return { path, owner: await ownerOf(path), createdAt: found.birthtimeMs || found.ctimeMs };
+  } catch (error) {
+    // Somebody else removed it between the two looks.
+    if (codeOf(error) === "ENOENT") return null;
+    throw error;
+  }
+}
+
+async function ownerOf(path: string): Promise<Owner | null> {
+  try {
+    return parseOwner(await readFile(join(path, ownerFile), "utf8"));
+  } catch (error) {
+    if (codeOf(error) === "ENOENT") return null;
+    throw error;
+  }
+}
+
+/**
+ * Empties the folder from the top: folders of the second level move up to the first before theirs goes, so no path is
+ * ever longer than two levels, however deep the tree. The owner's file goes last: a removal that was cut short is
+ * still somebody's, and can be taken up again.
+ */
+async function removeTree(top: string, signal: AbortSignal): Promise<void> {
+  try {
+    for (let moved = 0, again = true; again; ) {
+      again = false;
+      for await (const entry of await opendir(top)) {
+        signal.throwIfAborted();
+        const path = join(top, entry.name);
+        if (!entry.isDirectory()) {
+          if (entry.name !== ownerFile) await unlink(path);
+          continue;
+        }
+        again = true;
+        for await (const inner of await opendir(path)) {
+          const innerPath = join(path, inner.name);
+          if (inner.isDirectory()) await rename(innerPath, join(top, `moved-${process.pid}-${moved++}`));
+          else await unlink(innerPath);
+        }
+        await rmdir(path);
+      }
+    }
+    await rm(join(top, ownerFile), { force: true });
+    await rmdir(top);
+  } catch (error) {
+    if (codeOf(error) !== "ENOENT") throw error;
+    // Another process is at the same removal: it ends the matter.
+  }
+}

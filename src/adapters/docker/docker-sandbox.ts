@@ -1,0 +1,148 @@
+import { ExecutorError } from "../../model/failure.ts";
+import { bytesPerMb, type Limits } from "../../model/limits.ts";
+import type { Sandbox, SandboxEvent, SandboxGone } from "../../ports/sandbox.ts";
+import type { Engine } from "./engine.ts";
+import { eventQueue } from "./event-queue.ts";
+import { fileSizeLimitBytes, openFilesLimit } from "./host-config.ts";
+import { collectBody, eventOf, type StartLimits, signalBody, startBody } from "./protocol/bodies.ts";
+import { type Frame, frameType, maxBodyBytes } from "./protocol/frame.ts";
+import type { Removals } from "./removals.ts";
+import { fromTheStart, type SandboxLink, sandboxLink } from "./sandbox-link.ts";
+
+/** Sent bodies that sandbox-init has not used yet: its own room, not the task's. */
+const inputCreditBytes = 4 * 1024 * 1024;
+const stdinCreditBytes = 256 * 1024;
+/** From a kill to the end of the container's stream; the engine needs some 50 ms. */
+const streamEndMs = 5_000;
+/** A body of input: small enough to interleave, large enough to be fast. */
+const pieceBytes = maxBodyBytes / 4;
+
+export interface DockerSandboxParts {
+  readonly engine: Engine;
+  readonly removals: Removals;
+  readonly id: string;
+  /** What a task here is started with; absent where one runs already. */
+  readonly limits?: Limits;
+  /** Where to begin; absent: a container that is created and not yet started. */
+  readonly resume?: { readonly token: string; readonly lastSeq: number };
+}
+
+/**
+ * Opens one sandbox on its container; a fresh one is started between attach and `ready`.
+ * @throws ExecutorError sandbox, with the container left to the caller.
+ */
+export async function openDockerSandbox(parts: DockerSandboxParts, signal: AbortSignal): Promise<Sandbox> {
+  const { engine, id, resume } = parts;
+  let ackedSeq = resume?.lastSeq ?? 0;
+  let gone = false;
+  let disposed: Promise<void> | null = null;
+  let lastWait: NodeJS.Timeout | null = null;
+  const queue = eventQueue((full) => link.pause(full));
+
+  const link: SandboxLink = sandboxLink(engine, id, resume ?? fromTheStart, {
+    frames: (frames) => queue.push(eventsOf(frames)),
+    lost: (why) => void endWith(why),
+  });
+
+  const endWith = async (why: string): Promise<void> => {
+    if (gone || disposed) return;
+    gone = true;
+    if (lastWait) clearTimeout(lastWait);
+    queue.push([{ kind: "gone", gone: await lastWords(engine, id, link, why) }]);
+    queue.close();
+  };
+
+  try {
+    // A fresh container is attached before it is started, so that not one byte can be missed.
+    await (resume ? link.connect(signal) : link.connect(signal, () => engine.start(id, signal)));
+  } catch (error) {
+    link.close();
+    throw error;
+  }
+
+  return {
+    id,
+    resumePoint: () => ({ sandboxId: id, token: link.token(), lastSeq: ackedSeq }),
+    async putFiles(tar, putSignal) {
+      for await (const chunk of tar) {
+        const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
+        for (let at = 0; at < bytes.length && !gone; at += pieceBytes) {
+          link.send(frameType.input, bytes.subarray(at, at + pieceBytes));
+          await link.drained(inputCreditBytes, putSignal);
+        }
+      }
+    },
+    async start(command, startSignal) {
+      startSignal.throwIfAborted();
+      if (!parts.limits) throw new ExecutorError("internal", `sandbox ${id.slice(0, 12)}: has its task already`);
+      link.send(frameType.start, startBody(command, startLimits(parts.limits)));
+    },
+    async writeStdin(bytes, writeSignal) {
+      const whole = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+      for (let at = 0; at < whole.length && !gone; at += pieceBytes) {
+        await link.drained(stdinCreditBytes - pieceBytes, writeSignal);
+        link.send(frameType.stdin, whole.subarray(at, at + pieceBytes));
+      }
+    },
+    closeStdin: () => void link.send(frameType.stdin, Buffer.alloc(0)),
+    terminate: (graceMs) => void link.send(frameType.signal, signalBody("SIGTERM", graceMs)),
+    async kill(killSignal) {
+      // Whatever the engine answers, and whether its stream still moves: `gone` follows.
+      lastWait ??= setTimeout(() => void endWith("it was killed"), streamEndMs);
+      await engine.kill(id, killSignal);
+    },
+    collect: (caps) => void link.send(frameType.collect, collectBody(caps)),
+    events: () => queue.read(),
+    ack(seq) {
+      ackedSeq = Math.max(ackedSeq, seq);
+      link.ack(seq);
+    },
+    async detach() {
+      disposed = Promise.resolve();
+      if (lastWait) clearTimeout(lastWait);
+      link.close();
+      queue.close();
+    },
+    async [Symbol.asyncDispose]() {
+      disposed ??= (async () => {
+        if (lastWait) clearTimeout(lastWait);
+        link.close();
+        queue.close();
+        await parts.removals.remove(id);
+      })();
+      await disposed;
+    },
+  };
+}
+
+/** The task's own limits inside the container. */
+function startLimits(limits: Limits): StartLimits {
+  return {
+    nproc: limits.pids,
+    nofile: openFilesLimit,
+    fsizeBytes: fileSizeLimitBytes(limits),
+    memoryBytes: limits.memory_mb * bytesPerMb,
+  };
+}
+
+function eventsOf(frames: readonly Frame[]): readonly SandboxEvent[] {
+  const events: SandboxEvent[] = [];
+  for (const frame of frames) {
+    const event = eventOf(frame);
+    if (event) events.push(event);
+  }
+  return events;
+}
+
+/** What the engine knows of a container that said no `end`. A container still there by now is ended. */
+async function lastWords(engine: Engine, id: string, link: SandboxLink, why: string): Promise<SandboxGone> {
+  const none = new AbortController().signal;
+  await engine.kill(id, none).catch(() => undefined);
+  const end = await engine.inspect(id, none).catch(() => null);
+  const printed = link.diagnosis().trim();
+  return {
+    oomKilled: end?.oomKilled ?? false,
+    exitCode: end && !end.running ? end.exitCode : null,
+    diagnosis: printed ? `${why}; it printed: ${printed}` : why,
+  };
+}

@@ -1,0 +1,76 @@
+import { randomBytes } from "node:crypto";
+import type Dockerode from "dockerode";
+import { ExecutorError } from "../../model/failure.ts";
+import type { Owner } from "../../model/owner.ts";
+import type { Sandboxes, SandboxSpec } from "../../ports/sandbox.ts";
+import { openDockerSandbox } from "./docker-sandbox.ts";
+import { defaultEngineDeadlines, type EngineDeadlines, engine as engineOf } from "./engine.ts";
+import { statusOf } from "./engine-call.ts";
+import { createOptions, randomIdentity } from "./host-config.ts";
+import { type ImageDeclarations, imageDeclarations } from "./image-declarations.ts";
+import { inspectImage } from "./image-engine.ts";
+import { removals } from "./removals.ts";
+import { seccompProfile } from "./seccomp.ts";
+
+export interface DockerSandboxesOptions {
+  /** Whose containers these are: stands in their labels. */
+  readonly owner: Owner;
+  readonly architecture: string;
+  readonly deadlines?: EngineDeadlines;
+}
+
+/** Sandboxes as containers of one engine. Dispose tries once more to remove what the engine did not let go of. */
+export function dockerSandboxes(docker: Dockerode, options: DockerSandboxesOptions): Sandboxes & AsyncDisposable {
+  const engine = engineOf(docker, options.deadlines ?? defaultEngineDeadlines);
+  const taken = removals(engine);
+  const declarations = declarationsById(docker);
+
+  const containerOptions = async (spec: SandboxSpec, signal: AbortSignal): Promise<Dockerode.ContainerCreateOptions> =>
+    createOptions(spec, randomIdentity(), {
+      labels: { owner: options.owner, pool: "cold", createdAt: Date.now() },
+      seccomp: seccompProfile(spec.runtime, options.architecture),
+      declared: await declarations(spec.image.id, signal),
+    });
+
+  /** Not broken off by a cancel: an engine that was asked makes the container whether anybody waits or not. */
+  const created = async (request: Dockerode.ContainerCreateOptions, name: string): Promise<string> => {
+    try {
+      return await engine.create(request, new AbortController().signal);
+    } catch (error) {
+      if (statusOf(error) === null) await taken.takeBack(name);
+      throw error;
+    }
+  };
+
+  return {
+    async create(spec, signal) {
+      // A name of our own: a create whose answer never came can still be taken back.
+      const name = `toolx-${randomBytes(8).toString("hex")}`;
+      const request = { ...(await containerOptions(spec, signal)), name };
+      const id = await created(request, name);
+      try {
+        return await openDockerSandbox({ engine, removals: taken, id, limits: spec.limits }, signal);
+      } catch (error) {
+        await taken.remove(id);
+        throw error;
+      }
+    },
+    attach: ({ sandboxId: id, token, lastSeq }, signal) =>
+      openDockerSandbox({ engine, removals: taken, id, resume: { token, lastSeq } }, signal),
+    [Symbol.asyncDispose]: () => taken[Symbol.asyncDispose](),
+  };
+}
+
+/** An image never changes under its ID, so the engine is asked once for each. */
+function declarationsById(docker: Dockerode): (id: string, signal: AbortSignal) => Promise<ImageDeclarations> {
+  const known = new Map<string, ImageDeclarations>();
+  return async (id, signal) => {
+    const cached = known.get(id);
+    if (cached) return cached;
+    const image = await inspectImage(docker, id, signal);
+    if (!image) throw new ExecutorError("image", `image ${id} is no longer on this engine`);
+    const found = imageDeclarations(image);
+    known.set(id, found);
+    return found;
+  };
+}

@@ -1,0 +1,109 @@
+import type { Socket } from "node:net";
+import type Dockerode from "dockerode";
+import { engineCall, unlessStatus } from "./engine-call.ts";
+
+/** How long one call to the engine may take before it counts as failed. */
+export interface EngineDeadlines {
+  readonly createMs: number;
+  readonly startMs: number;
+  readonly attachMs: number;
+  readonly killMs: number;
+  readonly inspectMs: number;
+  readonly removeMs: number;
+}
+
+export const defaultEngineDeadlines: EngineDeadlines = {
+  createMs: 10_000,
+  startMs: 10_000,
+  attachMs: 10_000,
+  killMs: 5_000,
+  inspectMs: 3_000,
+  removeMs: 10_000,
+};
+
+/** What the engine says of one container's end. */
+export interface ContainerEnd {
+  readonly exitCode: number | null;
+  readonly oomKilled: boolean;
+  readonly running: boolean;
+}
+
+/**
+ * The few calls of the engine's API that a sandbox needs, each with a deadline.
+ * @throws ExecutorError sandbox, naming the call, the container and what the engine answered.
+ */
+export interface Engine {
+  create(options: Dockerode.ContainerCreateOptions, signal: AbortSignal): Promise<string>;
+  /** The raw attached stream, multiplexed as the engine does it; without the output of before the attach. */
+  attach(id: string, signal: AbortSignal): Promise<Socket>;
+  start(id: string, signal: AbortSignal): Promise<void>;
+  /** Null when there is no such container. */
+  inspect(id: string, signal: AbortSignal): Promise<ContainerEnd | null>;
+  /** SIGKILL to the whole container; one that has ended already is no error. */
+  kill(id: string, signal: AbortSignal): Promise<void>;
+  /** By id or name, running or not, with its anonymous volumes; one that is gone is no error. */
+  remove(idOrName: string, signal: AbortSignal): Promise<void>;
+}
+
+export function engine(docker: Dockerode, deadlines: EngineDeadlines): Engine {
+  const named = (verb: string, id: string): string => `engine: ${verb} ${id.slice(0, 24)}`;
+  return {
+    create: (options, signal) =>
+      engineCall(
+        named("create", options.name ?? ""),
+        deadlines.createMs,
+        async (abortSignal) => (await docker.createContainer({ ...options, abortSignal })).id,
+        signal,
+      ),
+    attach: (id, signal) =>
+      engineCall(
+        named("attach", id),
+        deadlines.attachMs,
+        async () => {
+          const stream = await docker
+            .getContainer(id)
+            .attach({ stream: true, stdin: true, stdout: true, stderr: true, hijack: true });
+          return stream as unknown as Socket;
+        },
+        signal,
+      ),
+    start: (id, signal) =>
+      engineCall(
+        named("start", id),
+        deadlines.startMs,
+        async (abortSignal) => void (await docker.getContainer(id).start({ abortSignal })),
+        signal,
+      ),
+    inspect: (id, signal) =>
+      engineCall(
+        named("inspect", id),
+        deadlines.inspectMs,
+        (abortSignal) =>
+          unlessStatus([404], async () => {
+            const { State } = await docker.getContainer(id).inspect({ abortSignal });
+            return { exitCode: State.ExitCode, oomKilled: State.OOMKilled, running: State.Running };
+          }),
+        signal,
+      ),
+    kill: (id, signal) =>
+      engineCall(
+        named("kill", id),
+        deadlines.killMs,
+        // 409: it is not running, which is what was wanted.
+        async (abortSignal) =>
+          void (await unlessStatus([404, 409], () => docker.getContainer(id).kill({ signal: "SIGKILL", abortSignal }))),
+        signal,
+      ),
+    remove: (id, signal) =>
+      engineCall(
+        named("remove", id),
+        deadlines.removeMs,
+        // 409: another removal of the same container is under way.
+        async (abortSignal) =>
+          void (await unlessStatus([404, 409], () =>
+            docker.getContainer(id).remove({ force: true, v: true, abortSignal }),
+          )),
+        signal,
+      ),
+  };
+}

@@ -1,0 +1,145 @@
+import type { CollectEnd, Exit } from "../../../model/exit.ts";
+import type { JsonObject } from "../../../model/task.ts";
+import type { CollectCaps, SandboxCommand, SandboxEvent, StartFailure } from "../../../ports/sandbox.ts";
+import { type Frame, frameType } from "./frame.ts";
+
+/** What `ready` tells after every attach. */
+export interface Ready {
+  readonly token: string;
+  readonly state: "idle" | "running" | "exited" | "ended";
+  readonly lastInSeq: number;
+  readonly firstSeq: number;
+}
+
+/** The limits a task is started with, inside the cgroup's. */
+export interface StartLimits {
+  readonly nproc: number;
+  readonly nofile: number;
+  readonly fsizeBytes: number;
+  readonly memoryBytes: number;
+}
+
+const json = (value: unknown): Buffer => Buffer.from(JSON.stringify(value));
+
+export const helloBody = (lastSeq: number): Buffer => json({ version: 1, last_seq: lastSeq });
+
+export const startBody = (command: SandboxCommand, limits: StartLimits): Buffer =>
+  json({
+    argv: command.argv,
+    env: command.env,
+    cwd: command.cwd,
+    stdin: command.stdin,
+    deadline_ms: command.deadlineMs,
+    grace_ms: command.graceMs,
+    user_name: "sandbox",
+    limits: {
+      nproc: limits.nproc,
+      nofile: limits.nofile,
+      fsize_bytes: limits.fsizeBytes,
+      memory_bytes: limits.memoryBytes,
+    },
+    secrets: [],
+  });
+
+export const signalBody = (signal: "SIGTERM" | "SIGKILL", graceMs: number): Buffer =>
+  json({ signal, grace_ms: graceMs });
+
+export const collectBody = (caps: CollectCaps): Buffer =>
+  json({ max_bytes: caps.maxBytes, max_entries: caps.maxEntries, max_depth: caps.maxDepth });
+
+/** The ready frame's body, or null for one that is none of version 1. */
+export function parseReady(body: Buffer): Ready | null {
+  const value = parsed(body);
+  const token = text(value.token);
+  const state = text(value.state);
+  if (value.version !== 1 || !/^[0-9a-f]{32}$/.test(token)) return null;
+  if (state !== "idle" && state !== "running" && state !== "exited" && state !== "ended") return null;
+  return { token, state, lastInSeq: count(value.last_in_seq), firstSeq: count(value.first_seq) };
+}
+
+/**
+ * What a numbered frame means to the line, or null for a type we do not know (a later version's) or a body that is none.
+ * The sandbox is believed about its own task only: every figure is checked for its kind, not for its truth.
+ */
+export function eventOf(frame: Frame): SandboxEvent | null {
+  const { seq, timeUs, body } = frame;
+  switch (frame.type) {
+    case frameType.stdout:
+      return { kind: "stdout", seq, timeUs, bytes: body };
+    case frameType.stderr:
+      return { kind: "stderr", seq, timeUs, bytes: body };
+    case frameType.artifacts:
+      return { kind: "artifacts", seq, timeUs, bytes: body };
+    case frameType.started:
+      return { kind: "started", seq, timeUs };
+    case frameType.progress:
+      return { kind: "progress", seq, timeUs, value: parsed(body) as JsonObject };
+    case frameType.exit:
+      return { kind: "exit", seq, timeUs, exit: exitOf(parsed(body)) };
+    case frameType.failed:
+      return { kind: "failed", seq, timeUs, failure: failureOf(parsed(body)) };
+    case frameType.end:
+      return { kind: "end", seq, timeUs, end: endOf(parsed(body)) };
+  }
+  return null;
+}
+
+function exitOf(value: Record<string, unknown>): Exit {
+  const cause = text(value.cause);
+  return {
+    code: figure(value.code),
+    signal: typeof value.signal === "string" ? value.signal : null,
+    cause: cause === "deadline" || cause === "signal" || cause === "memory" ? cause : "exited",
+    runUs: count(value.run_us),
+    cpuUs: figure(value.cpu_us),
+    memoryPeakBytes: figure(value.memory_peak_bytes),
+    oomKills: figure(value.oom_kills),
+    pidsPeak: figure(value.pids_peak),
+    pidsCapped: value.pids_capped === true,
+    diskFull: strings(value.disk_full),
+    stdoutBytes: count(value.stdout_bytes),
+    stderrBytes: count(value.stderr_bytes),
+    source: value.source === "cgroup" ? "cgroup" : "sampled",
+  };
+}
+
+function failureOf(value: Record<string, unknown>): StartFailure {
+  return {
+    stage: value.stage === "input" ? "input" : "start",
+    code: text(value.code),
+    message: text(value.message),
+  };
+}
+
+function endOf(value: Record<string, unknown>): CollectEnd {
+  const skipped = Array.isArray(value.skipped) ? value.skipped : [];
+  const { limit } = value;
+  return {
+    entries: count(value.entries),
+    bytes: count(value.bytes),
+    skipped: skipped
+      .filter((one) => typeof one === "object" && one !== null)
+      .map((one) => ({ path: text(one.path), why: text(one.why) })),
+    skippedCount: count(value.skipped_count),
+    limit: limit === "bytes" || limit === "entries" || limit === "depth" ? limit : null,
+  };
+}
+
+/** A body as an object; anything else is an empty one, so that no frame can throw. */
+function parsed(body: Buffer): Record<string, unknown> {
+  try {
+    const value: unknown = JSON.parse(body.toString("utf8"));
+    return typeof value === "object" && value !== null && !Array.isArray(value)
+      ? (value as Record<string, unknown>)
+      : {};
+  } catch {
+    return {};
+  }
+}
+
+const text = (value: unknown): string => (typeof value === "string" ? value : "");
+const figure = (value: unknown): number | null =>
+  typeof value === "number" && Number.isSafeInteger(value) && value >= 0 ? value : null;
+const count = (value: unknown): number => figure(value) ?? 0;
+const strings = (value: unknown): string[] =>
+  Array.isArray(value) ? value.filter((one) => typeof one === "string") : [];

@@ -1,0 +1,273 @@
+import { randomBytes } from "node:crypto";
+import type { Socket } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
+import { deadline } from "../../model/deadline.ts";
+import { ExecutorError } from "../../model/failure.ts";
+import type { Engine } from "./engine.ts";
+import { helloBody, parseReady, type Ready } from "./protocol/bodies.ts";
+import { demux } from "./protocol/demux.ts";
+import { ackBody, encodeFrame, type Frame, frameType, magicLine, noToken, readSafe64 } from "./protocol/frame.ts";
+import { type FrameReader, frameReader } from "./protocol/frame-reader.ts";
+
+/** What the link tells the sandbox it belongs to. */
+export interface LinkEvents {
+  /** Numbered frames, each once and in order, whatever attaches lie between. */
+  frames(frames: readonly Frame[]): void;
+  /** The container has ended, or can no longer be reached: the link is over. */
+  lost(why: string): void;
+}
+
+/**
+ * One sandbox's attached stream, kept up over detaches: frames out are sent again until the sandbox has them, frames in come once.
+ * A stream that breaks is attached again, at most {@link maxReattaches} times in a row without a frame between.
+ */
+export interface SandboxLink {
+  /** Attaches and resolves with `ready`; `onAttached` starts what is attached to. */
+  connect(signal: AbortSignal, onAttached?: () => Promise<void>): Promise<Ready>;
+  /** Queues a numbered frame; `null` when the link is over. */
+  send(type: number, body: Buffer): number | null;
+  /** Resolves when at most `bytes` of sent bodies are not yet used by the sandbox. */
+  drained(bytes: number, signal: AbortSignal): Promise<void>;
+  ack(seq: number): void;
+  pause(paused: boolean): void;
+  token(): string;
+  /** The last 8 KiB sandbox-init printed outside the protocol. */
+  diagnosis(): string;
+  close(): void;
+}
+
+const maxReattaches = 8;
+const readyMs = 10_000;
+const diagnosisBytes = 8192;
+/** A pause before a further attach, doubled each time: an engine that restarts needs seconds. */
+const firstDelayMs = 50;
+
+interface Sent {
+  readonly seq: number;
+  readonly pieces: readonly Buffer[];
+  readonly bodyBytes: number;
+}
+
+export function sandboxLink(
+  engine: Engine,
+  id: string,
+  from: { readonly token: string; readonly lastSeq: number },
+  events: LinkEvents,
+): SandboxLink {
+  const startedAt = process.hrtime.bigint();
+  let token = from.token;
+  let lastSeq = from.lastSeq;
+  let socket: Socket | null = null;
+  let closed = false;
+  let paused = false;
+  let reattaches = 0;
+  let nextSeq = 1;
+  let unused: Sent[] = [];
+  let unusedBytes = 0;
+  let diagnosis = Buffer.alloc(0);
+  let ackedSeq = from.lastSeq;
+  let toAck = from.lastSeq;
+  let ackTimer: NodeJS.Timeout | null = null;
+  const waiters = new Set<() => void>();
+
+  const timeUs = (): number => Number((process.hrtime.bigint() - startedAt) / 1000n);
+  const write = (pieces: readonly Buffer[]): void => {
+    if (!socket?.writable) return;
+    socket.cork();
+    for (const piece of pieces) if (piece.length > 0) socket.write(piece);
+    socket.uncork();
+  };
+  const frame = (type: number, seq: number, body: Buffer): Frame => ({ type, channel: 0, seq, timeUs: timeUs(), body });
+
+  const over = (why: string): void => {
+    if (closed) return;
+    close();
+    events.lost(why);
+  };
+
+  const used = (seq: number): void => {
+    unused = unused.filter((sent) => sent.seq > seq);
+    unusedBytes = unused.reduce((sum, sent) => sum + sent.bodyBytes, 0);
+    for (const wake of waiters) wake();
+  };
+
+  const sendAck = (): void => {
+    if (ackTimer) clearTimeout(ackTimer);
+    ackTimer = null;
+    if (toAck <= ackedSeq) return;
+    ackedSeq = toAck;
+    write(encodeFrame(frame(frameType.hostAck, 0, ackBody(toAck))));
+  };
+
+  /** Takes what came in; the answer tells whether the stream has to be attached again. */
+  const take = (frames: readonly Frame[], onReady: (ready: Ready) => void): boolean => {
+    const numbered: Frame[] = [];
+    let again = false;
+    for (const one of frames) {
+      if (one.seq > 0) numbered.push(one);
+      else if (one.type === frameType.sandboxAck && one.body.length === 8) used(readSafe64(one.body, 0) ?? 0);
+      else if (one.type === frameType.error) again = true;
+      else if (one.type === frameType.ready) {
+        const ready = parseReady(one.body);
+        if (ready) onReady(ready);
+      }
+    }
+    if (numbered.length > 0) {
+      reattaches = 0;
+      events.frames(numbered);
+    }
+    return again;
+  };
+
+  const connect = async (signal: AbortSignal, onAttached?: () => Promise<void>): Promise<Ready> => {
+    socket?.destroy();
+    const current = await engine.attach(id, signal);
+    if (closed) {
+      current.destroy();
+      throw new ExecutorError("sandbox", `sandbox ${id.slice(0, 12)}: let go of while it was being attached`);
+    }
+    socket = current;
+    if (paused) current.pause();
+    const nonce = randomBytes(16).toString("hex");
+    const reader: FrameReader = frameReader(nonce, lastSeq);
+    const split = demux();
+    const { promise, resolve, reject } = Promise.withResolvers<Ready>();
+    promise.catch(() => undefined);
+    let isReady = false;
+    const broken = (why: string): void => {
+      if (socket !== current) return;
+      socket = null;
+      current.destroy();
+      if (isReady) void reattach(why);
+      else
+        reject(
+          new ExecutorError("sandbox", `sandbox ${id.slice(0, 12)}: ${why} before sandbox-init was ready${printed()}`),
+        );
+    };
+    current.on("data", (chunk: Buffer) => {
+      for (const piece of split(chunk)) {
+        if (piece.stream === "stderr") {
+          diagnosis = Buffer.concat([diagnosis, piece.bytes]).subarray(-diagnosisBytes);
+          continue;
+        }
+        const frames = reader.push(piece.bytes);
+        lastSeq = reader.lastSeq();
+        const again = take(frames, (ready) => {
+          isReady = true;
+          resolve(ready);
+        });
+        const why = reader.broken();
+        if (why || again) {
+          broken(why ? `its stream is broken (${why})` : "it reported a broken stream");
+          return;
+        }
+      }
+    });
+    current.on("error", () => broken("its stream failed"));
+    current.on("close", () => broken("its stream ended"));
+    write([magicLine(token, nonce), ...encodeFrame(frame(frameType.hello, 0, helloBody(lastSeq)))]);
+    using limit = deadline(
+      signal,
+      readyMs,
+      new ExecutorError(
+        "sandbox",
+        `sandbox ${id.slice(0, 12)}: sandbox-init was not ready within ${readyMs} ms${printed()}`,
+      ),
+    );
+    const onAbort = (): void => reject(limit.signal.reason);
+    limit.signal.addEventListener("abort", onAbort, { once: true });
+    const [ready] = await Promise.all([promise, onAttached?.()]);
+    token = ready.token;
+    if (lastSeq + 1 < ready.firstSeq) over(`events ${lastSeq + 1} to ${ready.firstSeq - 1} are lost`);
+    nextSeq = Math.max(nextSeq, ready.lastInSeq + 1);
+    for (const sent of unused) if (sent.seq > ready.lastInSeq) write(sent.pieces);
+    return ready;
+  };
+
+  const printed = (): string =>
+    diagnosis.length > 0 ? `; it printed: ${diagnosis.toString("utf8").trim().slice(-400)}` : "";
+
+  const reattach = async (why: string): Promise<void> => {
+    while (!closed) {
+      reattaches += 1;
+      if (reattaches > maxReattaches) return over(`${why}, and ${maxReattaches} further attaches failed`);
+      if (await endedSoon()) return over(why);
+      try {
+        await connect(never);
+        return;
+      } catch (error) {
+        why = error instanceof Error ? error.message : why;
+        await sleep(firstDelayMs * 2 ** reattaches);
+      }
+    }
+  };
+
+  /** A stream that ends is mostly a container that ends: the engine needs some 30 ms to notice. */
+  const endedSoon = async (): Promise<boolean> => {
+    for (let delayMs = 5; delayMs <= 320; delayMs *= 2) {
+      const state = await engine.inspect(id, never).catch(() => undefined);
+      if (state === null || state?.running === false) return true;
+      await sleep(delayMs);
+      if (closed) return true;
+    }
+    return false;
+  };
+
+  const close = (): void => {
+    closed = true;
+    if (ackTimer) clearTimeout(ackTimer);
+    for (const wake of waiters) wake();
+    const last = socket;
+    socket = null;
+    last?.destroy();
+  };
+
+  return {
+    connect,
+    send(type, body) {
+      if (closed) return null;
+      const seq = nextSeq;
+      nextSeq += 1;
+      const pieces = encodeFrame(frame(type, seq, body));
+      unused.push({ seq, pieces, bodyBytes: body.length });
+      unusedBytes += body.length;
+      write(pieces);
+      return seq;
+    },
+    async drained(bytes, signal) {
+      while (!closed && unusedBytes > bytes) {
+        signal.throwIfAborted();
+        const { promise, resolve } = Promise.withResolvers<void>();
+        const wake = (): void => resolve();
+        waiters.add(wake);
+        signal.addEventListener("abort", wake, { once: true });
+        await promise;
+        waiters.delete(wake);
+        signal.removeEventListener("abort", wake);
+      }
+    },
+    ack(seq) {
+      toAck = Math.max(toAck, seq);
+      // Few acknowledgements for a flood, and none that waits long for a trickle.
+      if (toAck - ackedSeq >= 8) sendAck();
+      else ackTimer ??= setTimeout(sendAck, 20);
+    },
+    pause(value) {
+      paused = value;
+      if (value) socket?.pause();
+      else socket?.resume();
+    },
+    token: () => token,
+    diagnosis: () => diagnosis.toString("utf8"),
+    close() {
+      sendAck();
+      close();
+    },
+  };
+}
+
+/** For calls that end by their own deadline only. */
+const never: AbortSignal = new AbortController().signal;
+
+/** Where a first attach begins. */
+export const fromTheStart = { token: noToken, lastSeq: 0 };

@@ -1,0 +1,189 @@
+import { createHash } from "node:crypto";
+import type { DatabaseSync, SQLInputValue, SQLOutputValue, StatementSync } from "node:sqlite";
+import type { Attempt } from "../../model/attempt.ts";
+import { type Owner, ownerText } from "../../model/owner.ts";
+import type { Result } from "../../model/result.ts";
+import type { TaskKey } from "../../model/task.ts";
+import type { Clock } from "../../ports/clock.ts";
+import type { TaskRecord, TaskStore } from "../../ports/task-store.ts";
+import { openDatabase } from "./open-database.ts";
+import { sqliteFailure } from "./sqlite-failure.ts";
+import * as statements from "./statements.ts";
+import { taskRecord } from "./task-record.ts";
+
+/**
+ * The task store of one machine, in one file. Several processes may share the file; a call blocks its thread while another
+ * process writes (milliseconds, at most `lockWaitMs`).
+ * @throws ExecutorError internal, for a file that cannot be used.
+ */
+export function sqliteTaskStore(path: string, clock: Clock): TaskStore {
+  const database = openDatabase(path);
+  const prepared = new Map<string, StatementSync>();
+  const prepare = (sql: string): StatementSync => {
+    const known = prepared.get(sql);
+    if (known !== undefined) return known;
+    const statement = database.prepare(sql);
+    prepared.set(sql, statement);
+    return statement;
+  };
+  const row = (sql: string, values: Values): Row | undefined => prepare(sql).get(values);
+  const changes = (sql: string, values: Values): boolean => Number(prepare(sql).run(values).changes) > 0;
+
+  /** One statement, or several in `transaction`, with failures named. */
+  const call = async <T>(signal: AbortSignal, work: () => T): Promise<T> => {
+    signal.throwIfAborted();
+    try {
+      return work();
+    } catch (cause) {
+      throw sqliteFailure(path, cause);
+    }
+  };
+  const transaction = <T>(signal: AbortSignal, work: () => T): Promise<T> =>
+    call(signal, () => immediately(database, work));
+
+  const leaseWith = (sql: string, owner: Owner, leaseMs: number, key: Values, signal: AbortSignal) =>
+    transaction(signal, (): Attempt | null => {
+      const now = clock.now();
+      const leased = row(sql, { ...key, owner: ownerText(owner), leaseUntil: now + leaseMs, now });
+      if (leased === undefined) return null;
+      const attempt: Attempt = {
+        key: { tenantId: String(leased.tenant_id), taskId: String(leased.task_id) },
+        number: Number(leased.attempt),
+        owner,
+      };
+      changes(statements.insertAttempt, { ...fence(attempt), now });
+      return attempt;
+    });
+
+  const endWith = (sql: string, held: Held, ending: string, result: Result, bytes: Buffer, signal: AbortSignal) =>
+    transaction(signal, (): boolean => {
+      const now = clock.now();
+      if (!changes(sql, { ...held, now, reason: result.reason, result: bytes })) return false;
+      const { tenantId, taskId, number } = held;
+      changes(statements.endAttempt, { tenantId, taskId, number, ending, now });
+      const sha256 = createHash("sha256").update(bytes).digest("hex");
+      changes(statements.insertOutbox, { tenantId, taskId, sha256, now });
+      return true;
+    });
+
+  const get = (key: TaskKey): TaskRecord | null => {
+    const found = row(statements.selectTask, { ...key });
+    return found === undefined ? null : taskRecord(found);
+  };
+
+  return {
+    intake: (task, requestSha256, signal) =>
+      transaction(signal, () => {
+        const now = clock.now();
+        const key: TaskKey = { tenantId: task.tenant_id, taskId: task.task_id };
+        const isNew = changes(statements.insertTask, {
+          ...key,
+          requestSha256,
+          request: JSON.stringify(task),
+          priority: task.priority,
+          notBeforeAt: task.not_before === null ? null : Date.parse(task.not_before),
+          now,
+        });
+        if (isNew) {
+          changes(statements.dropStub, { ...key });
+          changes(statements.dropExpiredStubs, { now });
+          return { kind: "accepted" };
+        }
+        const record = get(key);
+        return record !== null && record.requestSha256 === requestSha256
+          ? { kind: "duplicate", record }
+          : { kind: "conflict" };
+      }),
+    leaseTask: (key, owner, leaseMs, signal) => leaseWith(statements.leaseTask, owner, leaseMs, { ...key }, signal),
+    leaseNext: (owner, leaseMs, signal) => leaseWith(statements.leaseNext, owner, leaseMs, {}, signal),
+    starting: (attempt, signal) => call(signal, () => changes(statements.starting, fence(attempt))),
+    running: (attempt, sandboxId, deadlineAt, signal) =>
+      transaction(signal, () => {
+        const now = clock.now();
+        if (!changes(statements.running, { ...fence(attempt), sandboxId, now })) return false;
+        const { owner: _owner, ...key } = fence(attempt);
+        return changes(statements.attemptRunning, { ...key, sandboxId, deadlineAt, now });
+      }),
+    collecting: (attempt, signal) => call(signal, () => changes(statements.collecting, fence(attempt))),
+    renew: (attempt, leaseMs, signal) =>
+      call(signal, () => {
+        const renewed = row(statements.renew, { ...fence(attempt), leaseUntil: clock.now() + leaseMs });
+        return renewed === undefined ? null : { cancelRequested: renewed.cancel_requested === 1 };
+      }),
+    release: (attempt, strike, signal) =>
+      transaction(signal, () => {
+        if (!changes(statements.release, { ...fence(attempt), strike: strike ? 1 : 0 })) return false;
+        const { owner: _owner, ...key } = fence(attempt);
+        return changes(statements.endAttempt, { ...key, ending: "released", now: clock.now() });
+      }),
+    finish: (attempt, result, bytes, signal) =>
+      endWith(statements.finish, fence(attempt), "finished", result, bytes, signal),
+    finishUnleased: (key, expected, result, bytes, signal) => {
+      const owner = expected.owner === null ? null : ownerText(expected.owner);
+      return endWith(
+        statements.finishUnleased,
+        { ...key, number: expected.attempt, owner },
+        "lost",
+        result,
+        bytes,
+        signal,
+      );
+    },
+    requestCancel: (key, stubTtlMs, signal) =>
+      transaction(signal, () => {
+        const now = clock.now();
+        changes(statements.requestCancel, { ...key });
+        const record = get(key);
+        if (record === null) {
+          changes(statements.dropExpiredStubs, { now });
+          changes(statements.putStub, { ...key, expiresAt: now + stubTtlMs });
+        }
+        return record;
+      }),
+    get: (key, signal) => call(signal, () => get(key)),
+    list: (filter, signal) =>
+      call(signal, () => {
+        const values = {
+          tenantId: filter.tenantId ?? null,
+          states: filter.states === undefined ? null : JSON.stringify(filter.states),
+          limit: Math.min(Math.max(filter.limit, 1), 1000),
+        };
+        return prepare(statements.listTasks).all(values).map(taskRecord);
+      }),
+    async [Symbol.asyncDispose]() {
+      if (database.isOpen) database.close();
+    },
+  };
+}
+
+type Values = Readonly<Record<string, SQLInputValue>>;
+type Row = Readonly<Record<string, SQLOutputValue>>;
+
+/** Takes the write lock before the first read, so that nothing read can be stale when it is written. */
+function immediately<T>(database: DatabaseSync, work: () => T): T {
+  database.exec("begin immediate");
+  try {
+    const value = work();
+    database.exec("commit");
+    return value;
+  } catch (error) {
+    // A full disk has rolled back by itself.
+    if (database.isTransaction) database.exec("rollback");
+    throw error;
+  }
+}
+
+/** What a write expects to find: the attempt, and its owner where one has it. */
+type Held = {
+  readonly tenantId: string;
+  readonly taskId: string;
+  readonly number: number;
+  readonly owner: string | null;
+};
+
+const fence = ({ key, number, owner }: Attempt): Held => ({
+  tenantId: key.tenantId,
+  taskId: key.taskId,
+  number,
+  owner: ownerText(owner),
+});

@@ -1,0 +1,86 @@
+/** Every statement of the task store. Named parameters only; every write after a lease holds the fence in its `where`. */
+
+export const insertTask = `
+  insert into tasks (tenant_id, task_id, request_sha256, request, state, priority, not_before_at, received_at, cancel_requested)
+  values (:tenantId, :taskId, :requestSha256, :request, 'QUEUED', :priority, :notBeforeAt, :now,
+    exists (select 1 from cancel_stubs where tenant_id = :tenantId and task_id = :taskId and expires_at > :now))
+  on conflict (tenant_id, task_id) do nothing`;
+
+export const selectTask = "select * from tasks where tenant_id = :tenantId and task_id = :taskId";
+
+/** `states` is a JSON array; null is every state, and a null tenant every tenant. */
+export const listTasks = `
+  select * from tasks
+  where (:tenantId is null or tenant_id = :tenantId)
+    and (:states is null or state in (select value from json_each(:states)))
+  order by id desc limit :limit`;
+
+export const leaseTask = `
+  update tasks set state = 'LEASED', attempt = attempt + 1, lease_owner = :owner, lease_until = :leaseUntil
+  where tenant_id = :tenantId and task_id = :taskId
+    and state = 'QUEUED' and (not_before_at is null or not_before_at <= :now)
+  returning tenant_id, task_id, attempt`;
+
+export const leaseNext = `
+  update tasks set state = 'LEASED', attempt = attempt + 1, lease_owner = :owner, lease_until = :leaseUntil
+  where id = (
+    select id from tasks
+    where state = 'QUEUED' and (not_before_at is null or not_before_at <= :now)
+    order by priority desc, id limit 1)
+  returning tenant_id, task_id, attempt`;
+
+export const insertAttempt = `
+  insert into attempts (tenant_id, task_id, number, owner, leased_at)
+  values (:tenantId, :taskId, :number, :owner, :now)`;
+
+const fenced = "tenant_id = :tenantId and task_id = :taskId and attempt = :number and lease_owner = :owner";
+
+export const starting = `update tasks set state = 'STARTING' where ${fenced} and state = 'LEASED'`;
+
+export const running = `
+  update tasks set state = 'RUNNING', sandbox_id = :sandboxId, started_at = :now
+  where ${fenced} and state = 'STARTING'`;
+
+export const attemptRunning = `
+  update attempts set sandbox_id = :sandboxId, deadline_at = :deadlineAt, started_at = :now
+  where tenant_id = :tenantId and task_id = :taskId and number = :number`;
+
+export const collecting = `update tasks set state = 'COLLECTING' where ${fenced} and state = 'RUNNING'`;
+
+export const renew = `
+  update tasks set lease_until = :leaseUntil
+  where ${fenced} and state <> 'FINISHED'
+  returning cancel_requested`;
+
+export const release = `
+  update tasks
+  set state = 'QUEUED', lease_owner = null, lease_until = null, sandbox_id = null, started_at = null, strikes = strikes + :strike
+  where ${fenced} and state in ('LEASED', 'STARTING', 'RUNNING', 'COLLECTING')`;
+
+const finished = `
+  state = 'FINISHED', lease_owner = null, lease_until = null, finished_at = :now, reason = :reason, result = :result`;
+
+export const finish = `update tasks set ${finished} where ${fenced} and state <> 'FINISHED'`;
+
+export const finishUnleased = `
+  update tasks set ${finished}
+  where tenant_id = :tenantId and task_id = :taskId and attempt = :number and lease_owner is :owner and state <> 'FINISHED'`;
+
+export const endAttempt = `
+  update attempts set ended_at = :now, ending = :ending
+  where tenant_id = :tenantId and task_id = :taskId and number = :number and ended_at is null`;
+
+export const insertOutbox = `
+  insert into outbox (tenant_id, task_id, result_sha256, created_at) values (:tenantId, :taskId, :sha256, :now)`;
+
+export const requestCancel = `
+  update tasks set cancel_requested = 1
+  where tenant_id = :tenantId and task_id = :taskId and state <> 'FINISHED'`;
+
+export const putStub = `
+  insert into cancel_stubs (tenant_id, task_id, expires_at) values (:tenantId, :taskId, :expiresAt)
+  on conflict (tenant_id, task_id) do update set expires_at = max(expires_at, excluded.expires_at)`;
+
+export const dropStub = "delete from cancel_stubs where tenant_id = :tenantId and task_id = :taskId";
+
+export const dropExpiredStubs = "delete from cancel_stubs where expires_at <= :now";

@@ -1,0 +1,197 @@
+import { join, resolve } from "node:path";
+import { defaultLimitRules, type LimitName } from "../model/limits.ts";
+
+/** What the defaults depend on. */
+export interface Host {
+  /** 0 is root. */
+  readonly uid: number;
+  readonly cpus: number;
+  readonly homeDir: string;
+  readonly cwd: string;
+  /** The checkout the program runs from, when it runs from one that this user may write; otherwise null. */
+  readonly checkoutDir: string | null;
+  readonly xdgStateHome: string | null;
+  readonly xdgRuntimeDir: string | null;
+}
+
+/** One setting: everything that is known about it, in one place. */
+export interface Setting<Value extends string | number> {
+  /** In the environment and in the settings file. */
+  readonly name: string;
+  /** Of a number; null where there is nothing to measure. */
+  readonly unit: string | null;
+  readonly description: string;
+  /** What a value must be, for messages. */
+  readonly allowed: string;
+  readonly byDefault: (host: Host) => Value;
+  /** Null for what is not allowed. */
+  readonly parse: (text: string, host: Host) => Value | null;
+}
+
+/** Every setting but the limits, by its name in the configuration. */
+export const settings = {
+  dataDir: folder(
+    "TOOL_EXECUTOR_DATA",
+    "Where tasks, results, logs and artifacts are kept. Only the environment may set it.",
+    ({ checkoutDir, xdgStateHome, homeDir }) =>
+      checkoutDir === null
+        ? join(xdgStateHome ?? join(homeDir, ".local", "state"), "tool-executor")
+        : join(checkoutDir, ".tool-executor"),
+  ),
+  sandboxRoot: folder(
+    "SANDBOX_ROOT",
+    "Scratch folders and journals of running attempts, one below it each; must be this user's own.",
+    () => "/tmp/tool-exec",
+  ),
+  runtimeDir: folder(
+    "TOOL_EXECUTOR_RUNTIME_DIR",
+    "Sockets by which executors of this host, whatever their data folder, see that the others live.",
+    ({ uid, xdgRuntimeDir }) => {
+      if (uid === 0) return "/run/tool-executor";
+      return xdgRuntimeDir === null ? `/tmp/tool-executor-${uid}` : join(xdgRuntimeDir, "tool-executor");
+    },
+  ),
+  extraCaDir: folder(
+    "EXTRA_CA_DIR",
+    "Certificates (*.crt) that build stages of images trust beside the usual ones.",
+    () => "/usr/local/share/ca-certificates",
+  ),
+  maxWorkers: integer(
+    "TOOL_EXECUTOR_MAX_WORKERS",
+    "sandboxes",
+    "Sandboxes at once.",
+    { min: 1, max: 1000 },
+    ({ cpus }) => Math.max(2, cpus * 2),
+  ),
+  baseImage: text(
+    "BASE_IMAGE",
+    "The image that ours are built on, pulled when they are built; made from Debian's packages where no registry answers.",
+    "an image reference such as debian:bookworm-slim",
+    /^[A-Za-z0-9][A-Za-z0-9._:/@-]{0,254}$/,
+    "debian:bookworm-slim",
+  ),
+  dockerHost: text(
+    "DOCKER_HOST",
+    "The engine's address.",
+    "unix:///path/of/a/socket or tcp://host:port",
+    /^(?:unix:\/\/\/[^\0]+|tcp:\/\/(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):\d{1,5})$/,
+    "unix:///var/run/docker.sock",
+  ),
+  install: choice(
+    "TOOL_EXECUTOR_INSTALL",
+    "Whether the set-up may install and start what is missing (the engine); ask: asks on a terminal, goes ahead without one.",
+    ["ask", "yes", "no"],
+    "ask",
+  ),
+  logLevel: choice(
+    "LOG_LEVEL",
+    "The least of our own log lines that are written, to stderr.",
+    ["trace", "debug", "info", "warn", "error", "silent"],
+    "warn",
+  ),
+  graceMs: integer(
+    "TOOL_EXECUTOR_GRACE_MS",
+    "ms",
+    "Between SIGTERM and SIGKILL, for a task that is to end.",
+    { min: 0, max: 60_000 },
+    () => 1000,
+  ),
+  createMs: engineDeadline("CREATE", "create a container", 10_000),
+  startMs: engineDeadline("START", "start a container", 10_000),
+  attachMs: engineDeadline("ATTACH", "attach to a container", 10_000),
+  killMs: engineDeadline("KILL", "kill a container", 5000),
+  inspectMs: engineDeadline("INSPECT", "inspect a container", 3000),
+  removeMs: engineDeadline("REMOVE", "remove a container", 10_000),
+} as const;
+
+/** The settings of one limit. A default that nobody has set gives way to a lower maximum. */
+export function limitSettings(name: LimitName): { readonly byDefault: Setting<number>; readonly max: Setting<number> } {
+  const rule = defaultLimitRules[name];
+  const { unit, what, ceiling } = limitWords[name];
+  const bounded = (setting: string, description: string, value: number): Setting<number> => ({
+    name: setting,
+    unit,
+    description,
+    allowed: `${rule.integer ? "a whole number" : "a number"} from ${rule.min} to ${ceiling}`,
+    byDefault: () => value,
+    parse: (text) => numberWithin(text, rule.min, ceiling, rule.integer),
+  });
+  const upper = `TOOL_EXECUTOR_LIMIT_${name.toUpperCase()}`;
+  return {
+    byDefault: bounded(
+      name === "timeout_seconds" ? "TIMEOUT_SECONDS" : `${upper}_DEFAULT`,
+      `${what}, for a request that does not say.`,
+      rule.byDefault,
+    ),
+    max: bounded(`${upper}_MAX`, `${what}, at most, whatever a request says.`, rule.max),
+  };
+}
+
+/** Variables of features that this version does not have: ignoring one would do something else than was asked. */
+export const notBuiltYet: readonly string[] = ["TOOL_EXECUTOR_URL", "TOOL_EXECUTOR_API_KEY", "TOOL_EXECUTOR_TOOLS"];
+
+const limitWords: Readonly<Record<LimitName, { unit: string | null; what: string; ceiling: number }>> = {
+  timeout_seconds: { unit: "s", what: "Wall time of a task", ceiling: 604_800 },
+  cpus: { unit: "CPUs", what: "CPU share of a task", ceiling: 1024 },
+  memory_mb: { unit: "MiB", what: "Memory of a task's processes", ceiling: 4_194_304 },
+  pids: { unit: "processes", what: "Processes and threads of a task", ceiling: 4_000_000 },
+  disk_mb: { unit: "MiB", what: "/workspace and /tmp of a task together", ceiling: 4_194_304 },
+  output_mb: { unit: "MiB", what: "/output of a task", ceiling: 4_194_304 },
+  inodes: { unit: "files", what: "Files and folders on each of a task's file systems", ceiling: 100_000_000 },
+  log_mb: { unit: "MiB", what: "Stored output of a task", ceiling: 65_536 },
+};
+
+function folder(name: string, description: string, byDefault: (host: Host) => string): Setting<string> {
+  return {
+    name,
+    unit: null,
+    description,
+    allowed: "a folder's path",
+    byDefault,
+    parse: (path, host) => (path.includes("\0") ? null : resolve(host.cwd, path)),
+  };
+}
+
+function text(name: string, description: string, allowed: string, pattern: RegExp, byDefault: string): Setting<string> {
+  const parse = (value: string): string | null => (pattern.test(value) ? value : null);
+  return { name, unit: null, description, allowed, byDefault: () => byDefault, parse };
+}
+
+function choice<Choice extends string>(
+  name: string,
+  description: string,
+  choices: readonly Choice[],
+  byDefault: NoInfer<Choice>,
+): Setting<Choice> {
+  return {
+    name,
+    unit: null,
+    description,
+    allowed: `one of ${choices.join(", ")}`,
+    byDefault: () => byDefault,
+    parse: (value) => choices.find((known) => known === value) ?? null,
+  };
+}
+
+function integer(
+  name: string,
+  unit: string,
+  description: string,
+  { min, max }: { readonly min: number; readonly max: number },
+  byDefault: (host: Host) => number,
+): Setting<number> {
+  const parse = (value: string): number | null => numberWithin(value, min, max, true);
+  return { name, unit, description, allowed: `a whole number from ${min} to ${max}`, byDefault, parse };
+}
+
+function engineDeadline(verb: string, what: string, byDefaultMs: number): Setting<number> {
+  const description = `How long the engine may take to ${what}.`;
+  return integer(`TOOL_EXECUTOR_ENGINE_${verb}_MS`, "ms", description, { min: 100, max: 600_000 }, () => byDefaultMs);
+}
+
+/** Plain decimal digits only: `0x10`, `1e3` and ` 1` are slips, not numbers. */
+function numberWithin(text: string, min: number, max: number, whole: boolean): number | null {
+  if (!(whole ? /^\d{1,15}$/ : /^\d{1,15}(?:\.\d{1,6})?$/).test(text)) return null;
+  const value = Number(text);
+  return value >= min && value <= max ? value : null;
+}

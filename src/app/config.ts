@@ -1,0 +1,234 @@
+import { accessSync, constants, existsSync, readFileSync } from "node:fs";
+import { availableParallelism, homedir } from "node:os";
+import { join } from "node:path";
+import { ExecutorError } from "../model/failure.ts";
+import { defaultLimitRules, type LimitName, type LimitRule, type LimitRules } from "../model/limits.ts";
+import { nearest } from "../model/nearest.ts";
+import { quoted } from "../model/quoted.ts";
+import { parseJson } from "../schema/parse-json.ts";
+import { type Host, limitSettings, notBuiltYet, type Setting, settings } from "./config-schema.ts";
+
+/** Every setting's value, checked. Folders are absolute paths; none of them has been made or looked at. */
+export interface Config {
+  readonly dataDir: string;
+  readonly sandboxRoot: string;
+  readonly runtimeDir: string;
+  readonly extraCaDir: string;
+  readonly maxWorkers: number;
+  readonly baseImage: string;
+  readonly dockerHost: string;
+  readonly install: "ask" | "yes" | "no";
+  readonly logLevel: "trace" | "debug" | "info" | "warn" | "error" | "silent";
+  readonly graceMs: number;
+  readonly engineDeadlines: {
+    readonly createMs: number;
+    readonly startMs: number;
+    readonly attachMs: number;
+    readonly killMs: number;
+    readonly inspectMs: number;
+    readonly removeMs: number;
+  };
+  readonly limitRules: LimitRules;
+  /** CPUs this process may use, at least 1. */
+  readonly hostCpus: number;
+  /** Where each value came from, in the order of the schema. */
+  readonly settings: readonly SettingRow[];
+}
+
+export interface SettingRow {
+  readonly name: string;
+  readonly value: string | number;
+  readonly origin: "default" | "environment" | "file";
+  readonly unit: string | null;
+  readonly description: string;
+}
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+/**
+ * The configuration: the environment before `<data>/config.json` before the defaults. An empty variable counts as unset.
+ * @param programDir the folder above `src`; the data folder is in it when it is a checkout that this user may write.
+ * @throws ExecutorError validation, naming the setting, its value and what is allowed, also for a name that no setting has;
+ * policy_denied for a setting of a feature that is not built yet.
+ */
+export function loadConfig(programDir: string, env: Environment = process.env): Config {
+  const host = hostOf(programDir, env);
+  const rows: SettingRow[] = [];
+  const dataDir = fromEnvironment(settings.dataDir, env, host);
+  const file = readSettingsFile(join(dataDir ?? settings.dataDir.byDefault(host), "config.json"));
+  refuseUnknownVariables(env);
+
+  const given = <Value extends string | number>(setting: Setting<Value>): Given<Value> | null => {
+    const value = fromEnvironment(setting, env, host);
+    if (value !== null) return { value, origin: "environment" };
+    const text = file.get(setting.name);
+    return text === undefined ? null : { value: parsed(setting, text, host, "in config.json"), origin: "file" };
+  };
+  const value = <Value extends string | number>(setting: Setting<Value>): Value => {
+    const { value, origin } = given(setting) ?? { value: setting.byDefault(host), origin: "default" as const };
+    rows.push({ name: setting.name, value, origin, unit: setting.unit, description: setting.description });
+    return value;
+  };
+  /** A maximum, and a default that is no more than it. */
+  const limit = (name: LimitName): LimitRule => {
+    const setting = limitSettings(name);
+    const max = given(setting.max)?.value ?? setting.max.byDefault(host);
+    const asked = given(setting.byDefault);
+    if (asked !== null && asked.value > max) {
+      throw new ExecutorError(
+        "validation",
+        `${setting.byDefault.name} is ${asked.value}, at most ${max} (${setting.max.name})`,
+      );
+    }
+    const byDefault = value({
+      ...setting.byDefault,
+      byDefault: () => Math.min(setting.byDefault.byDefault(host), max),
+    });
+    return { ...defaultLimitRules[name], byDefault, max: value(setting.max) };
+  };
+
+  return {
+    dataDir: value(settings.dataDir),
+    sandboxRoot: value(settings.sandboxRoot),
+    runtimeDir: value(settings.runtimeDir),
+    extraCaDir: value(settings.extraCaDir),
+    maxWorkers: value(settings.maxWorkers),
+    baseImage: value(settings.baseImage),
+    dockerHost: value(settings.dockerHost),
+    install: value(settings.install),
+    logLevel: value(settings.logLevel),
+    graceMs: value(settings.graceMs),
+    engineDeadlines: {
+      createMs: value(settings.createMs),
+      startMs: value(settings.startMs),
+      attachMs: value(settings.attachMs),
+      killMs: value(settings.killMs),
+      inspectMs: value(settings.inspectMs),
+      removeMs: value(settings.removeMs),
+    },
+    limitRules: {
+      timeout_seconds: limit("timeout_seconds"),
+      cpus: limit("cpus"),
+      memory_mb: limit("memory_mb"),
+      pids: limit("pids"),
+      disk_mb: limit("disk_mb"),
+      output_mb: limit("output_mb"),
+      inodes: limit("inodes"),
+      log_mb: limit("log_mb"),
+    },
+    hostCpus: host.cpus,
+    settings: rows,
+  };
+}
+
+interface Given<Value> {
+  readonly value: Value;
+  readonly origin: "environment" | "file";
+}
+
+function hostOf(programDir: string, env: Environment): Host {
+  return {
+    uid: process.getuid?.() ?? 0,
+    cpus: Math.max(1, availableParallelism()),
+    homeDir: homedir(),
+    cwd: process.cwd(),
+    checkoutDir: isOwnCheckout(programDir) ? programDir : null,
+    xdgStateHome: env.XDG_STATE_HOME || null,
+    xdgRuntimeDir: env.XDG_RUNTIME_DIR || null,
+  };
+}
+
+function isOwnCheckout(programDir: string): boolean {
+  if (!existsSync(join(programDir, "src", "main.ts"))) return false;
+  try {
+    accessSync(programDir, constants.W_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function fromEnvironment<Value extends string | number>(
+  setting: Setting<Value>,
+  env: Environment,
+  host: Host,
+): Value | null {
+  const text = env[setting.name];
+  return text === undefined || text === "" ? null : parsed(setting, text, host, "in the environment");
+}
+
+function parsed<Value extends string | number>(
+  setting: Setting<Value>,
+  text: string,
+  host: Host,
+  place: string,
+): Value {
+  const value = setting.parse(text, host);
+  if (value !== null) return value;
+  throw new ExecutorError("validation", `${setting.name} ${place} is ${quoted(text)}, must be ${setting.allowed}`, {
+    hint: "toolx config show lists every setting",
+  });
+}
+
+const namesOfSettings = (): readonly string[] => [
+  ...Object.values(settings).map((setting) => setting.name),
+  ...Object.keys(defaultLimitRules).flatMap((name) => {
+    const { byDefault, max } = limitSettings(name as LimitName);
+    return [byDefault.name, max.name];
+  }),
+];
+
+/** Other programs' variables are none of our business; ours have a name of ours, and a slip in one must not pass unseen. */
+function refuseUnknownVariables(env: Environment): void {
+  const names = namesOfSettings();
+  for (const [name, text] of Object.entries(env)) {
+    if (!name.startsWith("TOOL_EXECUTOR_") || text === undefined || text === "" || names.includes(name)) continue;
+    if (notBuiltYet.includes(name)) {
+      throw new ExecutorError("policy_denied", `${name} is set, but what it sets is not built yet`, {
+        hint: `unset ${name}`,
+      });
+    }
+    throw unknownSetting(name, "in the environment", names);
+  }
+}
+
+function unknownSetting(name: string, place: string, names: readonly string[]): ExecutorError {
+  const meant = name === "TOOL_EXECUTOR_LIMIT_TIMEOUT_SECONDS_DEFAULT" ? "TIMEOUT_SECONDS" : nearest(name, names);
+  return new ExecutorError("validation", `${quoted(name)} ${place} is no setting`, {
+    hint: meant === null ? "toolx config show lists every setting" : `did you mean ${meant}?`,
+  });
+}
+
+/** Values as text, by the names of the environment. No file is no setting. */
+function readSettingsFile(path: string): ReadonlyMap<string, string> {
+  const bytes = readIfThere(path);
+  if (bytes === null) return new Map();
+  const json = parseJson(bytes, {
+    subject: path,
+    code: "validation",
+    caps: { maxBytes: 64 * 1024, maxDepth: 2, maxValues: 1000 },
+    exactNumbers: true,
+  });
+  if (json === null || typeof json !== "object" || Array.isArray(json)) {
+    throw new ExecutorError("validation", `${path} must hold a JSON object of settings by name`);
+  }
+  const names = namesOfSettings().filter((name) => name !== settings.dataDir.name);
+  const values = new Map<string, string>();
+  for (const [name, value] of Object.entries(json)) {
+    if (!names.includes(name)) throw unknownSetting(name, `in ${path}`, names);
+    if (typeof value !== "string" && typeof value !== "number") {
+      throw new ExecutorError("validation", `${name} in ${path} must be a string or a number`);
+    }
+    values.set(name, String(value));
+  }
+  return values;
+}
+
+function readIfThere(path: string): Uint8Array | null {
+  try {
+    return readFileSync(path);
+  } catch (cause) {
+    if (cause instanceof Error && "code" in cause && (cause.code === "ENOENT" || cause.code === "ENOTDIR")) return null;
+    throw new ExecutorError("validation", `settings file ${path} cannot be read`, { cause });
+  }
+}

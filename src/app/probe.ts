@@ -1,0 +1,17 @@
+import type { Limits } from "../model/limits.ts";
+import type { Result } from "../model/result.ts";
+
+/** One task that goes against a limit, and what must come of it. */
+export interface Probe {
+  readonly command: string;
+  readonly limits: Partial<Limits>;
+  readonly checks: readonly Check[];
+}
+
+/** Compares what a probe's task came to with what must hold. */
+export interface Check {
+  readonly name: string;
+  readonly tried: string;
+  readonly advice: string;
+  readonly look: (result: Result) => { readonly holds: boolean; readonly seen: string };
+}

@@ -1,0 +1,13 @@
+/** Verbs of the contract that no version has yet: refused by name instead of as an unknown word. */
+export const laterVerbs: readonly { readonly verb: string; readonly group: string | null }[] = [
+  { verb: "serve", group: null },
+  { verb: "migrate", group: null },
+  { verb: "dlq", group: null },
+  { verb: "replay", group: null },
+  { verb: "keys", group: null },
+  { verb: "knowledge", group: null },
+  { verb: "audit", group: null },
+  { verb: "new", group: "tools" },
+  { verb: "validate", group: "tools" },
+  { verb: "add", group: "images" },
+];

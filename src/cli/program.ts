@@ -1,0 +1,237 @@
+import { Command, CommanderError, Option } from "commander";
+import type Dockerode from "dockerode";
+import type { Config } from "../app/config.ts";
+import { loadConfig } from "../app/config.ts";
+import { cliExitCode, ExecutorError } from "../model/failure.ts";
+import type { CliContext } from "./context.ts";
+import { type CliIo, isClosedPipe } from "./io.ts";
+import { laterVerbs } from "./later.ts";
+import { badFlag } from "./quantities.ts";
+import type { RunFlags } from "./run-request.ts";
+import { terminalName } from "./terminal-text.ts";
+
+/** The process a command line runs in. */
+export interface CliHost {
+  readonly io: CliIo;
+  readonly programDir: string;
+}
+
+/**
+ * Runs one command line and answers the process's exit code. Every failure is one message on stderr: what, where, what was allowed.
+ * Commands are loaded when they are called, so that each starts as fast as it can.
+ */
+export async function runCli(argv: readonly string[], host: CliHost): Promise<number> {
+  let exitCode = 0;
+  let config: Config | null = null;
+  const context: CliContext = {
+    ...host,
+    config: () => {
+      config ??= loadConfig(host.programDir, host.io.env);
+      return config;
+    },
+    exitWith: (code) => {
+      exitCode = code;
+    },
+  };
+  const ignoreClosed = (error: NodeJS.ErrnoException): void => {
+    // Whoever writes learns of it by its own write; here is nobody left to tell.
+    if (!isClosedPipe(error)) throw error;
+  };
+  host.io.stdout.on("error", ignoreClosed);
+  host.io.stderr.on("error", ignoreClosed);
+  try {
+    await program(context).parseAsync([...argv], { from: "user" });
+  } catch (error) {
+    return report(host.io, error);
+  }
+  return exitCode;
+}
+
+function report(io: CliIo, error: unknown): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+  if (isClosedPipe(error)) return 141;
+  if (error instanceof ExecutorError) {
+    io.stderr.write(`toolx: ${error.code}: ${terminalName(error.message)}\n`);
+    for (const { path, message } of error.details.slice(1)) io.stderr.write(`  ${path}: ${terminalName(message)}\n`);
+    if (error.hint) io.stderr.write(`  hint: ${terminalName(error.hint)}\n`);
+    return cliExitCode(error.code, null);
+  }
+  io.stderr.write(`toolx: internal: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
+  return 125;
+}
+
+function program(context: CliContext): Command {
+  const { io } = context;
+  const root = new Command("toolx")
+    .description("Runs every tool call in a fresh, hardened, single-use container.")
+    .exitOverride()
+    .showSuggestionAfterError()
+    .configureOutput({
+      writeOut: (text) => void io.stdout.write(text),
+      writeErr: (text) => void io.stderr.write(text),
+      outputError: (text, write) => write(text.replace(/^error: /, "toolx: validation: ")),
+    })
+    .showHelpAfterError("(toolx COMMAND --help lists what is allowed)");
+
+  addRun(root, context);
+  root
+    .command("ps")
+    .description("the tasks, newest first")
+    .option("-a, --all", "finished ones too")
+    .option("-n, --limit <count>", "at most this many", "50")
+    .addOption(outputOption())
+    .addOption(tenantOption())
+    .action(async (flags) => (await import("./ps.ts")).psCommand(context, flags));
+  root
+    .command("get <task-id>")
+    .description("a task and its result")
+    .addOption(outputOption())
+    .addOption(tenantOption())
+    .action(async (taskId, flags) =>
+      (await import("./get.ts")).getCommand(context, keyOf(taskId, flags), flags.output === "json"),
+    );
+  root
+    .command("logs <task-id>")
+    .description("what a task wrote; -f while it writes")
+    .option("-f, --follow", "go on until the task ends")
+    .addOption(outputOption())
+    .addOption(tenantOption())
+    .action(async (taskId, flags) => (await import("./logs.ts")).logsCommand(context, keyOf(taskId, flags), flags));
+  const artifacts = root.command("artifacts").description("the files tasks left under /output");
+  artifacts
+    .command("ls <task-id>")
+    .description("which files a task kept")
+    .addOption(outputOption())
+    .addOption(tenantOption())
+    .action(async (taskId, flags) =>
+      (await import("./artifacts.ts")).artifactsLs(context, keyOf(taskId, flags), flags.output === "json"),
+    );
+  artifacts
+    .command("pull <task-id> [paths...]")
+    .description("put a task's files, all or those named, into a folder")
+    .option("--out <folder>", "where to (default: a folder named after the task)")
+    .addOption(tenantOption())
+    .action(async (taskId, paths, flags) =>
+      (await import("./artifacts.ts")).artifactsPull(context, keyOf(taskId, flags), flags.out, paths),
+    );
+  root
+    .command("cancel <task-id>")
+    .description("end a task, whatever state it is in")
+    .addOption(tenantOption())
+    .action(async (taskId, flags) => (await import("./cancel.ts")).cancelCommand(context, keyOf(taskId, flags)));
+  const tools = root.command("tools").description("what can be run");
+  tools
+    .command("ls")
+    .description("the tools")
+    .addOption(outputOption())
+    .action(async (flags) => (await import("./tools.ts")).toolsLs(context, flags.output === "json"));
+  tools
+    .command("describe <name>")
+    .description("a tool's payload, limits and images")
+    .addOption(outputOption())
+    .action(async (name, flags) => (await import("./tools.ts")).toolsDescribe(context, name, flags.output === "json"));
+  const images = root.command("images").description("the images tasks run in");
+  images
+    .command("build [names...]")
+    .description("make what is missing or out of date")
+    .option("--check", "run each image's smoke test, also when it is up to date")
+    .option("--force", "build what is up to date too, on a fresh Debian")
+    .action(async (names, { check = false, force = false }) => {
+      const { imagesBuild } = await import("./images.ts");
+      await imagesBuild(context, await engineOf(context), names, { check, force });
+    });
+  images
+    .command("ls")
+    .description("the images and their state on this engine")
+    .addOption(outputOption())
+    .action(async (flags) => {
+      const { imagesLs } = await import("./images.ts");
+      await imagesLs(context, await engineOf(context), flags.output === "json");
+    });
+  root
+    .command("doctor")
+    .description("try every limit and wall on this host, and say what to do")
+    .addOption(outputOption())
+    .action(async (flags) => (await import("./doctor.ts")).doctorCommand(context, flags.output === "json"));
+  root
+    .command("config")
+    .description("the settings")
+    .command("show")
+    .description("every setting, its value and where it came from")
+    .addOption(outputOption())
+    .action(async (flags) => (await import("./config.ts")).configShowCommand(context, flags.output === "json"));
+  root
+    .command("gc")
+    .description("remove what dead executors left: containers, folders, sockets")
+    .addOption(outputOption())
+    .action(async (flags) => (await import("./gc.ts")).gcCommand(context, flags.output === "json"));
+  for (const { verb, group } of laterVerbs) {
+    const parent = group === null ? root : (root.commands.find((command) => command.name() === group) ?? root);
+    parent
+      .command(verb, { hidden: true })
+      .allowUnknownOption()
+      .argument("[args...]")
+      .action(() => {
+        const name = group === null ? verb : `${group} ${verb}`;
+        throw new ExecutorError("policy_denied", `toolx ${name} is not built yet`, {
+          hint: "toolx --help lists what there is",
+        });
+      });
+  }
+  return root;
+}
+
+function addRun(root: Command, context: CliContext): void {
+  const collect = (value: string, before: readonly string[]): readonly string[] => [...before, value];
+  root
+    .command("run <tool> [args...]")
+    .description("run one tool call and show what it writes")
+    .usage("<tool> [flags] [--] [args...]")
+    .option("-c, --code <code>", "python, node: the code itself")
+    .option("--payload <json>", "the tool's payload, as JSON or @FILE")
+    .option("--file <local[:path]>", "a file or folder for /workspace (repeatable)", collect, [])
+    .option("--cwd <folder>", "shell: where to start")
+    .option("--cpus <number>", "share of the CPUs")
+    .option("--memory <size>", "what the processes may hold, such as 256m")
+    .option("--timeout <time>", "wall time, such as 30s")
+    .option("--pids <count>", "processes and threads at once")
+    .option("--disk <size>", "/workspace and /tmp together")
+    .option("--output-size <size>", "/output")
+    .option("--inodes <count>", "files and folders on each file system")
+    .option("--log-size <size>", "stored output")
+    .option("--allow <host[:port]>", "network: not built yet", collect, [])
+    .option("--env <name=value>", "an environment variable (repeatable)", collect, [])
+    .option("--secret <name>", "a secret: not built yet", collect, [])
+    .option("--image <name>", "the image")
+    .option("--runtime <name>", "the runtime")
+    .option("--task-id <id>", "the task's own id; the same request again gives the first result")
+    .option("--priority <0-9>", "9 first")
+    .option("--stdin", "pass standard input to the task")
+    .option("--out <folder>", "put the artifacts there when the task has ended")
+    .addOption(outputOption())
+    .addOption(tenantOption())
+    .action(async (tool: string, args: string[], flags: RunFlags) => {
+      const { runCommand } = await import("./run.ts");
+      await runCommand(context, tool, args, flags);
+    });
+}
+
+async function engineOf(context: CliContext): Promise<Dockerode> {
+  const { dockerAt } = await import("../app/house.ts");
+  return dockerAt(context.config().dockerHost);
+}
+
+const outputOption = (): Option =>
+  new Option("-o, --output <format>", "text or json").choices(["text", "json"]).default("text");
+
+const tenantOption = (): Option => new Option("--tenant <id>", "the tenant").default("default");
+
+function keyOf(
+  taskId: string,
+  flags: { readonly tenant: string },
+): { readonly tenantId: string; readonly taskId: string } {
+  const allowed = /^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$/;
+  if (!allowed.test(taskId)) throw badFlag("task id", taskId, "1 to 63 letters, digits, _ and -");
+  if (!allowed.test(flags.tenant)) throw badFlag("--tenant", flags.tenant, "1 to 63 letters, digits, _ and -");
+  return { tenantId: flags.tenant, taskId };
+}

@@ -1,0 +1,142 @@
+import { randomBytes } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import { basename, resolve } from "node:path";
+import { ExecutorError } from "../model/failure.ts";
+import { badFlag, parseMegabytes, parseNumber, parseSeconds } from "./quantities.ts";
+
+/** The flags of `toolx run` as the command line gives them. */
+export interface RunFlags {
+  readonly code?: string;
+  readonly payload?: string;
+  readonly cwd?: string;
+  readonly file: readonly string[];
+  readonly cpus?: string;
+  readonly memory?: string;
+  readonly timeout?: string;
+  readonly pids?: string;
+  readonly disk?: string;
+  readonly outputSize?: string;
+  readonly inodes?: string;
+  readonly logSize?: string;
+  readonly allow: readonly string[];
+  readonly env: readonly string[];
+  readonly secret: readonly string[];
+  readonly image?: string;
+  readonly runtime?: string;
+  readonly taskId?: string;
+  readonly tenant?: string;
+  readonly priority?: string;
+  readonly stdin?: boolean;
+  readonly out?: string;
+  readonly output: string;
+}
+
+const languages: ReadonlySet<string> = new Set(["python", "node"]);
+
+/**
+ * The request that a command line means, without its files. What it lacks the schema's defaults fill in.
+ * @throws ExecutorError validation, naming the flag, the value and what was allowed.
+ */
+export async function runRequest(
+  tool: string,
+  args: readonly string[],
+  flags: RunFlags,
+  cwd: string,
+): Promise<Record<string, unknown>> {
+  const limits = {
+    ...(flags.cpus === undefined ? {} : { cpus: parseNumber("--cpus", flags.cpus) }),
+    ...(flags.memory === undefined ? {} : { memory_mb: parseMegabytes("--memory", flags.memory) }),
+    ...(flags.timeout === undefined ? {} : { timeout_seconds: parseSeconds("--timeout", flags.timeout) }),
+    ...(flags.pids === undefined ? {} : { pids: parseNumber("--pids", flags.pids) }),
+    ...(flags.disk === undefined ? {} : { disk_mb: parseMegabytes("--disk", flags.disk) }),
+    ...(flags.outputSize === undefined ? {} : { output_mb: parseMegabytes("--output-size", flags.outputSize) }),
+    ...(flags.inodes === undefined ? {} : { inodes: parseNumber("--inodes", flags.inodes) }),
+    ...(flags.logSize === undefined ? {} : { log_mb: parseMegabytes("--log-size", flags.logSize) }),
+  };
+  return {
+    task_id: flags.taskId ?? `t-${randomBytes(5).toString("hex")}`,
+    tool_name: languages.has(tool) ? "code_interpreter" : tool,
+    payload: await payloadFor(tool, args, flags, cwd),
+    ...(flags.tenant === undefined ? {} : { tenant_id: flags.tenant }),
+    ...(Object.keys(limits).length === 0 ? {} : { limits }),
+    ...(flags.env.length === 0 ? {} : { env: environment(flags.env) }),
+    ...(flags.image === undefined ? {} : { image: flags.image }),
+    ...(flags.runtime === undefined ? {} : { runtime: flags.runtime }),
+    ...(flags.priority === undefined ? {} : { priority: parseNumber("--priority", flags.priority) }),
+    ...(flags.allow.length === 0 ? {} : { network: { allow: flags.allow } }),
+    ...(flags.secret.length === 0 ? {} : { secrets: flags.secret.map((name) => ({ name, as: "env" })) }),
+  };
+}
+
+async function payloadFor(tool: string, args: readonly string[], flags: RunFlags, cwd: string): Promise<unknown> {
+  if (flags.payload !== undefined) {
+    if (args.length > 0 || flags.code !== undefined)
+      throw badFlag("--payload", flags.payload, "--payload alone, without further arguments");
+    return await payloadFlag(flags.payload, cwd);
+  }
+  const where = flags.cwd === undefined ? {} : { cwd: flags.cwd };
+  if (languages.has(tool)) return await codePayload(tool, args, flags, cwd);
+  if (flags.code !== undefined) throw badFlag("-c", flags.code, "-c with the tools python and node");
+  if (tool === "shell") {
+    const [command] = args;
+    if (command === undefined)
+      throw new ExecutorError(
+        "validation",
+        "run shell: nothing to run; allowed: toolx run shell -- 'COMMAND LINE', or PROGRAM ARG…",
+      );
+    return args.length === 1 ? { command, ...where } : { argv: args, ...where };
+  }
+  if (args.length > 0)
+    throw badFlag("argument", args[0] ?? "", `--payload JSON or --payload @FILE with the tool ${tool}`);
+  return {};
+}
+
+async function codePayload(language: string, args: readonly string[], flags: RunFlags, cwd: string): Promise<unknown> {
+  if (flags.code !== undefined) return withArgs({ language, code: flags.code }, args);
+  const [script, ...rest] = args;
+  if (script === undefined)
+    throw new ExecutorError("validation", `run ${language}: nothing to run; allowed: a script file, or -c CODE`);
+  return withArgs({ language, code: await readText(resolve(cwd, script), "script") }, rest);
+}
+
+const withArgs = (payload: object, args: readonly string[]): object =>
+  args.length > 0 ? { ...payload, args } : payload;
+
+async function payloadFlag(value: string, cwd: string): Promise<unknown> {
+  const text = value.startsWith("@") ? await readText(resolve(cwd, value.slice(1)), "--payload") : value;
+  try {
+    return JSON.parse(text);
+  } catch {
+    // The text itself is not shown: it may be a file that was never meant to be seen.
+    throw new ExecutorError(
+      "validation",
+      `--payload: ${value.startsWith("@") ? value : "the text"} is no JSON; allowed: a JSON object, or @FILE with one`,
+    );
+  }
+}
+
+async function readText(path: string, what: string): Promise<string> {
+  try {
+    return await readFile(path, "utf8");
+  } catch (cause) {
+    throw missingFile(what, path, cause);
+  }
+}
+
+/** One clear message for a file that cannot be read. */
+export function missingFile(what: string, path: string, cause: unknown): ExecutorError {
+  const code = cause instanceof Error && "code" in cause ? String(cause.code) : "";
+  const why =
+    code === "ENOENT" ? "there is no such file" : code === "EISDIR" ? "it is a folder" : `it cannot be read (${code})`;
+  return new ExecutorError("validation", `${what}: ${basename(path)}: ${why} (${path})`, { cause });
+}
+
+function environment(pairs: readonly string[]): Record<string, string> {
+  const env: Record<string, string> = {};
+  for (const pair of pairs) {
+    const at = pair.indexOf("=");
+    if (at < 1) throw badFlag("--env", pair, "NAME=VALUE");
+    env[pair.slice(0, at)] = pair.slice(at + 1);
+  }
+  return env;
+}

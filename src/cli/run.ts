@@ -1,0 +1,129 @@
+import { createReadStream } from "node:fs";
+import { resolve } from "node:path";
+import { openHouse } from "../app/house.ts";
+import { concludeRefusal, exitCodeOf } from "../executor/conclude.ts";
+import type { LiveEvent, Watcher } from "../executor/parts.ts";
+import { inputFileKey } from "../executor/prepare.ts";
+import { submit } from "../executor/submit.ts";
+import { ExecutorError } from "../model/failure.ts";
+import type { Result } from "../model/result.ts";
+import type { ObjectStore } from "../ports/object-store.ts";
+import { encodeResult } from "../schema/encode-result.ts";
+import type { Progress } from "../schema/progress.ts";
+import { pullArtifacts } from "./artifacts.ts";
+import type { CliContext } from "./context.ts";
+import { fileSha256, localFiles } from "./input-files.ts";
+import { type CliIo, isClosedPipe, say, written } from "./io.ts";
+import { type RunFlags, runRequest } from "./run-request.ts";
+import { summaryLines } from "./summary.ts";
+import { terminalName, terminalText } from "./terminal-text.ts";
+
+/**
+ * `toolx run`: one task, here and now. In text mode its output streams through; with `-o json` one envelope is printed, also for a request that
+ * is refused. The exit code is the one of docs/failures.md.
+ */
+export async function runCommand(
+  context: CliContext,
+  tool: string,
+  args: readonly string[],
+  flags: RunFlags,
+): Promise<void> {
+  const { io } = context;
+  const json = flags.output === "json";
+  let request: Record<string, unknown> = {};
+  try {
+    request = await runRequest(tool, args, flags, io.cwd);
+    const result = await ran(context, request, flags, json);
+    if (json) await written(io.stdout, Buffer.concat([encodeResult(result), Buffer.from("\n")]));
+    else for (const line of summaryLines(result)) say(io, line);
+    if (flags.out !== undefined) await pullAfterRun(context, result, flags.out);
+    context.exitWith(exitCodeOf(result));
+  } catch (error) {
+    if (!json || !(error instanceof ExecutorError)) throw error;
+    const refusal = concludeRefusal(request, error);
+    await written(io.stdout, Buffer.concat([encodeResult(refusal), Buffer.from("\n")]));
+    context.exitWith(exitCodeOf(refusal));
+  }
+}
+
+async function ran(
+  context: CliContext,
+  request: Record<string, unknown>,
+  flags: RunFlags,
+  json: boolean,
+): Promise<Result> {
+  const { io } = context;
+  const files = await localFiles(flags.file, io.cwd);
+  const hashes = await Promise.all(files.map(({ source }) => fileSha256(source)));
+  const body =
+    files.length === 0
+      ? request
+      : {
+          ...request,
+          files: files.map(({ path, executable }, index) => ({ path, executable, sha256: hashes[index] })),
+        };
+  await using house = await openHouse(context.config());
+  const task = house.parseTask(body);
+  for (const [index, { source }] of files.entries())
+    await putOnce(house.parts.objects, inputFileKey(task.tenant_id, hashes[index] ?? ""), source, io.interrupt);
+  const cancel = new AbortController();
+  const onInterrupt = (): void => cancel.abort(io.interrupt.reason);
+  io.interrupt.addEventListener("abort", onInterrupt, { once: true });
+  if (io.interrupt.aborted) onInterrupt();
+  // As a pipe would: a task whose reader has gone is ended.
+  const onReaderGone = (): void => cancel.abort(new ExecutorError("cancelled", "the reader of its output went away"));
+  await using output = taskOutput(io, json, onReaderGone);
+  const stdin = flags.stdin && !io.stdin.isTTY ? io.stdin : null;
+  return await submit(house.parts, task, { watcher: output.watcher, stdin }, cancel.signal);
+}
+
+async function putOnce(objects: ObjectStore, key: string, source: string, signal: AbortSignal): Promise<void> {
+  const [there] = await objects.list(key, signal);
+  if (there?.key !== key) await objects.put(key, createReadStream(source), signal);
+}
+
+async function pullAfterRun(context: CliContext, result: Result, out: string): Promise<void> {
+  if (result.output.artifacts.length === 0 || result.task_id === null) return;
+  const folder = resolve(context.io.cwd, out);
+  const pulled = await pullArtifacts(context, { tenantId: result.tenant_id, taskId: result.task_id }, folder, []);
+  say(context.io, `  ${pulled} file${pulled === 1 ? "" : "s"} in ${folder}`);
+}
+
+/** The task's own streams on ours: exact bytes into a pipe, made harmless on a terminal. Our reader holds the task back. */
+function taskOutput(
+  io: CliIo,
+  silent: boolean,
+  onReaderGone: () => void,
+): AsyncDisposable & { readonly watcher: Watcher } {
+  const show = async (stream: "stdout" | "stderr", chunk: string | Buffer): Promise<void> => {
+    try {
+      await written(io[stream], chunk);
+    } catch (error) {
+      if (!isClosedPipe(error)) throw error;
+      onReaderGone();
+    }
+  };
+  const filters = {
+    stdout: io.stdout.isTTY ? terminalText() : null,
+    stderr: io.stderr.isTTY ? terminalText() : null,
+  };
+  return {
+    async watcher(event: LiveEvent) {
+      if (event.kind === "progress" && io.stderr.isTTY && !silent) say(io, progressLine(event.progress));
+      if (event.kind !== "output" || silent) return;
+      const filter = filters[event.stream];
+      await show(event.stream, filter ? filter.write(event.bytes) : event.bytes);
+    },
+    async [Symbol.asyncDispose]() {
+      for (const stream of ["stdout", "stderr"] as const) {
+        const rest = filters[stream]?.end() ?? "";
+        await show(stream, rest);
+      }
+    },
+  };
+}
+
+function progressLine({ progress, message }: Progress): string {
+  const share = progress === null ? "" : `${Math.round(progress * 100)} %`;
+  return `  … ${[share, terminalName(message ?? "")].filter((part) => part !== "").join("  ")}`;
+}

@@ -1,0 +1,265 @@
+import type { Exit } from "../model/exit.ts";
+import { cliExitCode, type ExecutorError, type Reason, reasonTable } from "../model/failure.ts";
+import type { Artifact, Result, ResultError, ResultMetrics, ResultOutput, ResultSandbox } from "../model/result.ts";
+import type { JsonValue, Task } from "../model/task.ts";
+
+/** How the sandbox's part of an attempt ended, all causes side by side; {@link conclude} weighs them. */
+export interface Outcome {
+  /** Null when the sandbox ended without saying how its task did. */
+  readonly exit: Exit | null;
+  /** The engine saw the kernel kill for want of memory, in a sandbox that then was gone. */
+  readonly goneByOom: boolean;
+  /** Our own timer had to end the sandbox. */
+  readonly overdue: boolean;
+  readonly cancelled: boolean;
+  /** A cap of the collection was met. */
+  readonly outputLimit: boolean;
+  /** What is wrong with `/output/result.json`, or null. */
+  readonly resultProblem: string | null;
+  /** A full disk kept the input from being unpacked. */
+  readonly inputDiskFull: boolean;
+}
+
+/** The line's figures for the result; each null where it cannot be known. */
+export interface Timings {
+  readonly queueMs: number | null;
+  readonly startMs: number | null;
+  readonly durationMs: number | null;
+}
+
+/** What stands in the result beside the reason. */
+export interface Answer {
+  readonly attempt: number;
+  readonly output: ResultOutput;
+  readonly sandbox: ResultSandbox | null;
+  readonly timings: Timings;
+}
+
+/** Why the task ended: the first cause that holds, in the order of docs/failures.md. */
+export function reasonFor(outcome: Outcome): Reason {
+  const { exit } = outcome;
+  const failed = exit === null || exit.code !== 0;
+  if (outcome.cancelled && exit?.cause !== "exited") return "cancelled";
+  if (outcome.overdue || exit?.cause === "deadline") return "timeout";
+  if (outcome.goneByOom || exit?.cause === "memory" || (failed && (exit?.oomKills ?? 0) > 0)) return "oom";
+  if (failed && exit?.pidsCapped) return "pids_limit";
+  if (outcome.inputDiskFull || (failed && (exit?.diskFull.length ?? 0) > 0)) return "disk_full";
+  if (outcome.outputLimit) return "output_limit";
+  if (failed) return "nonzero_exit";
+  return outcome.resultProblem === null ? "ok" : "result_invalid";
+}
+
+/** The answer to a task whose sandbox ran. Pure: the same facts give the same result. */
+export function conclude(task: Task, outcome: Outcome, value: JsonValue, answer: Answer): Result {
+  const reason = reasonFor(outcome);
+  const { exit } = outcome;
+  return {
+    ...frame(task, reason, answer),
+    exit_code: exit?.code ?? null,
+    signal: exit?.signal ?? null,
+    error: reason === "ok" ? null : explained(reason, task, outcome),
+    output: { ...answer.output, value: reason === "ok" ? value : null },
+    metrics: metrics(exit, answer.timings),
+  };
+}
+
+/** The answer to a task that never ran or whose executor failed: refusal, expiry, a sandbox that could not be made. */
+export function concludeFailure(
+  task: Task,
+  error: ExecutorError,
+  answer: Pick<Answer, "attempt" | "timings"> & Partial<Pick<Answer, "output" | "sandbox">>,
+): Result {
+  const output = answer.output ?? emptyOutput;
+  return {
+    ...frame(task, error.code, { sandbox: null, ...answer, output }),
+    exit_code: null,
+    signal: null,
+    error: errorOf(error),
+    output,
+    metrics: metrics(null, answer.timings),
+  };
+}
+
+/** What the CLI exits with for a stored result. */
+export function exitCodeOf(result: Result): number {
+  return cliExitCode(result.reason, result.exit_code ?? signalExit(result.signal));
+}
+
+export const emptyOutput: ResultOutput = {
+  value: null,
+  stdout: "",
+  stderr: "",
+  stdout_encoding: "utf-8",
+  stderr_encoding: "utf-8",
+  stdout_bytes: 0,
+  stderr_bytes: 0,
+  truncated: false,
+  results: [],
+  artifacts: [],
+  artifacts_object: null,
+  logs_object: null,
+};
+
+/** Where an artifact can be had from, over HTTP and in the CLI's words alike. */
+export const artifactUrl = (taskId: string, path: string): string =>
+  `/v1/tasks/${taskId}/artifacts/${path.split("/").map(encodeURIComponent).join("/")}`;
+
+/** Plots and tables: artifacts a reader would want to see at once. */
+export function shownArtifacts(artifacts: readonly Artifact[]): ResultOutput["results"] {
+  return artifacts
+    .filter(({ mime }) => mime.startsWith("image/"))
+    .slice(0, 32)
+    .map(({ mime, path }) => ({ mime, artifact: path }));
+}
+
+function frame(task: Task, reason: Reason, answer: Pick<Answer, "attempt" | "sandbox" | "output">) {
+  return {
+    schema_version: 1 as const,
+    task_id: task.task_id,
+    tenant_id: task.tenant_id,
+    tool_name: task.tool_name,
+    status: reasonTable[reason].status ?? ("failed" as const),
+    reason,
+    egress: [],
+    sandbox: answer.sandbox,
+    attempt: answer.attempt,
+    trace_id: null,
+    metadata: { ...task.metadata, tenant_id: task.tenant_id },
+  };
+}
+
+function metrics(exit: Exit | null, timings: Timings): ResultMetrics {
+  return {
+    queue_ms: timings.queueMs,
+    start_ms: timings.startMs,
+    run_ms: exit ? Math.round(exit.runUs / 1000) : null,
+    duration_ms: timings.durationMs,
+    cpu_ms: exit?.cpuUs === null || exit === null ? null : Math.round(exit.cpuUs / 1000),
+    memory_peak_bytes: exit?.memoryPeakBytes ?? null,
+    pids_peak: exit?.pidsPeak ?? null,
+    egress_bytes: 0,
+    source: exit?.source ?? null,
+  };
+}
+
+function explained(reason: Reason, task: Task, outcome: Outcome): ResultError {
+  return {
+    code: reason,
+    message: messageFor(reason, task, outcome),
+    hint: hints[reason] ?? null,
+    retryable: reasonTable[reason].retryable,
+    details: [],
+  };
+}
+
+function messageFor(reason: Reason, task: Task, outcome: Outcome): string {
+  const { limits } = task;
+  const { exit } = outcome;
+  switch (reason) {
+    case "timeout":
+      return `the task was still running after timeout_seconds ${limits.timeout_seconds} and was ended`;
+    case "oom":
+      return `the task needed more than memory_mb ${limits.memory_mb} and was killed`;
+    case "pids_limit":
+      return `the task met its limit of pids ${limits.pids} processes and threads, and failed`;
+    case "disk_full": {
+      const where = exit?.diskFull.join(", ") || "/workspace";
+      return `${where} was full (disk_mb ${limits.disk_mb}, output_mb ${limits.output_mb}, inodes ${limits.inodes}) and the task failed`;
+    }
+    case "output_limit":
+      return `/output was over a cap (output_mb ${limits.output_mb}, entries or depth): not every file was kept`;
+    case "result_invalid":
+      return `/output/result.json: ${outcome.resultProblem ?? "not valid"}`;
+    case "cancelled":
+      return "the task was cancelled";
+    case "nonzero_exit":
+      if (exit === null) return "the task took its sandbox down: it ended without an exit code";
+      return exit?.signal
+        ? `the task was ended by ${exit.signal}`
+        : `the task exited with code ${exit?.code ?? "unknown"}`;
+    case "ok":
+    case "expired":
+    case "validation":
+    case "unknown_tool":
+    case "policy_denied":
+    case "conflict":
+    case "quota":
+    case "image":
+    case "sandbox":
+    case "worker_lost":
+    case "internal":
+      return `the task ended as ${reason}`;
+  }
+}
+
+const hints: Partial<Readonly<Record<Reason, string>>> = {
+  timeout: "raise limits.timeout_seconds, or let the task do less",
+  oom: "raise limits.memory_mb, or let the task hold less at once",
+  pids_limit: "raise limits.pids, or start fewer processes at once",
+  disk_full: "raise limits.disk_mb (or output_mb, inodes), or write less",
+  output_limit: "raise limits.output_mb, or keep fewer files under /output",
+  result_invalid: "write one JSON value that fits the tool's output schema, or no result.json",
+  image: "build the images with `toolx images build`",
+  sandbox: "run `toolx doctor` to see what the engine refuses",
+  worker_lost: "send the task again under a new task_id",
+  internal: "this is a fault of ours: please report it with the message",
+};
+
+/** 128 + the signal's number, as a shell reports it. */
+function signalExit(signal: string | null): number | null {
+  if (signal === null) return null;
+  return 128 + (signalNumbers[signal] ?? 0);
+}
+
+const signalNumbers: Readonly<Record<string, number>> = {
+  SIGHUP: 1,
+  SIGINT: 2,
+  SIGQUIT: 3,
+  SIGILL: 4,
+  SIGTRAP: 5,
+  SIGABRT: 6,
+  SIGBUS: 7,
+  SIGFPE: 8,
+  SIGKILL: 9,
+  SIGUSR1: 10,
+  SIGSEGV: 11,
+  SIGUSR2: 12,
+  SIGPIPE: 13,
+  SIGALRM: 14,
+  SIGTERM: 15,
+  SIGXCPU: 24,
+  SIGXFSZ: 25,
+  SIGSYS: 31,
+};
+
+/** The envelope for a request that never became a task: what can be told of it, and why. Nothing is stored. */
+export function concludeRefusal(request: Readonly<Record<string, unknown>>, error: ExecutorError): Result {
+  const text = (value: unknown): string | null => (typeof value === "string" ? value : null);
+  const tenantId = text(request.tenant_id) ?? "default";
+  return {
+    schema_version: 1,
+    task_id: text(request.task_id),
+    tenant_id: tenantId,
+    tool_name: text(request.tool_name),
+    status: "failed",
+    reason: error.code,
+    exit_code: null,
+    signal: null,
+    error: errorOf(error),
+    output: emptyOutput,
+    metrics: metrics(null, { queueMs: null, startMs: null, durationMs: null }),
+    egress: [],
+    sandbox: null,
+    attempt: 0,
+    trace_id: null,
+    metadata: { tenant_id: tenantId },
+  };
+}
+
+const errorOf = (error: ExecutorError): ResultError => ({
+  code: error.code,
+  message: error.message,
+  hint: error.hint ?? hints[error.code] ?? null,
+  retryable: reasonTable[error.code].retryable,
+  details: error.details,
+});

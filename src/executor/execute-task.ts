@@ -1,0 +1,229 @@
+import { Readable } from "node:stream";
+import { type Attempt, attemptPrefix } from "../model/attempt.ts";
+import type { Exit } from "../model/exit.ts";
+import { ExecutorError } from "../model/failure.ts";
+import { bytesPerMb } from "../model/limits.ts";
+import type { Result, ResultOutput, ResultSandbox } from "../model/result.ts";
+import type { JsonValue, Task } from "../model/task.ts";
+import type { SandboxSpec } from "../ports/sandbox.ts";
+import { encodeResult } from "../schema/encode-result.ts";
+import { maxResultJsonBytes } from "../tools/define-tool.ts";
+import type { Tool } from "../tools/tool.ts";
+import { type Collected, collect } from "./collect.ts";
+import { artifactUrl, conclude, concludeFailure, shownArtifacts, type Timings } from "./conclude.ts";
+import { type HeadTail, headTail } from "./head-tail.ts";
+import { keepLease } from "./keep-lease.ts";
+import type { Parts, Watcher } from "./parts.ts";
+import { allowedSpec, commandFor, putInputs, specFor } from "./prepare.ts";
+import { type RunEnd, run } from "./run.ts";
+import { storeLogs } from "./store-logs.ts";
+
+/** One leased attempt and what surrounds it. */
+export interface Line {
+  readonly attempt: Attempt;
+  readonly task: Task;
+  readonly receivedAt: number;
+  /** Sandboxes of this task that could not be started before. */
+  readonly strikes: number;
+  readonly watcher: Watcher;
+  /** The task's standard input as a stream; null: what the request carries. */
+  readonly stdin: AsyncIterable<Uint8Array> | null;
+}
+
+/**
+ * The line: one attempt of one task, from the lease to the stored answer. READ THIS FIRST.
+ *
+ * `specFor` → `create` → `putInputs` → `run` → `collect` → `storeLogs` → `conclude` → `finish`. Sandbox, journal and lease are held by
+ * `await using`: on no path is anything of them left. `cancel` ends the task, not the line: a cancelled task has a result.
+ *
+ * @returns the stored result; null when the attempt was given back for another try, or is no longer ours.
+ */
+export async function executeTask(parts: Parts, line: Line, cancel: AbortSignal): Promise<Result | null> {
+  const { attempt, task } = line;
+  const leasedAt = parts.clock.now();
+  await using lease = keepLease(parts.store, parts.liveness, attempt, parts.policy.leaseMs, cancel);
+  try {
+    return await attempted(parts, line, leasedAt, lease.signal);
+  } catch (thrown) {
+    if (lease.lost()) return null;
+    const error = asExecutorError(thrown, lease.signal);
+    if (await givenBack(parts, line, error)) return null;
+    const timings = { ...timingsOf(parts, line, leasedAt), startMs: null };
+    return await answered(parts, line, concludeFailure(task, error, { attempt: attempt.number, timings }));
+  }
+}
+
+/** Stores the answer, for ever; null when the attempt is no longer ours, or has its answer already. */
+async function answered({ store }: Parts, { attempt, watcher }: Line, result: Result): Promise<Result | null> {
+  const stored = await store.finish(attempt, result, encodeResult(result), uninterrupted);
+  if (!stored) return null;
+  await watcher({ kind: "state", state: "FINISHED" });
+  return result;
+}
+
+async function attempted(parts: Parts, line: Line, leasedAt: number, cancel: AbortSignal): Promise<Result | null> {
+  const { store, objects, policy, clock } = parts;
+  const { attempt, task } = line;
+  refuseExpired(task, clock.now());
+  const tool = parts.catalog.find(task.tool_name);
+  const toolCommand = tool.command(task);
+  const allowed = allowedSpec(task, tool, toolCommand, parts.images, policy);
+  const spec = await specFor(task, allowed, parts.images, cancel);
+  const command = commandFor(task, toolCommand, spec.image, policy, line.stdin !== null);
+  await ours(store.starting(attempt, cancel));
+
+  await using journal = await parts.openJournal(attempt, task.limits.log_mb * bytesPerMb);
+  await using sandbox = await parts.sandboxes.create(spec, cancel);
+  const deadlineAt = clock.now() + command.deadlineMs + command.graceMs;
+  await ours(store.running(attempt, sandbox.id, deadlineAt, cancel));
+  await putInputs(sandbox, task, toolCommand, objects, cancel);
+
+  const stdout = headTail(policy.inlineBytes);
+  const stderr = headTail(policy.inlineBytes);
+  const outputs = { attempt, journal, logSink: parts.logSink, stdout, stderr, watcher: line.watcher, clock };
+  const ended = await run(sandbox, command, line.stdin ?? textStream(task.stdin), outputs, cancel);
+  refuseUnstarted(ended);
+
+  await ours(store.collecting(attempt, uninterrupted));
+  const prefix = attemptPrefix(attempt);
+  const caps = {
+    maxBytes: task.limits.output_mb * bytesPerMb,
+    maxEntries: policy.maxArtifactEntries,
+    maxDepth: policy.maxArtifactDepth,
+    maxResultJsonBytes,
+  };
+  // Kept for failed, timed-out and cancelled tasks too, so `cancel` does not reach here.
+  const collected = ended.gone ? nothing : await collect(sandbox, caps, objects, prefix, uninterrupted);
+  const logsObject = await storeLogs(journal, objects, prefix, uninterrupted);
+
+  const { value, problem } = readValue(tool, ended.exit, collected);
+  const outcome = {
+    exit: ended.exit,
+    goneByOom: ended.gone?.oomKilled ?? false,
+    overdue: ended.overdue,
+    cancelled: cancel.aborted,
+    outputLimit: collected.end?.limit != null,
+    resultProblem: problem,
+    inputDiskFull: ended.failure?.code === "disk_full",
+  };
+  const { keptBytes, writtenBytes } = journal.totals();
+  const result = conclude(task, outcome, value, {
+    attempt: attempt.number,
+    sandbox: sandboxOf(spec),
+    timings: {
+      ...timingsOf(parts, line, leasedAt),
+      startMs: ended.startedAt === null ? null : ended.startedAt - leasedAt,
+    },
+    output: outputOf(task, stdout, stderr, collected, logsObject, keptBytes < writtenBytes),
+  });
+  // Before the sandbox is taken down: nobody has to wait for that. One that cannot be removed is the reaper's, not the task's.
+  return await answered(parts, line, result);
+}
+
+const nothing: Collected = { entries: [], artifactsKey: null, resultJson: null, end: null };
+
+/** For what must be brought to its end once the task ran: each call below has a bound of its own. */
+const uninterrupted: AbortSignal = new AbortController().signal;
+
+function outputOf(
+  task: Task,
+  stdout: HeadTail,
+  stderr: HeadTail,
+  collected: Collected,
+  logsObject: string | null,
+  truncated: boolean,
+): ResultOutput {
+  const out = stdout.text();
+  const err = stderr.text();
+  const artifacts = collected.entries.map(({ path, size_bytes, sha256, mime }) => ({
+    path,
+    size_bytes,
+    sha256,
+    mime,
+    url: artifactUrl(task.task_id, path),
+  }));
+  return {
+    value: null,
+    stdout: out.text,
+    stderr: err.text,
+    stdout_encoding: out.encoding,
+    stderr_encoding: err.encoding,
+    stdout_bytes: stdout.totalBytes(),
+    stderr_bytes: stderr.totalBytes(),
+    truncated,
+    results: shownArtifacts(artifacts),
+    artifacts,
+    artifacts_object: collected.artifactsKey,
+    logs_object: logsObject,
+  };
+}
+
+/** The tool's reading of `/output/result.json`; a bad one is a reason of its own, not an error of the line. */
+function readValue(
+  tool: Tool,
+  exit: Exit | null,
+  { resultJson, end }: Collected,
+): { readonly value: JsonValue; readonly problem: string | null } {
+  if (exit?.code !== 0) return { value: null, problem: null };
+  // A link, a pipe or an unreadable file in its place is a value the task meant to give and did not.
+  const leftOut = end?.skipped.find(({ path }) => path === "result.json");
+  if (leftOut) return { value: null, problem: `not collected (${leftOut.why}), must be a regular file` };
+  try {
+    return { value: tool.value(exit, resultJson), problem: null };
+  } catch (error) {
+    if (error instanceof ExecutorError && error.code === "result_invalid")
+      return { value: null, problem: error.message };
+    throw error;
+  }
+}
+
+const sandboxOf = ({ image, runtime, limits }: SandboxSpec): ResultSandbox => ({
+  image: image.name,
+  image_id: image.id,
+  runtime,
+  warm: false,
+  limits,
+});
+
+const timingsOf = ({ clock }: Parts, { receivedAt }: Line, leasedAt: number): Omit<Timings, "startMs"> => ({
+  queueMs: leasedAt - receivedAt,
+  durationMs: clock.now() - receivedAt,
+});
+
+function refuseExpired(task: Task, now: number): void {
+  if (task.expires_at !== null && Date.parse(task.expires_at) <= now)
+    throw new ExecutorError("expired", `the task was to start before expires_at ${task.expires_at}`);
+}
+
+/** A task that never came to run: whose fault depends on what was in the way. */
+function refuseUnstarted({ failure, gone, startedAt }: RunEnd): void {
+  if (failure && failure.code !== "disk_full") {
+    // A folder that is not there is the request's fault; everything else inside was made by us.
+    const code = failure.stage === "start" ? "validation" : "internal";
+    throw new ExecutorError(code, `the task could not be started: ${failure.message}`);
+  }
+  if (gone && startedAt === null && !gone.oomKilled)
+    throw new ExecutorError("sandbox", `the sandbox ended before its task was started: ${gone.diagnosis}`);
+}
+
+async function ours(write: Promise<boolean>): Promise<void> {
+  if (!(await write)) throw new ExecutorError("worker_lost", "another attempt has the task");
+}
+
+/** A sandbox that could not be made is tried again; the last strike is a result. */
+async function givenBack(parts: Parts, { attempt, strikes }: Line, error: ExecutorError): Promise<boolean> {
+  if (error.code !== "sandbox" && error.code !== "image") return false;
+  if (strikes + 1 >= parts.policy.maxStrikes) return false;
+  return parts.store.release(attempt, true, uninterrupted);
+}
+
+/** What was thrown, in our terms: after a cancel everything is the cancel, and what nobody foresaw is our bug. */
+function asExecutorError(thrown: unknown, cancel: AbortSignal): ExecutorError {
+  if (cancel.aborted && cancel.reason instanceof ExecutorError) return cancel.reason;
+  if (thrown instanceof ExecutorError) return thrown;
+  const message = thrown instanceof Error ? `${thrown.name}: ${thrown.message}` : String(thrown);
+  return new ExecutorError("internal", message, { cause: thrown });
+}
+
+const textStream = (text: string | null): AsyncIterable<Uint8Array> | null =>
+  text === null ? null : Readable.from([Buffer.from(text)]);

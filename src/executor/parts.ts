@@ -1,0 +1,52 @@
+import type { Attempt } from "../model/attempt.ts";
+import type { TaskState } from "../model/task.ts";
+import type { Clock } from "../ports/clock.ts";
+import type { Journal } from "../ports/journal.ts";
+import type { Liveness } from "../ports/liveness.ts";
+import type { LogSink } from "../ports/log-sink.ts";
+import type { ObjectStore } from "../ports/object-store.ts";
+import type { Images, Sandboxes } from "../ports/sandbox.ts";
+import type { TaskStore } from "../ports/task-store.ts";
+import type { Progress } from "../schema/progress.ts";
+import type { Catalog } from "../tools/catalog.ts";
+import type { Slots } from "./slots.ts";
+
+/** Everything the line works with; composed once by the app. */
+export interface Parts {
+  readonly catalog: Catalog;
+  readonly images: Images;
+  readonly sandboxes: Sandboxes;
+  readonly slots: Slots;
+  readonly store: TaskStore;
+  readonly objects: ObjectStore;
+  readonly logSink: LogSink;
+  readonly clock: Clock;
+  readonly liveness: Liveness;
+  /** A scratch folder of the attempt with its journal in it, gone after dispose. */
+  openJournal(attempt: Attempt, capBytes: number): Promise<Journal>;
+  readonly policy: Policy;
+}
+
+/** What the operator allows. */
+export interface Policy {
+  /** Runtimes a task may name; the first is the default. */
+  readonly runtimes: readonly string[];
+  /** SIGTERM to SIGKILL. */
+  readonly graceMs: number;
+  readonly leaseMs: number;
+  readonly maxArtifactEntries: number;
+  readonly maxArtifactDepth: number;
+  /** Head and tail of a stream in the result. */
+  readonly inlineBytes: number;
+  /** Tries of a sandbox that cannot be started. */
+  readonly maxStrikes: number;
+}
+
+/** What somebody who watches a task sees, in order. */
+export type LiveEvent =
+  | { readonly kind: "state"; readonly state: TaskState }
+  | { readonly kind: "output"; readonly stream: "stdout" | "stderr"; readonly bytes: Buffer }
+  | { readonly kind: "progress"; readonly progress: Progress };
+
+/** Called in order; the task waits for a promise, as it would at a full pipe. */
+export type Watcher = (event: LiveEvent) => void | Promise<void>;

@@ -1,0 +1,194 @@
+import { type Owner, type OwnerState, ownerText } from "../model/owner.ts";
+import type { Result } from "../model/result.ts";
+import { type TaskState, taskKey } from "../model/task.ts";
+import type { Clock } from "../ports/clock.ts";
+import type { Liveness } from "../ports/liveness.ts";
+import type { OwnedObject, SandboxInventory } from "../ports/sandbox-inventory.ts";
+import type { Scratch } from "../ports/scratch.ts";
+import type { TaskRecord, TaskStore } from "../ports/task-store.ts";
+
+export interface ReapPorts {
+  readonly inventory: SandboxInventory;
+  readonly scratch: Scratch;
+  readonly liveness: Liveness;
+  readonly store: TaskStore;
+  readonly clock: Clock;
+  /** What a task is answered whose executor died. */
+  readonly concludeLost: (record: TaskRecord) => { readonly result: Result; readonly bytes: Buffer };
+  /** How long what an owner elsewhere made may stand before it is taken for abandoned. */
+  readonly maxAgeMs: number;
+}
+
+/** What one pass found. `left`: still there though nobody living is known to hold it, and why. */
+export interface ReapReport {
+  readonly removed: {
+    readonly containers: number;
+    readonly networks: number;
+    readonly volumes: number;
+    readonly directories: number;
+    readonly sockets: number;
+  };
+  /** Tasks ended `worker_lost`. */
+  readonly ended: number;
+  /** What a living owner holds. */
+  readonly spared: number;
+  readonly left: readonly { readonly id: string; readonly why: string }[];
+}
+
+/**
+ * Takes away what dead executors left, whatever data folder they used, and ends the tasks of our own store that they held.
+ * What cannot be removed is reported and stops nothing. May run beside any executor and any other pass.
+ *
+ * @throws ExecutorError sandbox or internal, when the engine, the disk or the store cannot be read at all.
+ */
+export async function reapOnce(ports: ReapPorts, signal: AbortSignal): Promise<ReapReport> {
+  const stateOf = rememberedStates(ports.liveness, signal);
+  const [objects, folders] = await Promise.all([ports.inventory.list(signal), ports.scratch.list()]);
+  const settle = async (found: Found, removal: () => Promise<void>): Promise<Outcome> => {
+    const state = found.owner === null ? found.ownerless : await stateOf(found.owner);
+    const verdict = judge(found.createdAt, state, ports.clock.now(), ports.maxAgeMs);
+    return verdict.kind === "remove" ? tried(found.id, removal, signal) : { ...verdict, id: found.id };
+  };
+
+  // Containers first: a task's record must not say that it ended while its processes run.
+  const onEngine = await inTurns(objects, async (object) => ({
+    kind: object.kind,
+    // Somebody else's label, perhaps: not ours to take.
+    outcome: await settle({ ...object, ownerless: null }, () => ports.inventory.remove(object, signal)),
+  }));
+  const ended = await endLostTasks(ports, stateOf, signal);
+  // Folders after tasks: a journal is of use until its task has an end.
+  const onDisk = await inTurns(folders, (folder) =>
+    // Under our own root all is ours: without an owner, its maker died in the act. Age tells that from one that is at it.
+    settle({ ...folder, id: folder.path, ownerless: "elsewhere" }, () => ports.scratch.remove(folder.path, signal)),
+  );
+  const sockets = await ports.liveness.sweep(signal);
+
+  const outcomes = [...onEngine.map(({ outcome }) => outcome), ...onDisk];
+  const removedOf = (kind: OwnedObject["kind"]): number =>
+    count(onEngine, (each) => each.kind === kind && each.outcome.kind === "removed");
+  return {
+    removed: {
+      containers: removedOf("container"),
+      networks: removedOf("network"),
+      volumes: removedOf("volume"),
+      directories: count(onDisk, ({ kind }) => kind === "removed"),
+      sockets,
+    },
+    ended,
+    spared: count(outcomes, ({ kind }) => kind === "spare"),
+    left: outcomes.flatMap((each) => (each.kind === "leave" ? [{ id: each.id, why: each.why }] : [])),
+  };
+}
+
+export type Verdict =
+  | { readonly kind: "spare" }
+  | { readonly kind: "remove" }
+  | { readonly kind: "leave"; readonly why: string };
+
+/**
+ * The rule for one object or folder. `owner` is what is known of who made it, or null when that cannot be read.
+ * Age alone condemns nothing of ours that lives, and an unreadable owner is nobody's to judge: it is reported.
+ */
+export function judge(createdAt: number, owner: OwnerState | null, now: number, maxAgeMs: number): Verdict {
+  switch (owner) {
+    case "alive":
+      return { kind: "spare" };
+    case "dead":
+      return { kind: "remove" };
+    case "elsewhere": {
+      const leftMs = createdAt + maxAgeMs - now;
+      if (leftMs <= 0) return { kind: "remove" };
+      return {
+        kind: "leave",
+        why: `its owner cannot be judged from here; taken for abandoned in ${Math.ceil(leftMs / 1000)} s at the latest`,
+      };
+    }
+    case null:
+      return { kind: "leave", why: "nothing readable says whose it is" };
+  }
+}
+
+interface Found {
+  readonly id: string;
+  readonly owner: Owner | null;
+  /** How it is judged when `owner` is null. */
+  readonly ownerless: OwnerState | null;
+  readonly createdAt: number;
+}
+
+type Outcome =
+  | { readonly kind: "removed"; readonly id: string }
+  | { readonly kind: "spare"; readonly id: string }
+  | { readonly kind: "leave"; readonly id: string; readonly why: string };
+
+async function tried(id: string, removal: () => Promise<void>, signal: AbortSignal): Promise<Outcome> {
+  try {
+    await removal();
+    return { kind: "removed", id };
+  } catch (error) {
+    signal.throwIfAborted();
+    return { kind: "leave", id, why: error instanceof Error ? error.message : String(error) };
+  }
+}
+
+const held: readonly TaskState[] = ["LEASED", "STARTING", "RUNNING", "COLLECTING"];
+const pageSize = 1000;
+
+async function endLostTasks(
+  { store, clock, concludeLost }: ReapPorts,
+  stateOf: (owner: Owner) => Promise<OwnerState>,
+  signal: AbortSignal,
+): Promise<number> {
+  let ended = 0;
+  for (let more = true; more; ) {
+    const records = await store.list({ states: held, limit: pageSize }, signal);
+    const before = ended;
+    for (const record of records) {
+      const { owner, attempt } = record;
+      if (owner === null || !isLost(await stateOf(owner), record, clock.now())) continue;
+      const { result, bytes } = concludeLost(record);
+      // False: another pass, or the task's new owner, was first.
+      if (await store.finishUnleased(taskKey(record.task), { attempt, owner }, result, bytes, signal)) ended += 1;
+    }
+    // What was ended makes room on the page for what was behind it.
+    more = records.length === pageSize && ended > before;
+  }
+  return ended;
+}
+
+function isLost(owner: OwnerState, { leaseUntil }: TaskRecord, now: number): boolean {
+  switch (owner) {
+    case "alive":
+      return false;
+    case "dead":
+      return true;
+    case "elsewhere":
+      return leaseUntil !== null && leaseUntil < now;
+  }
+}
+
+/** Asks once for each owner: one that is dead stays so, and one that lives is spared for this pass. */
+function rememberedStates(liveness: Liveness, signal: AbortSignal): (owner: Owner) => Promise<OwnerState> {
+  const states = new Map<string, Promise<OwnerState>>();
+  return (owner) => {
+    const text = ownerText(owner);
+    const state = states.get(text) ?? liveness.stateOf(owner, signal);
+    states.set(text, state);
+    return state;
+  };
+}
+
+// An engine takes containers down one after the other anyway; more at once only makes each slower.
+const atOnce = 4;
+
+async function inTurns<T, R>(items: readonly T[], act: (item: T) => Promise<R>): Promise<readonly R[]> {
+  const done: R[] = [];
+  for (let at = 0; at < items.length; at += atOnce)
+    done.push(...(await Promise.all(items.slice(at, at + atOnce).map(act))));
+  return done;
+}
+
+function count<T>(items: readonly T[], holds: (item: T) => boolean): number {
+  return items.filter(holds).length;
+}

@@ -1,0 +1,20 @@
+import type { Attempt } from "../model/attempt.ts";
+
+/** One piece of what a task wrote, in order, or a hole in it. */
+export type LogEntry =
+  | {
+      readonly kind: "output";
+      readonly seq: number;
+      readonly atMs: number;
+      readonly stream: "stdout" | "stderr";
+      readonly bytes: Buffer;
+    }
+  | { readonly kind: "gap"; readonly from: number; readonly to: number; readonly bytes: number };
+
+/** The log aggregator: gets what a task writes while it runs. Never holds a task back; what it cannot take it counts. */
+export interface LogSink extends AsyncDisposable {
+  /** Must not throw and must not wait. */
+  write(attempt: Attempt, entries: readonly LogEntry[]): void;
+  /** Entries that were dropped since the start. */
+  dropped(): number;
+}

@@ -1,0 +1,24 @@
+/** What is stored under a key. */
+export interface StoredObject {
+  readonly key: string;
+  readonly sizeBytes: number;
+}
+
+/**
+ * Large things by key. A key is made of checked ids, forward slashes between them; an object is there whole or not at all.
+ * @throws ExecutorError internal when the store cannot be read or written (full, not writable), with nothing half-written left.
+ */
+export interface ObjectStore extends AsyncDisposable {
+  /** Streams the body with bounded memory; visible only after the returned promise resolves. Replaces what was there. */
+  put(key: string, body: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<StoredObject>;
+  /** The bytes from `start` (0) to `end` (exclusive, the end of the object), or null for a key that is not there. */
+  get(
+    key: string,
+    signal: AbortSignal,
+    range?: { readonly start: number; readonly end: number },
+  ): Promise<AsyncIterable<Uint8Array> | null>;
+  /** What stands under a prefix, in byte order of keys. */
+  list(prefix: string, signal: AbortSignal): Promise<readonly StoredObject[]>;
+  /** Removes everything under a prefix; nothing there is no error. */
+  remove(prefix: string, signal: AbortSignal): Promise<void>;
+}

@@ -1,0 +1,123 @@
+import type { CollectEnd, Exit } from "../model/exit.ts";
+import type { Limits } from "../model/limits.ts";
+import type { JsonObject } from "../model/task.ts";
+
+/** An image that may run: a name for people, an ID for the engine, and what of its environment reaches a task. */
+export interface Image {
+  readonly name: string;
+  /** `sha256:…`, what the engine is asked to start. */
+  readonly id: string;
+  readonly env: Readonly<Record<string, string>>;
+}
+
+/** Where images are looked up. Never pulls. */
+export interface Images {
+  /**
+   * The image a request may name, or null when the allowlist has no such name.
+   * @throws ExecutorError image, when the name is allowed but the image is not on this engine.
+   */
+  resolve(name: string, signal: AbortSignal): Promise<Image | null>;
+  /** Every name of the allowlist. */
+  names(): readonly string[];
+}
+
+export interface SandboxSpec {
+  readonly image: Image;
+  readonly runtime: string;
+  readonly limits: Limits;
+}
+
+/** What runs inside: the whole environment, nothing is added but `TOOL_PROGRESS_FD`. */
+export interface SandboxCommand {
+  readonly argv: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  readonly cwd: string;
+  /** Whether `stdin` will be written; otherwise the task reads end-of-file. */
+  readonly stdin: boolean;
+  readonly deadlineMs: number;
+  readonly graceMs: number;
+}
+
+export interface CollectCaps {
+  readonly maxBytes: number;
+  readonly maxEntries: number;
+  readonly maxDepth: number;
+}
+
+/** What a sandbox says, in its own order. `seq` counts without a hole; `timeUs` is the sandbox's monotonic clock. */
+export type SandboxEvent =
+  | { readonly kind: "started"; readonly seq: number; readonly timeUs: number }
+  | { readonly kind: "stdout"; readonly seq: number; readonly timeUs: number; readonly bytes: Buffer }
+  | { readonly kind: "stderr"; readonly seq: number; readonly timeUs: number; readonly bytes: Buffer }
+  | { readonly kind: "progress"; readonly seq: number; readonly timeUs: number; readonly value: JsonObject }
+  | { readonly kind: "exit"; readonly seq: number; readonly timeUs: number; readonly exit: Exit }
+  | { readonly kind: "failed"; readonly seq: number; readonly timeUs: number; readonly failure: StartFailure }
+  | { readonly kind: "artifacts"; readonly seq: number; readonly timeUs: number; readonly bytes: Buffer }
+  | { readonly kind: "end"; readonly seq: number; readonly timeUs: number; readonly end: CollectEnd }
+  /** Always last: the sandbox is no more, and says nothing further. */
+  | { readonly kind: "gone"; readonly gone: SandboxGone };
+
+/** The task was never started: its input or its start could not be done inside. */
+export interface StartFailure {
+  readonly stage: "input" | "start";
+  readonly code: string;
+  readonly message: string;
+}
+
+/** What the engine knows of a sandbox that ended without `end`. */
+export interface SandboxGone {
+  /** By the engine's own event or counter, never guessed from an exit code. */
+  readonly oomKilled: boolean;
+  readonly exitCode: number | null;
+  /** What sandbox-init printed last, for our own diagnosis; at most 8 KiB. */
+  readonly diagnosis: string;
+}
+
+/** What another process needs to take over a live sandbox. Secret: the token opens it. */
+export interface ResumePoint {
+  readonly sandboxId: string;
+  readonly token: string;
+  /** The last event that is safely kept. */
+  readonly lastSeq: number;
+}
+
+/**
+ * Makes sandboxes. One per process; every call may run concurrently with any other.
+ *
+ * Order of calls for one sandbox: `create` → `putFiles`? → `start` → `writeStdin`* ∥ `events` → `collect` → `events` → dispose.
+ * Dispose is legal at any point, twice is once, and leaves no container, volume or network behind.
+ */
+export interface Sandboxes {
+  /** Ready to be given files and a command. @throws ExecutorError sandbox | image, with nothing left behind. */
+  create(spec: SandboxSpec, signal: AbortSignal): Promise<Sandbox>;
+  /** A live sandbox that another process made. Everything after `from.lastSeq` comes again. @throws ExecutorError sandbox */
+  attach(from: ResumePoint, signal: AbortSignal): Promise<Sandbox>;
+}
+
+export interface Sandbox extends AsyncDisposable {
+  /** The engine's own id. */
+  readonly id: string;
+  /** For adoption by a successor; changes with every acknowledged event. */
+  resumePoint(): ResumePoint;
+  /** Unpacks a tar stream of plain files and directories into `/workspace`. Errors in it show as a `failed` event. */
+  putFiles(tar: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<void>;
+  start(command: SandboxCommand, signal: AbortSignal): Promise<void>;
+  /** Waits while the sandbox has not used what it was given before. */
+  writeStdin(bytes: Uint8Array, signal: AbortSignal): Promise<void>;
+  closeStdin(): void;
+  /** Asks every process of the task to end: SIGTERM, and SIGKILL after the grace. The `exit` event follows. */
+  terminate(graceMs: number): void;
+  /** Ends the container itself; `gone` follows. For a sandbox that no longer answers. */
+  kill(signal: AbortSignal): Promise<void>;
+  /** After `exit` or `failed`: `artifacts` events and one `end` follow. */
+  collect(caps: CollectCaps): void;
+  /**
+   * Everything said since the last call, in batches. Read by one reader at a time; leaving the loop and
+   * entering it again loses nothing. Not reading holds the task back, as a full pipe does.
+   */
+  events(): AsyncIterable<readonly SandboxEvent[]>;
+  /** Everything up to `seq` is safely kept and need never be said again. */
+  ack(seq: number): void;
+  /** Lets go of the sandbox without ending it, for a successor. Nothing may be called afterwards. */
+  detach(): Promise<void>;
+}

@@ -1,0 +1,162 @@
+import { ExecutorError, type FailureDetail } from "../model/failure.ts";
+import type { LimitName, LimitRules, Limits } from "../model/limits.ts";
+import type { InputFile, JsonObject, RetryClass, Task } from "../model/task.ts";
+import { canonicalJson } from "./canonical.ts";
+import { summary } from "./failure-details.ts";
+import { inputFileProblems } from "./input-file-problems.ts";
+import { checkJson, type JsonSource, parseJson } from "./parse-json.ts";
+import { limitBounds, taskSchema } from "./task-schema.ts";
+import { timeProblems } from "./time-problems.ts";
+import { validator } from "./validator.ts";
+
+export interface TaskParserOptions {
+  readonly limitRules: LimitRules;
+  /** CPUs of this host, at least 1. */
+  readonly hostCpus: number;
+  /** The whole request, files included; {@link defaultMaxRequestBytes} unless an installation says otherwise. */
+  readonly maxBytes: number;
+  /** A tool's own defaults, where it has any; they stay below the installation's maxima. */
+  readonly toolLimits: (toolName: string) => Partial<Limits>;
+  /** Unix milliseconds, for the rules about times. */
+  readonly now: () => number;
+}
+
+/** Room for a call and a few small files; large inputs are no part of a message. */
+export const defaultMaxRequestBytes = 8 * 1024 * 1024;
+
+/**
+ * Makes the one way from a request (bytes as received, or an object) to a `Task` with every default filled in.
+ *
+ * The parser throws `ExecutorError`: `validation` with a detail (JSON pointer, message) for each thing wrong;
+ * `policy_denied` for a well-formed request that needs what is not built yet. It knows nothing of tools, images and payloads.
+ */
+export function taskParser(options: TaskParserOptions): (body: unknown) => Task {
+  const checkRequest = validator<Request>(taskSchema(options.limitRules, options.hostCpus), {
+    subject: "request",
+    at: "",
+    code: "validation",
+  });
+  const source: JsonSource = {
+    subject: "request",
+    code: "validation",
+    caps: { maxBytes: options.maxBytes, maxDepth: 64, maxValues: 100_000 },
+    exactNumbers: true,
+  };
+  return (body) => {
+    const request = checkRequest(body instanceof Uint8Array ? parseJson(body, source) : checkJson(body, source));
+    const details = [
+      ...inputFileProblems(request.files ?? []),
+      ...sizeProblems(request),
+      ...timeProblems(request.not_before ?? null, request.expires_at ?? null, options.now()),
+    ];
+    if (details.length > 0) throw new ExecutorError("validation", summary(details), { details });
+    refuseWhatIsNotBuilt(request);
+    return withDefaults(request, options);
+  };
+}
+
+/** The request once the schema has let it pass. */
+interface Request extends Partial<Omit<Task, "task_id" | "tool_name" | "payload" | "limits" | "files">> {
+  readonly task_id: string;
+  readonly tool_name: string;
+  readonly payload: JsonObject;
+  readonly limits?: Partial<Limits>;
+  readonly files?: readonly RequestFile[];
+  readonly network?: { readonly allow?: readonly string[] };
+  readonly secrets?: readonly JsonObject[];
+  readonly callback_url?: string | null;
+}
+
+interface RequestFile {
+  readonly path: string;
+  readonly content_base64?: string;
+  readonly sha256?: string;
+  readonly executable?: boolean;
+}
+
+const maxEnvBytes = 128 * 1024;
+const maxMetadataBytes = 16 * 1024;
+
+function sizeProblems(request: Request): readonly FailureDetail[] {
+  const details: FailureDetail[] = [];
+  let envBytes = 0;
+  // Each variable costs the kernel its `=` and its NUL too.
+  for (const [name, value] of Object.entries(request.env ?? {})) envBytes += name.length + Buffer.byteLength(value) + 2;
+  if (envBytes > maxEnvBytes) {
+    details.push({ path: "/env", message: `env is ${envBytes} bytes long, at most ${maxEnvBytes}` });
+  }
+  const metadataBytes = Buffer.byteLength(canonicalJson(request.metadata ?? {}));
+  if (metadataBytes > maxMetadataBytes) {
+    const message = `metadata is ${metadataBytes} bytes long, at most ${maxMetadataBytes}`;
+    details.push({ path: "/metadata", message });
+  }
+  return details;
+}
+
+/** Ignoring what a caller relies on would be worse than refusing it. */
+function refuseWhatIsNotBuilt(request: Request): void {
+  const refuse = (path: string, what: string, hint: string): never => {
+    const message = `${what} is not built yet`;
+    throw new ExecutorError("policy_denied", message, { hint, details: [{ path, message }] });
+  };
+  if ((request.network?.allow ?? []).length > 0) {
+    refuse(
+      "/network/allow",
+      "network access (network.allow)",
+      "leave network out or give {}: the task runs without network",
+    );
+  }
+  if ((request.secrets ?? []).length > 0) {
+    refuse("/secrets", "giving secrets to a task (secrets)", "leave secrets out or give []");
+  }
+  if (request.callback_url != null) {
+    refuse("/callback_url", "calling back over HTTP (callback_url)", "leave callback_url out or give null");
+  }
+}
+
+function withDefaults(request: Request, options: TaskParserOptions): Task {
+  return {
+    schema_version: 1,
+    task_id: request.task_id,
+    tenant_id: request.tenant_id ?? "default",
+    persona: request.persona ?? null,
+    tool_name: request.tool_name,
+    payload: request.payload,
+    files: (request.files ?? []).map(inputFile),
+    stdin: request.stdin ?? null,
+    limits: limitsOf(request, options),
+    env: request.env ?? {},
+    image: request.image ?? null,
+    runtime: request.runtime ?? null,
+    priority: request.priority ?? 5,
+    // A request may only lower its tool's own class, so the higher one says nothing.
+    retry: request.retry ?? ("safe" satisfies RetryClass),
+    not_before: request.not_before ?? null,
+    expires_at: request.expires_at ?? null,
+    metadata: request.metadata ?? {},
+  };
+}
+
+function inputFile({ path, content_base64, sha256, executable = false }: RequestFile): InputFile {
+  return sha256 === undefined
+    ? { path, executable, content_base64: content_base64 ?? "" }
+    : { path, executable, sha256 };
+}
+
+function limitsOf(request: Request, { limitRules, hostCpus, toolLimits }: TaskParserOptions): Limits {
+  const fromTool = toolLimits(request.tool_name);
+  const pick = (name: LimitName): number => {
+    const { byDefault, max } = limitBounds(name, limitRules[name], hostCpus);
+    return request.limits?.[name] ?? Math.min(fromTool[name] ?? byDefault, max);
+  };
+  return {
+    timeout_seconds: pick("timeout_seconds"),
+    cpus: pick("cpus"),
+    memory_mb: pick("memory_mb"),
+    pids: pick("pids"),
+    disk_mb: pick("disk_mb"),
+    output_mb: pick("output_mb"),
+    inodes: pick("inodes"),
+    log_mb: pick("log_mb"),
+  };
+}

@@ -1,0 +1,111 @@
+import { execFile } from "node:child_process";
+import { once } from "node:events";
+import { promisify } from "node:util";
+import type Dockerode from "dockerode";
+import { createOptions, randomIdentity } from "../../src/adapters/docker/host-config.ts";
+import { imageDeclarations } from "../../src/adapters/docker/image-declarations.ts";
+import { seccompProfile } from "../../src/adapters/docker/seccomp.ts";
+import type { House } from "../../src/app/house.ts";
+import type { Parts } from "../../src/executor/parts.ts";
+import { submit } from "../../src/executor/submit.ts";
+import type { Limits } from "../../src/model/limits.ts";
+
+/** What one round of a contestant took, milliseconds, by the name of what was measured. */
+export type Round = Readonly<Record<string, number>>;
+
+export interface Contestant {
+  readonly name: string;
+  round(number: number): Promise<Round>;
+}
+
+/**
+ * The line inside one process, one task a round: `to result` from the request until its result is stored, `to all gone` until its
+ * sandbox is removed too.
+ */
+export function lineContestant(house: House, parts: Parts): Contestant {
+  return {
+    name: "line, cold",
+    async round(number) {
+      const task = house.parseTask({
+        task_id: `bench-${process.pid}-${number}`,
+        tool_name: "shell",
+        payload: { argv: ["true"] },
+      });
+      const startedAt = performance.now();
+      let storedAt = 0;
+      const result = await submit(
+        parts,
+        task,
+        {
+          stdin: null,
+          watcher: (event) => {
+            if (event.kind === "state" && event.state === "FINISHED") storedAt = performance.now();
+          },
+        },
+        never,
+      );
+      const goneAt = performance.now();
+      if (result.reason !== "ok") throw new Error(`the line: ${result.reason}: ${result.error?.message}`);
+      return { "to result": storedAt - startedAt, "to all gone": goneAt - startedAt };
+    },
+  };
+}
+
+/** A whole process, from `exec` to its end. */
+export function processContestant(
+  name: string,
+  program: string,
+  args: readonly string[],
+  env: NodeJS.ProcessEnv,
+): Contestant {
+  return {
+    name,
+    async round() {
+      const startedAt = performance.now();
+      await promisify(execFile)(program, args, { env });
+      return { "whole process": performance.now() - startedAt };
+    },
+  };
+}
+
+/** The least anybody can ask of the engine for one container with the same walls: create, attach, start, wait, remove. */
+export async function bareContestant(docker: Dockerode, imageId: string, limits: Limits): Promise<Contestant> {
+  const declared = imageDeclarations(await docker.getImage(imageId).inspect());
+  const seccomp = seccompProfile("runc", process.arch);
+  return {
+    name: "bare engine loop",
+    async round() {
+      const startedAt = performance.now();
+      const container = await docker.createContainer({
+        ...createOptions(
+          { image: { name: "bench", id: imageId, env: {} }, runtime: "runc", limits },
+          randomIdentity(),
+          {
+            labels: { owner: nobody, pool: "bench", createdAt: Date.now() },
+            seccomp,
+            declared,
+          },
+        ),
+        Entrypoint: ["/bin/true"],
+        OpenStdin: false,
+        AttachStdin: false,
+      });
+      try {
+        const stream = await container.attach({ stream: true, stdout: true, stderr: true });
+        const ended = container.wait({ condition: "next-exit" });
+        const closed = once(stream.resume(), "end");
+        await container.start();
+        const [{ StatusCode }] = await Promise.all([ended, closed]);
+        if (StatusCode !== 0) throw new Error(`the bare container exited with ${StatusCode}`);
+      } finally {
+        await container.remove({ force: true, v: true });
+      }
+      return { "to all gone": performance.now() - startedAt };
+    },
+  };
+}
+
+/** Whoever is killed in the middle leaves a container that any reaper may take. */
+const nobody = { host: "0", boot: "0", pid: 0, start: 0 };
+
+const never: AbortSignal = new AbortController().signal;

@@ -1,0 +1,134 @@
+import { createHash } from "node:crypto";
+import { describe, expect, test } from "vitest";
+import type { ObjectStore } from "../../src/ports/object-store.ts";
+import { never } from "../support/samples.ts";
+
+/** What every object store promises, whatever it is made of. */
+export function objectStoreConformance(name: string, open: () => Promise<ObjectStore>): void {
+  const put = (store: ObjectStore, key: string, text: string) => store.put(key, chunks(Buffer.from(text)), never());
+
+  describe(`${name} is an ObjectStore`, () => {
+    test("answers null for a key it never saw, and for a folder", async () => {
+      await using store = await open();
+      expect(await store.get("nowhere", never())).toBeNull();
+      await put(store, "a/b", "x");
+      expect(await store.get("a", never())).toBeNull();
+    });
+
+    test("gives back what was put, whole and by range", async () => {
+      await using store = await open();
+      expect(await put(store, "tasks/acme/t-1/1/artifacts.tar", "0123456789")).toEqual({
+        key: "tasks/acme/t-1/1/artifacts.tar",
+        sizeBytes: 10,
+      });
+      const read = (range?: { start: number; end: number }) => text(store, "tasks/acme/t-1/1/artifacts.tar", range);
+      expect(await read()).toBe("0123456789");
+      expect(await read({ start: 3, end: 6 })).toBe("345");
+      expect(await read({ start: 8, end: 100 })).toBe("89");
+      expect(await read({ start: 4, end: 4 })).toBe("");
+      expect(await read({ start: 50, end: 60 })).toBe("");
+    });
+
+    test("an empty object is an object", async () => {
+      await using store = await open();
+      expect(await put(store, "empty", "")).toEqual({ key: "empty", sizeBytes: 0 });
+      expect(await text(store, "empty")).toBe("");
+    });
+
+    test("many megabytes come back as they were", async () => {
+      await using store = await open();
+      const piece = Buffer.alloc(1_000_003, "seven7!");
+      const sent = createHash("sha256");
+      const body = async function* (): AsyncGenerator<Uint8Array> {
+        for (let count = 0; count < 16; count++) {
+          sent.update(piece);
+          yield piece;
+        }
+      };
+      expect((await store.put("large", body(), never())).sizeBytes).toBe(16 * piece.byteLength);
+      const received = createHash("sha256");
+      for await (const chunk of (await store.get("large", never())) ?? chunks()) received.update(chunk);
+      expect(received.digest("hex")).toBe(sent.digest("hex"));
+    });
+
+    test("the latest put counts", async () => {
+      await using store = await open();
+      await put(store, "key", "a long first one");
+      await put(store, "key", "second");
+      expect(await text(store, "key")).toBe("second");
+      expect(await store.list("key", never())).toEqual([{ key: "key", sizeBytes: 6 }]);
+    });
+
+    test("a body that breaks off leaves what was there before, and nothing else", async () => {
+      await using store = await open();
+      await put(store, "folder/key", "before");
+      const broken = new Error("the source broke");
+      const body = async function* (): AsyncGenerator<Uint8Array> {
+        yield Buffer.from("half");
+        throw broken;
+      };
+      await expect(store.put("folder/key", body(), never())).rejects.toBe(broken);
+      await expect(store.put("folder/new", body(), never())).rejects.toBe(broken);
+      expect(await text(store, "folder/key")).toBe("before");
+      expect(await store.list("folder", never())).toEqual([{ key: "folder/key", sizeBytes: 6 }]);
+    });
+
+    test("an abort in the middle leaves nothing", async () => {
+      await using store = await open();
+      const controller = new AbortController();
+      const reason = new Error("enough");
+      const body = async function* (): AsyncGenerator<Uint8Array> {
+        yield Buffer.from("half");
+        controller.abort(reason);
+        yield Buffer.from("more");
+      };
+      await expect(store.put("key", body(), controller.signal)).rejects.toBe(reason);
+      expect(await store.get("key", never())).toBeNull();
+    });
+
+    test("lists and removes what is below a prefix, in byte order, and no neighbour", async () => {
+      await using store = await open();
+      for (const key of ["t/1/b", "t/1/a/z", "t/1/a.x", "t/1/B", "t/10/a", "t/1x"]) await put(store, key, key);
+      const keys = async (prefix: string) => (await store.list(prefix, never())).map(({ key }) => key);
+      expect(await keys("t/1")).toEqual(["t/1/B", "t/1/a.x", "t/1/a/z", "t/1/b"]);
+      await store.remove("t/1", never());
+      await store.remove("t/1", never());
+      expect(await keys("t/1")).toEqual([]);
+      expect(await keys("t")).toEqual(["t/10/a", "t/1x"]);
+    });
+
+    test.each([
+      "",
+      "/etc/passwd",
+      "../up",
+      "a/../b",
+      "a//b",
+      "a/",
+      ".",
+      "a/.hidden",
+      "a\\b",
+      "a\0b",
+      "ü",
+      `${"a/".repeat(40)}a`,
+    ])("refuses the key %j everywhere", async (key) => {
+      await using store = await open();
+      const refusal = { code: "internal", message: expect.stringContaining("object key") };
+      await expect(put(store, key, "x")).rejects.toMatchObject(refusal);
+      await expect(store.get(key, never())).rejects.toMatchObject(refusal);
+      await expect(store.list(key, never())).rejects.toMatchObject(refusal);
+      await expect(store.remove(key, never())).rejects.toMatchObject(refusal);
+    });
+  });
+}
+
+async function* chunks(...parts: readonly Uint8Array[]): AsyncGenerator<Uint8Array> {
+  yield* parts;
+}
+
+async function text(store: ObjectStore, key: string, range?: { start: number; end: number }): Promise<string> {
+  const parts: Uint8Array[] = [];
+  const body = await store.get(key, never(), range);
+  if (body === null) throw new Error(`no object ${key}`);
+  for await (const part of body) parts.push(part);
+  return Buffer.concat(parts).toString();
+}

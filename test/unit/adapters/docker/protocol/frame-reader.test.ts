@@ -1,0 +1,150 @@
+import { readFileSync } from "node:fs";
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { encodeFrame, type Frame, magicLine, noToken } from "../../../../../src/adapters/docker/protocol/frame.ts";
+import { frameReader } from "../../../../../src/adapters/docker/protocol/frame-reader.ts";
+
+// The same file as the tests of sandbox-init; its schema is in the README beside it.
+const fixtures = new URL("../../../../../sandbox-images/init/testdata/frames.json", import.meta.url);
+
+type Part = string | { readonly repeat_hex: string; readonly count: number };
+interface FrameFact {
+  readonly type: number;
+  readonly channel: number;
+  readonly seq: number;
+  readonly time_us: number;
+  readonly body_hex?: string;
+  readonly body_repeat?: { readonly repeat_hex: string; readonly count: number };
+}
+type Fact = { readonly magic: string } | { readonly error: string } | FrameFact;
+interface Case {
+  readonly name: string;
+  readonly stream: "host" | "sandbox";
+  readonly nonce?: string;
+  readonly bytes: readonly Part[];
+  readonly encode?: boolean;
+  readonly expect: readonly Fact[];
+}
+
+const { cases } = JSON.parse(readFileSync(fixtures, "utf8")) as { readonly cases: readonly Case[] };
+
+const bytesOf = (part: Part): Buffer =>
+  typeof part === "string"
+    ? Buffer.from(part, "hex")
+    : Buffer.concat(Array.from({ length: part.count }, () => Buffer.from(part.repeat_hex, "hex")));
+
+const isFrame = (fact: Fact): fact is FrameFact => "type" in fact;
+
+const frameOf = ({ type, channel, seq, time_us, body_hex, body_repeat }: FrameFact): Frame => ({
+  type,
+  channel,
+  seq,
+  timeUs: time_us,
+  body: body_repeat ? bytesOf(body_repeat) : Buffer.from(body_hex ?? "", "hex"),
+});
+
+function read(nonce: string, chunks: Iterable<Buffer>) {
+  const reader = frameReader(nonce, 0);
+  const frames: Frame[] = [];
+  for (const chunk of chunks)
+    frames.push(...reader.push(chunk).map((frame) => ({ ...frame, body: Buffer.from(frame.body) })));
+  return { frames, broken: reader.broken() };
+}
+
+function* cut(bytes: Buffer, sizes: readonly number[]): Generator<Buffer> {
+  for (let at = 0, turn = 0; at < bytes.length; turn += 1) {
+    const size = sizes[turn % sizes.length] ?? 1;
+    yield bytes.subarray(at, at + size);
+    at += size;
+  }
+}
+
+describe("the shared byte fixtures, read by the host", () => {
+  const ours = cases.filter(({ stream }) => stream === "sandbox");
+
+  test("are there", () => {
+    expect(ours.length).toBeGreaterThan(10);
+  });
+
+  describe.each(ours)("$name", ({ nonce = "", bytes, expect: facts }) => {
+    const stream = Buffer.concat(bytes.map(bytesOf));
+    const error = facts.find((fact) => "error" in fact);
+    const wanted = {
+      frames: facts.filter(isFrame).map(frameOf),
+      broken: error && "error" in error ? error.error : null,
+    };
+
+    test.each<[string, readonly number[]]>([
+      ["whole", [stream.length || 1]],
+      ["in pieces", [7, 1, 100, 24, 4096, 3]],
+      ["in the engine's pieces", [32_768]],
+    ])("%s", (_name, sizes) => {
+      expect(read(nonce, cut(stream, sizes))).toEqual(wanted);
+    });
+
+    test("its first 20,000 bytes one by one", () => {
+      const slowly = [...cut(stream.subarray(0, 20_000), [1]), stream.subarray(20_000)];
+      expect(read(nonce, slowly)).toEqual(wanted);
+    });
+  });
+});
+
+describe("the shared byte fixtures, written by the host", () => {
+  const ours = cases.filter(({ stream, encode }) => stream === "host" && encode);
+
+  test.each(ours)("$name", ({ bytes, expect: facts }) => {
+    const written = facts.flatMap((fact) => {
+      if (isFrame(fact)) return [...encodeFrame(frameOf(fact))];
+      return "magic" in fact ? [magicLine(noToken, fact.magic)] : [];
+    });
+    expect(Buffer.concat(written)).toEqual(Buffer.concat(bytes.map(bytesOf)));
+  });
+
+  test("are there", () => {
+    expect(ours.length).toBeGreaterThan(2);
+  });
+});
+
+const aFrame = fc.record({
+  type: fc.integer({ min: 0x42, max: 0x4c }),
+  channel: fc.constant(0),
+  timeUs: fc.nat(),
+  body: fc.uint8Array({ maxLength: 300 }).map((bytes) => Buffer.from(bytes)),
+});
+const nonce = "0123456789abcdef0123456789abcdef";
+
+describe("any stream", () => {
+  test("comes out as it went in, however it is cut", () => {
+    const sizes = fc.array(fc.integer({ min: 1, max: 200 }), { minLength: 1, maxLength: 6 });
+    fc.assert(
+      fc.property(
+        fc.array(aFrame, { maxLength: 12 }),
+        sizes,
+        fc.uint8Array({ maxLength: 90 }),
+        (bodies, cuts, garbage) => {
+          const frames = bodies.map((frame, index) => ({ ...frame, seq: index + 1 }));
+          const stream = Buffer.concat([
+            Buffer.from(garbage),
+            magicLine(noToken, nonce),
+            ...frames.flatMap((frame) => [...encodeFrame(frame)]),
+          ]);
+          expect(read(nonce, cut(stream, cuts))).toEqual({ frames, broken: null });
+        },
+      ),
+    );
+  });
+
+  test("with bytes changed gives no frame that was not sent, and never throws", () => {
+    const changes = fc.array(fc.tuple(fc.nat(2000), fc.nat(255)), { minLength: 1, maxLength: 5 });
+    fc.assert(
+      fc.property(fc.array(aFrame, { minLength: 1, maxLength: 8 }), changes, (bodies, mutations) => {
+        const frames = bodies.map((frame, index) => ({ ...frame, seq: index + 1 }));
+        const line = magicLine(noToken, nonce);
+        const body = Buffer.concat(frames.flatMap((frame) => [...encodeFrame(frame)]));
+        for (const [at, value] of mutations) body[at % body.length] = value;
+        for (const frame of read(nonce, [line, body]).frames) expect(frames).toContainEqual(frame);
+      }),
+      { numRuns: 500, seed: 20261123 },
+    );
+  });
+});

@@ -1,0 +1,151 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { homedir, tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { loadConfig } from "../../../src/app/config.ts";
+import { configJson, configTable } from "../../../src/cli/config.ts";
+import { defaultLimitRules } from "../../../src/model/limits.ts";
+
+let folder: string;
+let data: string;
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), "config-"));
+  data = join(folder, "data");
+  mkdirSync(data);
+});
+afterAll(() => rmSync(folder, { recursive: true }));
+
+/** The configuration with a data folder of the test's own, and its settings file where it has one. */
+function load(env: Readonly<Record<string, string>>, file?: unknown) {
+  const path = join(data, "config.json");
+  if (file === undefined) rmSync(path, { force: true });
+  else writeFileSync(path, typeof file === "string" ? file : JSON.stringify(file));
+  return loadConfig(folder, { TOOL_EXECUTOR_DATA: data, ...env });
+}
+
+describe("the configuration", () => {
+  test("has the documented defaults", () => {
+    expect(load({})).toMatchObject({
+      dataDir: data,
+      sandboxRoot: "/tmp/tool-exec",
+      extraCaDir: "/usr/local/share/ca-certificates",
+      baseImage: "debian:bookworm-slim",
+      dockerHost: "unix:///var/run/docker.sock",
+      install: "ask",
+      graceMs: 1000,
+      limitRules: defaultLimitRules,
+    });
+  });
+
+  test("takes the environment before the file before the defaults, and says which", () => {
+    const config = load(
+      { TIMEOUT_SECONDS: "60", LOG_LEVEL: "" },
+      { TIMEOUT_SECONDS: 50, BASE_IMAGE: "debian:12", LOG_LEVEL: "debug" },
+    );
+    expect(config.limitRules.timeout_seconds.byDefault).toBe(60);
+    const origins = config.settings.filter(({ origin }) => origin !== "default");
+    expect(origins.map(({ name, value, origin }) => [name, value, origin])).toEqual([
+      ["TOOL_EXECUTOR_DATA", data, "environment"],
+      ["BASE_IMAGE", "debian:12", "file"],
+      ["LOG_LEVEL", "debug", "file"],
+      ["TIMEOUT_SECONDS", 60, "environment"],
+    ]);
+  });
+
+  test("keeps its data in a checkout that this user may write, otherwise in the user's state folder", () => {
+    const checkout = join(folder, "checkout");
+    mkdirSync(join(checkout, "src"), { recursive: true });
+    writeFileSync(join(checkout, "src", "main.ts"), "");
+    expect(loadConfig(checkout, {}).dataDir).toBe(join(checkout, ".tool-executor"));
+    expect(loadConfig(folder, { XDG_STATE_HOME: "/state" }).dataDir).toBe("/state/tool-executor");
+    expect(loadConfig(folder, {}).dataDir).toBe(join(homedir(), ".local", "state", "tool-executor"));
+  });
+
+  test("makes folders absolute", () => {
+    expect(load({ SANDBOX_ROOT: "scratch" }).sandboxRoot).toBe(join(process.cwd(), "scratch"));
+  });
+
+  test("a lowered maximum takes an unset default with it", () => {
+    const { memory_mb } = load({ TOOL_EXECUTOR_LIMIT_MEMORY_MB_MAX: "64" }).limitRules;
+    expect(memory_mb).toMatchObject({ byDefault: 64, max: 64 });
+  });
+
+  test("leaves other programs' variables alone", () => {
+    expect(() => load({ KAFKA_BROKERS: "localhost:9092", PATH: "/bin", TOOL_EXECUTOR: "x" })).not.toThrow();
+  });
+});
+
+describe("a wrong setting stops the start, and says its name, its value and what is allowed", () => {
+  test.each<[Record<string, string>, string]>([
+    [
+      { TIMEOUT_SECONDS: "abc" },
+      'TIMEOUT_SECONDS in the environment is "abc", must be a whole number from 1 to 604800',
+    ],
+    [{ TIMEOUT_SECONDS: "1.5" }, '"1.5", must be a whole number'],
+    [{ TIMEOUT_SECONDS: "1e3" }, '"1e3", must be a whole number'],
+    [{ TIMEOUT_SECONDS: "-1" }, '"-1", must be a whole number'],
+    [{ TIMEOUT_SECONDS: " 5" }, '" 5", must be a whole number'],
+    [{ TIMEOUT_SECONDS: "7200" }, "TIMEOUT_SECONDS is 7200, at most 3600 (TOOL_EXECUTOR_LIMIT_TIMEOUT_SECONDS_MAX)"],
+    [{ TOOL_EXECUTOR_LIMIT_CPUS_MAX: "0.01" }, '"0.01", must be a number from 0.05 to 1024'],
+    [
+      { TOOL_EXECUTOR_MAX_WORKERS: "0" },
+      'TOOL_EXECUTOR_MAX_WORKERS in the environment is "0", must be a whole number from 1 to 1000',
+    ],
+    [{ TOOL_EXECUTOR_INSTALL: "maybe" }, '"maybe", must be one of ask, yes, no'],
+    [{ LOG_LEVEL: "loud" }, "must be one of trace, debug, info, warn, error, silent"],
+    [{ DOCKER_HOST: "ssh://host" }, "must be unix:///path/of/a/socket or tcp://host:port"],
+    [{ BASE_IMAGE: "--privileged" }, "must be an image reference"],
+    [{ SANDBOX_ROOT: "a\0b" }, "must be a folder's path"],
+  ])("%j", (env, message) => {
+    expect(() => load(env)).toThrow(
+      expect.objectContaining({ code: "validation", message: expect.stringContaining(message) }),
+    );
+  });
+
+  test.each([
+    ["TOOL_EXECUTOR_MAX_WORKER", "did you mean TOOL_EXECUTOR_MAX_WORKERS?"],
+    ["TOOL_EXECUTOR_LIMIT_TIMEOUT_SECONDS_DEFAULT", "did you mean TIMEOUT_SECONDS?"],
+    ["TOOL_EXECUTOR_SOMETHING_ELSE_ALTOGETHER", "toolx config show lists every setting"],
+  ])("an unknown %s", (name, hint) => {
+    expect(() => load({ [name]: "1" })).toThrow(expect.objectContaining({ code: "validation", hint }));
+  });
+
+  test.each(["TOOL_EXECUTOR_URL", "TOOL_EXECUTOR_API_KEY", "TOOL_EXECUTOR_TOOLS"])(
+    "%s, which is not built yet",
+    (name) => {
+      const secret = "s3cret-value";
+      expect(() => load({ [name]: secret })).toThrow(
+        expect.objectContaining({
+          code: "policy_denied",
+          message: `${name} is set, but what it sets is not built yet`,
+        }),
+      );
+    },
+  );
+
+  test.each<[string, unknown, string]>([
+    ["no JSON", "{", "config.json is no JSON"],
+    ["a list", [], "must hold a JSON object"],
+    ["an unknown name", { TIMEOUT_SECOND: 1 }, '"TIMEOUT_SECOND" in '],
+    ["the data folder itself", { TOOL_EXECUTOR_DATA: "/x" }, "is no setting"],
+    ["a value of the wrong kind", { TIMEOUT_SECONDS: true }, "must be a string or a number"],
+    ["a value that is not allowed", { TIMEOUT_SECONDS: 0 }, 'TIMEOUT_SECONDS in config.json is "0"'],
+  ])("a settings file with %s", (_name, file, message) => {
+    expect(() => load({}, file)).toThrow(
+      expect.objectContaining({ code: "validation", message: expect.stringContaining(message) }),
+    );
+  });
+});
+
+describe("config show", () => {
+  test("shows every setting once, with its unit and origin", () => {
+    const { settings } = load({ TIMEOUT_SECONDS: "60" });
+    const lines = configTable(settings).trimEnd().split("\n");
+    expect(lines).toHaveLength(settings.length + 1);
+    expect(lines.find((line) => line.startsWith("TIMEOUT_SECONDS "))).toMatch(
+      / 60 s +environment +Wall time of a task/,
+    );
+    expect(new Set(settings.map(({ name }) => name)).size).toBe(settings.length);
+    expect(JSON.parse(configJson(settings))).toEqual(settings);
+  });
+});

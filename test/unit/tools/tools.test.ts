@@ -1,0 +1,167 @@
+import { describe, expect, test } from "vitest";
+import type { Exit } from "../../../src/model/exit.ts";
+import type { JsonObject } from "../../../src/model/task.ts";
+import { builtInTools, toolCatalog } from "../../../src/tools/catalog.ts";
+import { defineTool, maxResultJsonBytes } from "../../../src/tools/define-tool.ts";
+import { retryClass, type Tool } from "../../../src/tools/tool.ts";
+import { aTask } from "../../support/samples.ts";
+
+const catalog = toolCatalog(builtInTools());
+const command = (tool: string, payload: JsonObject) => catalog.find(tool).command(aTask({ tool_name: tool, payload }));
+const exit: Exit = {
+  code: 0,
+  signal: null,
+  cause: "exited",
+  runUs: 1,
+  cpuUs: null,
+  memoryPeakBytes: null,
+  oomKills: null,
+  pidsPeak: null,
+  pidsCapped: false,
+  diskFull: [],
+  stdoutBytes: 0,
+  stderrBytes: 0,
+  source: "cgroup",
+};
+
+describe("the catalog", () => {
+  test("lists its tools by name", () => {
+    expect(catalog.list().map(({ name }) => name)).toEqual(["code_interpreter", "shell"]);
+  });
+
+  test.each([
+    ["shel", 'no tool is named "shel"; there are code_interpreter, shell', "did you mean shell?"],
+    ["\u001b[31m", 'no tool is named "\\u001b[31m"', "toolx tools ls lists the tools"],
+    ["http", 'tool "http" is not built yet', "http comes with a later version"],
+    ["knowledge_base", 'tool "knowledge_base" is not built yet', "knowledge_base comes with a later version"],
+    ["__proto__", 'no tool is named "__proto__"', "toolx tools ls lists the tools"],
+  ])("has no %j, and says what there is", (name, message, hint) => {
+    expect(() => catalog.find(name)).toThrow(
+      expect.objectContaining({ code: "unknown_tool", message: expect.stringContaining(message), hint }),
+    );
+  });
+
+  test("takes no two tools of one name", () => {
+    expect(() => toolCatalog([...builtInTools(), ...builtInTools()])).toThrow("two tools with one name");
+  });
+});
+
+describe("shell", () => {
+  test("gives a command line to bash", () => {
+    expect(command("shell", { command: "echo hi; ls" })).toEqual({
+      image: "shell",
+      argv: ["bash", "-c", "echo hi; ls"],
+      env: {},
+      cwd: "/workspace",
+      files: [],
+    });
+  });
+
+  test("runs an argv as it is, without a shell", () => {
+    expect(command("shell", { argv: ["git", "--version", "", "$HOME"], cwd: "/tmp/a b/" })).toMatchObject({
+      argv: ["git", "--version", "", "$HOME"],
+      cwd: "/tmp/a b/",
+    });
+  });
+});
+
+describe("code_interpreter", () => {
+  test.each([
+    ["python", ["python3", "/workspace/.toolx.py", "a", "b"], ".toolx.py", { PYTHONUNBUFFERED: "1" }],
+    ["node", ["node", "/workspace/.toolx.js", "a", "b"], ".toolx.js", {}],
+  ])("puts a %s program in a file of its own beside the request's files", (language, argv, path, env) => {
+    expect(command("code_interpreter", { language, code: "print('ü')", args: ["a", "b"] })).toEqual({
+      image: language,
+      argv,
+      env,
+      cwd: "/workspace",
+      files: [{ path, bytes: Buffer.from("print('ü')") }],
+    });
+  });
+});
+
+describe("a payload that does not fit is refused with its path", () => {
+  test.each<[string, JsonObject, string, string]>([
+    ["shell", {}, "/payload", "payload must have exactly one of command (a shell line) and argv"],
+    ["shell", { command: "a", argv: ["b"] }, "/payload", "exactly one of"],
+    ["shell", { comand: "a" }, "/payload/comand", "did you mean command?"],
+    ["shell", { command: "" }, "/payload/command", "payload.command is empty"],
+    ["shell", { command: 1 }, "/payload/command", "payload.command is 1, must be a string"],
+    ["shell", { command: "a\0" }, "/payload/command", "must not hold a NUL character"],
+    ["shell", { command: "ü".repeat(65_536) }, "/payload/command", "is 131072 bytes long, at most 131071"],
+    ["shell", { argv: [] }, "/payload/argv", "has fewer than 1 entries"],
+    ["shell", { argv: ["a", null] }, "/payload/argv/1", "payload.argv[1] is null, must be a string"],
+    ["shell", { argv: Array(1001).fill("a") }, "/payload/argv", "has 1001 entries, at most 1000"],
+    ...[
+      "/",
+      "/etc",
+      "/workspace/../etc",
+      "/tmp/.",
+      "workspace",
+      "/workspacex",
+      "/proc/self/fd/7",
+      "/output//a",
+      "",
+    ].map((cwd): [string, JsonObject, string, string] => [
+      "shell",
+      { command: "a", cwd },
+      "/payload/cwd",
+      "must be /workspace, /tmp, /output",
+    ]),
+    ["code_interpreter", { language: "python" }, "/payload/code", "payload.code is missing"],
+    [
+      "code_interpreter",
+      { language: "ruby", code: "" },
+      "/payload/language",
+      'is "ruby", must be one of "python", "node"',
+    ],
+    ["code_interpreter", { language: "node", code: "", args: ["\0"] }, "/payload/args/0", "must not hold a NUL"],
+  ])("%s %j", (tool, payload, path, message) => {
+    const refusal = expect.objectContaining({
+      code: "validation",
+      details: expect.arrayContaining([{ path, message: expect.stringContaining(message) }]),
+    });
+    expect(() => command(tool, payload)).toThrow(refusal);
+  });
+});
+
+describe("the value a task leaves", () => {
+  const shell = catalog.find("shell");
+  const value = (tool: Tool, text: string) => tool.value(exit, Buffer.from(text));
+
+  test("is null when it left none, and otherwise its JSON, numbers as they are", () => {
+    expect(shell.value(exit, null)).toBeNull();
+    expect(value(shell, ' {"a": [1, -0.0, 1700000000000000000]}\n')).toEqual({ a: [1, -0, 1_700_000_000_000_000_000] });
+  });
+
+  test.each([
+    ["no JSON", "{", "result.json is no JSON in UTF-8"],
+    ["a prototype", '{"__proto__": {}}', "__proto__ is a name no field may have"],
+    ["a hundred thousand lists", "[".repeat(100_000), "nested deeper than 64 levels"],
+    ["too many bytes", " ".repeat(maxResultJsonBytes + 1), "at most 1048576"],
+    ["infinity", "1e999", "is a number too large to hold"],
+    ["nothing", "", "result.json is no JSON"],
+  ])("is refused when it is %s", (_name, text, message) => {
+    expect(() => value(shell, text)).toThrow(
+      expect.objectContaining({ code: "result_invalid", message: expect.stringContaining(message) }),
+    );
+  });
+
+  test("fits the tool's own output schema, also when there is none", () => {
+    const counting = defineTool({ ...shell, outputSchema: { type: "object", required: ["count"] } });
+    expect(value(counting, '{"count": 1}')).toEqual({ count: 1 });
+    const missing = { code: "result_invalid", message: "count is missing" };
+    expect(() => value(counting, "{}")).toThrow(expect.objectContaining(missing));
+    const none = { code: "result_invalid", message: "result.json is null, must be an object" };
+    expect(() => counting.value(exit, null)).toThrow(expect.objectContaining(none));
+  });
+});
+
+test.each([
+  ["safe", "safe", "safe"],
+  ["safe", "unsafe", "unsafe"],
+  ["unsafe", "safe", "unsafe"],
+  ["unsafe", "unsafe", "unsafe"],
+] as const)("a %s tool asked as %s is %s", (ofTool, ofTask, counts) => {
+  expect(retryClass({ ...catalog.find("shell"), retry: ofTool }, aTask({ retry: ofTask }))).toBe(counts);
+});

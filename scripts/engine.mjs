@@ -6,7 +6,7 @@ import { connect } from "node:net";
 import { userInfo } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import { refusalToInstall } from "./permission.mjs";
-import { findProgram, run, SetupError, tell } from "./step.mjs";
+import { endOf, findProgram, run, runQuietly, SetupError, tell } from "./step.mjs";
 
 const defaultSocket = "/var/run/docker.sock";
 const logPath = "/var/log/dockerd.log";
@@ -72,21 +72,25 @@ function reach(host, port) {
 async function install() {
   tell(`installing ${packages.join(" and ")}`);
   const env = { DEBIAN_FRONTEND: "noninteractive" };
-  await run("apt-get update", "apt-get", ["-qq", "update"], env);
+  await runQuietly("apt-get update", "apt-get", ["-qq", "update"], env);
   const args = ["-qq", "--yes", "--no-install-recommends", "install", ...packages];
-  await run("installing the engine", "apt-get", args, env);
+  await runQuietly("installing the engine", "apt-get", args, env);
 }
 
 async function start() {
   if (await isFolder("/run/systemd/system")) {
     tell("starting the engine with systemd");
     await run("starting the engine", "systemctl", ["start", "docker"]);
-    return await untilItAnswers(() => null, "see: journalctl -u docker");
+    return await untilItAnswers(
+      () => null,
+      async () => "see: journalctl -u docker",
+    );
   }
-  // The package may have started one a moment ago; two would fight for the same files.
-  if (await isStarting()) return await untilItAnswers(() => null, `see ${logPath}`);
+  // One may be on its way up, started by its package, or on its way down; two would fight for the same files.
+  if (await answersWhileItRuns()) return;
   tell(`starting dockerd (its output goes to ${logPath})`);
   const log = await open(logPath, "a", 0o640);
+  const { size } = await log.stat();
   try {
     let ended = null;
     // In a session of its own, so that it outlives this terminal.
@@ -98,13 +102,16 @@ async function start() {
       ended = `dockerd ended with ${signal ?? code}`;
     });
     engine.unref();
-    await untilItAnswers(() => ended, null);
+    await untilItAnswers(
+      () => ended,
+      () => endOfLog(size),
+    );
   } finally {
     await log.close();
   }
 }
 
-async function untilItAnswers(whyEnded, seeAlso) {
+async function untilItAnswers(whyEnded, whereToLook) {
   const deadlineAt = Date.now() + startTimeoutMs;
   let answer = "";
   while (whyEnded() === null && Date.now() < deadlineAt) {
@@ -113,15 +120,26 @@ async function untilItAnswers(whyEnded, seeAlso) {
     await sleep(200);
   }
   const reason = whyEnded() ?? `no engine answered at ${defaultSocket} within ${startTimeoutMs / 1000} s (${answer})`;
-  throw new SetupError(`the engine did not start: ${reason}\n${seeAlso ?? (await endOfLog())}`);
+  throw new SetupError(`the engine did not start: ${reason}\n${await whereToLook()}`);
 }
 
-async function endOfLog() {
-  const log = await readFile(logPath, "utf8").catch(() => "");
-  return `the end of ${logPath}:\n${log.trimEnd().split("\n").slice(-20).join("\n")}`;
+/** Whether an engine that runs already comes to answer before it ends. */
+async function answersWhileItRuns() {
+  const deadlineAt = Date.now() + startTimeoutMs;
+  while ((await isRunning()) && Date.now() < deadlineAt) {
+    if ((await ping(defaultSocket)) === "ok") return true;
+    await sleep(200);
+  }
+  return false;
 }
 
-async function isStarting() {
+/** What was written to the engine's log from a place on. */
+async function endOfLog(fromByte) {
+  const log = await readFile(logPath).catch(() => Buffer.alloc(0));
+  return `the end of ${logPath}:\n${endOf(log.subarray(fromByte).toString("utf8"))}`;
+}
+
+async function isRunning() {
   const pid = Number(await readFile("/var/run/docker.pid", "utf8").catch(() => ""));
   if (!Number.isInteger(pid) || pid <= 0) return false;
   const name = await readFile(`/proc/${pid}/comm`, "utf8").catch(() => "");

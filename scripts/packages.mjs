@@ -1,5 +1,5 @@
 // The npm packages, and the Node version they pin.
-import { readFile } from "node:fs/promises";
+import { readFile, rm, symlink } from "node:fs/promises";
 import { join } from "node:path";
 import { checkout, output, run, SetupError, tell } from "./step.mjs";
 
@@ -19,6 +19,10 @@ export async function installPackages() {
     "-e",
     `process.chdir("node_modules/node"); require(${JSON.stringify(script)})`,
   ]);
+  // npm makes its link only to a binary that is there already.
+  const link = join(checkout, "node_modules/.bin/node");
+  await rm(link, { force: true });
+  await symlink("../node/bin/node", link);
   if (!(await hasWantedNode())) {
     throw new SetupError(
       `node_modules/.bin/node is not Node ${wantedMajor} after npm ci; remove node_modules and try again`,

@@ -27,6 +27,32 @@ export async function run(what, program, args, env = {}) {
   if (code !== 0) throw new SetupError(`${what} failed: ${[program, ...args].join(" ")} ended with ${code}`);
 }
 
+/** The same, for a program that says too much: what it prints is shown only when it fails, and then the end of it. */
+export async function runQuietly(what, program, args, env = {}) {
+  const child = spawn(program, args, {
+    cwd: checkout,
+    env: { ...process.env, ...env },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  let printed = "";
+  const keep = (bytes) => {
+    printed = (printed + bytes.toString("utf8")).slice(-64 * 1024);
+  };
+  child.stdout.on("data", keep);
+  child.stderr.on("data", keep);
+  const code = await new Promise((resolve) => {
+    child.once("error", (error) => resolve(error.message));
+    child.once("close", (exit, signal) => resolve(signal ?? exit));
+  });
+  if (code === 0) return;
+  throw new SetupError(`${what} failed: ${[program, ...args].join(" ")} ended with ${code}\n${endOf(printed)}`);
+}
+
+/** The last lines of a text. */
+export function endOf(text) {
+  return text.trimEnd().split("\n").slice(-20).join("\n");
+}
+
 /** The exit code of a program that has our own streams; 127 when it cannot be started, 128 when a signal ended it. */
 export async function exitCode(program, args, { env = {}, stdout = 1, cwd = checkout } = {}) {
   return await new Promise((resolve) => {

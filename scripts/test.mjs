@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { installPrerequisites } from "./prerequisites.mjs";
 import { setup } from "./setup.mjs";
-import { asProgram, checkout, exitCode, tell } from "./step.mjs";
+import { asProgram, checkout, exitCode, SetupError, tell } from "./step.mjs";
 
 await asProgram(async () => {
   const folder = await mkdtemp(join(tmpdir(), "tool-executor-test-"));
@@ -13,9 +13,8 @@ await asProgram(async () => {
     await installPrerequisites();
     return await testAll(folder);
   } catch (error) {
-    process.exitCode = 1;
     // The set-up is what the run stands on: nothing was tested, and that is one failure.
-    process.stderr.write(`setup: ${error.message}\n`);
+    process.stderr.write(`setup: ${error instanceof SetupError ? error.message : error.stack}\n`);
     process.stdout.write("0 passed, 1 failed\n");
     return 1;
   } finally {

@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { basename, resolve } from "node:path";
 import { ExecutorError } from "../model/failure.ts";
+import { builtInTools, toolCatalog } from "../tools/catalog.ts";
 import { badFlag, parseMegabytes, parseNumber, parseSeconds } from "./quantities.ts";
 
 /** The flags of `toolx run` as the command line gives them. */
@@ -86,8 +87,11 @@ async function payloadFor(tool: string, args: readonly string[], flags: RunFlags
       );
     return args.length === 1 ? { command, ...where } : { argv: args, ...where };
   }
-  if (args.length > 0)
+  if (args.length > 0) {
+    // A slip in the tool's name comes first: what its arguments should be depends on it.
+    toolCatalog(builtInTools()).find(tool);
     throw badFlag("argument", args[0] ?? "", `--payload JSON or --payload @FILE with the tool ${tool}`);
+  }
   return {};
 }
 

@@ -74,7 +74,12 @@ async function ran(
   const onReaderGone = (): void => cancel.abort(new ExecutorError("cancelled", "the reader of its output went away"));
   await using output = taskOutput(io, json, onReaderGone);
   const stdin = flags.stdin && !io.stdin.isTTY ? io.stdin : null;
-  return await submit(house.parts, task, { watcher: output.watcher, stdin }, cancel.signal);
+  try {
+    return await submit(house.parts, task, { watcher: output.watcher, stdin }, cancel.signal);
+  } finally {
+    // Whoever writes there may go on for ever; the task is over, and so are we.
+    stdin?.destroy();
+  }
 }
 
 async function putOnce(objects: ObjectStore, key: string, source: string, signal: AbortSignal): Promise<void> {

@@ -77,7 +77,8 @@ export async function collect(
     const first: Buffer[] = [];
     for (let next = await bytes.next(); ; next = await bytes.next()) {
       if (next.done) return { entries: [], artifactsKey: null, resultJson: null, end };
-      first.push(next.value);
+      // Copied: the bytes are good for this turn only.
+      first.push(Buffer.from(next.value));
       if (manifest.seen()) break;
     }
     const key = artifactsKey(prefix);

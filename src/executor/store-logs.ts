@@ -26,7 +26,7 @@ export async function storeLogs(
 
 /**
  * One line an entry. `text` is always whole characters: one that is split between two pieces stands in the later one.
- * A piece that is no UTF-8 has `base64` instead.
+ * A piece that is no UTF-8, or holds a NUL that many a reader cannot store, has `base64` instead.
  */
 export function* logLines(entries: Iterable<LogEntry>): Generator<string> {
   const open = { stdout: Buffer.alloc(0), stderr: Buffer.alloc(0) };
@@ -54,7 +54,7 @@ function* rest(open: Record<"stdout" | "stderr", Buffer>, last: { seq: number; a
 }
 
 function line(seq: number, atMs: number, stream: "stdout" | "stderr", bytes: Buffer): string {
-  const text = utf8(bytes);
+  const text = bytes.includes(0) ? null : utf8(bytes);
   const content = text === null ? { base64: bytes.toString("base64") } : { text };
   return `${JSON.stringify({ seq, time: new Date(atMs).toISOString(), stream, ...content })}\n`;
 }

@@ -13,7 +13,7 @@ export interface JournalTotals {
 export interface Journal extends AsyncDisposable {
   /** @throws ExecutorError internal when the disk is full or not writable. */
   append(entries: readonly LogEntry[]): void;
-  /** What is kept, in order, with one `gap` in place of what is not. */
+  /** What is kept, in order, with one `gap` in place of what is not. An entry's bytes are good until the next is asked for. */
   entries(): Iterable<LogEntry>;
   totals(): JournalTotals;
 }

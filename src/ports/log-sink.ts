@@ -13,7 +13,7 @@ export type LogEntry =
 
 /** The log aggregator: gets what a task writes while it runs. Never holds a task back; what it cannot take it counts. */
 export interface LogSink extends AsyncDisposable {
-  /** Must not throw and must not wait. */
+  /** Must not throw and must not wait; the bytes are good for the time of the call only. */
   write(attempt: Attempt, entries: readonly LogEntry[]): void;
   /** Entries that were dropped since the start. */
   dropped(): number;

@@ -9,7 +9,7 @@ export interface StoredObject {
  * @throws ExecutorError internal when the store cannot be read or written (full, not writable), with nothing half-written left.
  */
 export interface ObjectStore extends AsyncDisposable {
-  /** Streams the body with bounded memory; visible only after the returned promise resolves. Replaces what was there. */
+  /** Streams the body with bounded memory, a chunk being good until the next is asked for; visible only after the returned promise resolves. Replaces what was there. */
   put(key: string, body: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<StoredObject>;
   /** The bytes from `start` (0) to `end` (exclusive, the end of the object), or null for a key that is not there. */
   get(

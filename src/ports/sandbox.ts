@@ -54,6 +54,8 @@ export type SandboxEvent =
   | { readonly kind: "failed"; readonly seq: number; readonly timeUs: number; readonly failure: StartFailure }
   | { readonly kind: "artifacts"; readonly seq: number; readonly timeUs: number; readonly bytes: Buffer }
   | { readonly kind: "end"; readonly seq: number; readonly timeUs: number; readonly end: CollectEnd }
+  /** Something a later version says; to be acknowledged like any other. */
+  | { readonly kind: "unknown"; readonly seq: number; readonly timeUs: number }
   /** Always last: the sandbox is no more, and says nothing further. */
   | { readonly kind: "gone"; readonly gone: SandboxGone };
 
@@ -113,7 +115,8 @@ export interface Sandbox extends AsyncDisposable {
   collect(caps: CollectCaps): void;
   /**
    * Everything said since the last call, in batches. Read by one reader at a time; leaving the loop and
-   * entering it again loses nothing. Not reading holds the task back, as a full pipe does.
+   * entering it again loses nothing. Not reading holds the task back, as a full pipe does. The bytes of a batch are good until the
+   * next one is asked for: who wants them longer copies them.
    */
   events(): AsyncIterable<readonly SandboxEvent[]>;
   /** Everything up to `seq` is safely kept and need never be said again. */

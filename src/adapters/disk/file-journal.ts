@@ -1,10 +1,10 @@
-import { closeSync, openSync, readFileSync, rmSync, writevSync } from "node:fs";
+import { closeSync, openSync, readSync, rmSync, writevSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { ExecutorError } from "../../model/failure.ts";
 import type { Journal } from "../../ports/journal.ts";
 import type { LogEntry } from "../../ports/log-sink.ts";
-import { decodeRecords, encodeRecord } from "./journal-record.ts";
+import { decodeRecords, encodeRecord, recordHeaderBytes } from "./journal-record.ts";
 
 /** One file of the journal: small enough to drop one without dropping much. */
 const segmentBytes = 1024 * 1024;
@@ -15,7 +15,10 @@ interface Segment {
   readonly number: number;
   readonly firstSeq: number;
   lastSeq: number;
+  /** Of output. */
   bytes: number;
+  /** With the records' headers. */
+  fileBytes: number;
 }
 
 /** The file of a segment; followers sort by name. */
@@ -44,7 +47,7 @@ export async function fileJournal(folder: string, capBytes: number): Promise<Jou
     if (file !== null) closeSync(file);
     number += 1;
     file = openSync(join(folder, segmentName(number)), "wx", 0o600);
-    const segment = { number, firstSeq, lastSeq: firstSeq, bytes: 0 };
+    const segment = { number, firstSeq, lastSeq: firstSeq, bytes: 0, fileBytes: 0 };
     segments.push(segment);
     return segment;
   };
@@ -85,6 +88,7 @@ export async function fileJournal(folder: string, capBytes: number): Promise<Jou
       }
       pieces.push(...encodeRecord(entry));
       segment.bytes += entry.bytes.length;
+      segment.fileBytes += recordHeaderBytes + entry.bytes.length;
       segment.lastSeq = entry.seq;
       writtenBytes += entry.bytes.length;
       if (isHead) headBytes += entry.bytes.length;
@@ -98,14 +102,35 @@ export async function fileJournal(folder: string, capBytes: number): Promise<Jou
   const keptTailFrom = (): { readonly seq: number; readonly bytes: number } => {
     let kept = 0;
     let seq = Number.POSITIVE_INFINITY;
-    for (const segment of [...tail].reverse()) {
-      for (const entry of [...readSegment(folder, segment)].reverse()) {
-        if (kept + entry.bytes.length > tailCapBytes) return { seq, bytes: kept };
+    for (const segment of tail.toReversed()) {
+      if (kept + segment.bytes <= tailCapBytes) {
+        kept += segment.bytes;
+        seq = segment.firstSeq;
+        continue;
+      }
+      for (const entry of read(segment).toReversed()) {
+        if (kept + entry.bytes.length > tailCapBytes) break;
         kept += entry.bytes.length;
         seq = entry.seq;
       }
+      break;
     }
     return { seq, bytes: kept };
+  };
+
+  let readBuffer = Buffer.alloc(0);
+  /** The records of a segment, good until the next is read. */
+  const read = (segment: Segment): ReturnType<typeof decodeRecords>["entries"] => {
+    if (readBuffer.length < segment.fileBytes) readBuffer = Buffer.allocUnsafeSlow(segment.fileBytes);
+    const source = openSync(join(folder, segmentName(segment.number)), "r");
+    try {
+      let length = 0;
+      for (let got = -1; got !== 0 && length < segment.fileBytes; length += got)
+        got = readSync(source, readBuffer, length, segment.fileBytes - length, length);
+      return decodeRecords(readBuffer.subarray(0, length)).entries;
+    } finally {
+      closeSync(source);
+    }
   };
 
   return {
@@ -117,7 +142,7 @@ export async function fileJournal(folder: string, capBytes: number): Promise<Jou
       }
     },
     *entries() {
-      for (const segment of head) yield* readSegment(folder, segment);
+      for (const segment of head) yield* read(segment);
       const from = keptTailFrom();
       const lostBytes = writtenBytes - headBytes - from.bytes;
       if (lostBytes > 0) {
@@ -127,7 +152,7 @@ export async function fileJournal(folder: string, capBytes: number): Promise<Jou
       }
       for (const segment of tail) {
         if (segment.lastSeq < from.seq) continue;
-        for (const entry of readSegment(folder, segment)) if (entry.seq >= from.seq) yield entry;
+        for (const entry of read(segment)) if (entry.seq >= from.seq) yield entry;
       }
     },
     totals: () => ({ writtenBytes, keptBytes: headBytes + keptTailFrom().bytes }),
@@ -137,10 +162,6 @@ export async function fileJournal(folder: string, capBytes: number): Promise<Jou
       tail = [];
     },
   };
-}
-
-function readSegment(folder: string, segment: Segment): ReturnType<typeof decodeRecords>["entries"] {
-  return decodeRecords(readFileSync(join(folder, segmentName(segment.number)))).entries;
 }
 
 function diskError(folder: string, cause: unknown): ExecutorError {

@@ -12,50 +12,68 @@ export interface FileLogSinkOptions {
 }
 
 export const defaultFileLogSinkOptions: FileLogSinkOptions = {
-  maxWaitingBytes: 8 * 1024 * 1024,
-  maxFileBytes: 256 * 1024 * 1024,
+  maxWaitingBytes: 4 * 1024 * 1024,
+  maxFileBytes: 16 * 1024 * 1024,
 };
+
+/** What one attempt has waiting for its file. */
+interface Queue {
+  readonly attempt: Attempt;
+  readonly path: string;
+  entries: LogEntry[];
+  /** The file has no room for more: from here on entries are only counted. */
+  full: boolean;
+}
 
 /**
  * The log aggregator of an installation that has none: `<root>/<tenant>/<task>.<attempt>.ndjson`, appended while the task runs,
  * one JSON object a line: `time`, `tenant`, `task`, `attempt`, and either `seq`, `stream` and `text` (or `base64`, for bytes that
- * are no UTF-8 by themselves) or `gap`. Disposing writes out what waits. A disk that fails drops lines; it never fails a task.
+ * are no UTF-8 by themselves or hold a NUL) or `gap`. Disposing writes out what waits. A disk that fails drops lines; it never fails a task.
  */
 export function fileLogSink(root: string, options: FileLogSinkOptions = defaultFileLogSinkOptions): LogSink {
-  const waiting = new Map<string, Buffer[]>();
+  const queues = new WeakMap<Attempt, Queue>();
+  const ready: Queue[] = [];
   let waitingBytes = 0;
   let droppedCount = 0;
   let writing: Promise<void> | null = null;
 
+  const queueOf = (attempt: Attempt): Queue => {
+    const known = queues.get(attempt);
+    if (known) return known;
+    const path = join(root, attempt.key.tenantId, `${attempt.key.taskId}.${attempt.number}.ndjson`);
+    const queue: Queue = { attempt, path, entries: [], full: false };
+    queues.set(attempt, queue);
+    return queue;
+  };
+
   const writeOut = async (): Promise<void> => {
-    for (let next = firstOf(waiting); next !== null; next = firstOf(waiting)) {
-      const [path, lines] = next;
-      waiting.delete(path);
+    for (let queue = ready.shift(); queue; queue = ready.shift()) {
+      const entries = queue.entries;
+      queue.entries = [];
       try {
-        droppedCount += await append(path, lines, options.maxFileBytes);
+        const left = await append(queue, entries, options.maxFileBytes);
+        queue.full = left > 0;
+        droppedCount += left;
       } catch {
-        droppedCount += lines.length;
+        droppedCount += entries.length;
       }
-      waitingBytes -= lines.reduce((sum, line) => sum + line.byteLength, 0);
+      waitingBytes -= sizeOf(entries);
     }
     writing = null;
   };
 
   return {
     write(attempt, entries) {
-      const path = join(root, attempt.key.tenantId, `${attempt.key.taskId}.${attempt.number}.ndjson`);
-      const lines = waiting.get(path) ?? [];
-      for (const entry of entries) {
-        const line = Buffer.from(`${JSON.stringify(lineOf(attempt, entry))}\n`);
-        if (waitingBytes + line.byteLength > options.maxWaitingBytes) {
-          droppedCount += 1;
-          continue;
-        }
-        lines.push(line);
-        waitingBytes += line.byteLength;
+      if (entries.length === 0) return;
+      const queue = queueOf(attempt);
+      const bytes = sizeOf(entries);
+      if (queue.full || waitingBytes + bytes > options.maxWaitingBytes) {
+        droppedCount += entries.length;
+        return;
       }
-      if (lines.length === 0) return;
-      waiting.set(path, lines);
+      if (queue.entries.length === 0) ready.push(queue);
+      for (const entry of entries) queue.entries.push(ownEntry(entry));
+      waitingBytes += bytes;
       writing ??= writeOut();
     },
     dropped: () => droppedCount,
@@ -65,12 +83,20 @@ export function fileLogSink(root: string, options: FileLogSinkOptions = defaultF
   };
 }
 
+/** The caller's bytes are good for the time of the call only. */
+const ownEntry = (entry: LogEntry): LogEntry =>
+  entry.kind === "output" ? { ...entry, bytes: Buffer.from(entry.bytes) } : entry;
+
+const sizeOf = (entries: readonly LogEntry[]): number =>
+  entries.reduce((sum, entry) => sum + (entry.kind === "output" ? entry.bytes.byteLength : 0), 0);
+
 function lineOf({ key, number }: Attempt, entry: LogEntry): Readonly<Record<string, string | number | object>> {
   const place = { tenant: key.tenantId, task: key.taskId, attempt: number };
   switch (entry.kind) {
     case "output": {
       const { seq, atMs, stream, bytes } = entry;
-      const content = isUtf8(bytes) ? { text: bytes.toString() } : { base64: bytes.toString("base64") };
+      const content =
+        isUtf8(bytes) && !bytes.includes(0) ? { text: bytes.toString() } : { base64: bytes.toString("base64") };
       return { time: new Date(atMs).toISOString(), ...place, seq, stream, ...content };
     }
     case "gap":
@@ -78,19 +104,16 @@ function lineOf({ key, number }: Attempt, entry: LogEntry): Readonly<Record<stri
   }
 }
 
-const firstOf = <Key, Value>(map: ReadonlyMap<Key, Value>): readonly [Key, Value] | null =>
-  map.entries().next().value ?? null;
-
-/** Answers how many lines found no room in the file. */
-async function append(path: string, lines: readonly Buffer[], maxFileBytes: number): Promise<number> {
+/** Encodes only what finds room, and answers how many entries found none. */
+async function append({ attempt, path }: Queue, entries: readonly LogEntry[], maxFileBytes: number): Promise<number> {
   await mkdir(dirname(path), { recursive: true, mode: 0o700 });
   await using file = await open(path, "a", 0o600);
   let fileBytes = (await file.stat()).size;
-  const fitting = lines.filter((line) => {
-    if (fileBytes + line.byteLength > maxFileBytes) return false;
+  for (const [index, entry] of entries.entries()) {
+    const line = Buffer.from(`${JSON.stringify(lineOf(attempt, entry))}\n`);
+    if (fileBytes + line.byteLength > maxFileBytes) return entries.length - index;
+    await file.writeFile(line);
     fileBytes += line.byteLength;
-    return true;
-  });
-  await file.writeFile(Buffer.concat(fitting));
-  return lines.length - fitting.length;
+  }
+  return 0;
 }

@@ -1,11 +1,11 @@
 import { ExecutorError } from "../../model/failure.ts";
 import { bytesPerMb, type Limits } from "../../model/limits.ts";
-import type { Sandbox, SandboxEvent, SandboxGone } from "../../ports/sandbox.ts";
+import type { Sandbox, SandboxGone } from "../../ports/sandbox.ts";
 import type { Engine } from "./engine.ts";
 import { eventQueue } from "./event-queue.ts";
 import { fileSizeLimitBytes, openFilesLimit } from "./host-config.ts";
 import { collectBody, eventOf, type StartLimits, signalBody, startBody } from "./protocol/bodies.ts";
-import { type Frame, frameType, maxBodyBytes } from "./protocol/frame.ts";
+import { frameType, maxBodyBytes } from "./protocol/frame.ts";
 import type { Removals } from "./removals.ts";
 import { fromTheStart, type SandboxLink, sandboxLink } from "./sandbox-link.ts";
 
@@ -37,10 +37,10 @@ export async function openDockerSandbox(parts: DockerSandboxParts, signal: Abort
   let gone = false;
   let disposed: Promise<void> | null = null;
   let lastWait: NodeJS.Timeout | null = null;
-  const queue = eventQueue((full) => link.pause(full));
+  const queue = eventQueue(() => link.taken());
 
   const link: SandboxLink = sandboxLink(engine, id, resume ?? fromTheStart, {
-    frames: (frames) => queue.push(eventsOf(frames)),
+    frames: (frames) => queue.push(frames.map(eventOf)),
     lost: (why) => void endWith(why),
   });
 
@@ -123,15 +123,6 @@ function startLimits(limits: Limits): StartLimits {
     fsizeBytes: fileSizeLimitBytes(limits),
     memoryBytes: limits.memory_mb * bytesPerMb,
   };
-}
-
-function eventsOf(frames: readonly Frame[]): readonly SandboxEvent[] {
-  const events: SandboxEvent[] = [];
-  for (const frame of frames) {
-    const event = eventOf(frame);
-    if (event) events.push(event);
-  }
-  return events;
 }
 
 /** What the engine knows of a container that said no `end`. A container still there by now is ended. */

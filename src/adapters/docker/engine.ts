@@ -1,5 +1,5 @@
-import type { Socket } from "node:net";
 import type Dockerode from "dockerode";
+import { type AttachEvents, type AttachedStream, attachStream } from "./attach.ts";
 import { engineCall, unlessStatus } from "./engine-call.ts";
 
 /** How long one call to the engine may take before it counts as failed. */
@@ -34,8 +34,8 @@ export interface ContainerEnd {
  */
 export interface Engine {
   create(options: Dockerode.ContainerCreateOptions, signal: AbortSignal): Promise<string>;
-  /** The raw attached stream, multiplexed as the engine does it; without the output of before the attach. */
-  attach(id: string, signal: AbortSignal): Promise<Socket>;
+  /** The attached streams, without the output of before the attach. */
+  attach(id: string, events: AttachEvents, signal: AbortSignal): Promise<AttachedStream>;
   start(id: string, signal: AbortSignal): Promise<void>;
   /** Null when there is no such container. */
   inspect(id: string, signal: AbortSignal): Promise<ContainerEnd | null>;
@@ -55,18 +55,8 @@ export function engine(docker: Dockerode, deadlines: EngineDeadlines): Engine {
         async (abortSignal) => (await docker.createContainer({ ...options, abortSignal })).id,
         signal,
       ),
-    attach: (id, signal) =>
-      engineCall(
-        named("attach", id),
-        deadlines.attachMs,
-        async () => {
-          const stream = await docker
-            .getContainer(id)
-            .attach({ stream: true, stdin: true, stdout: true, stderr: true, hijack: true });
-          return stream as unknown as Socket;
-        },
-        signal,
-      ),
+    attach: (id, events, signal) =>
+      engineCall(named("attach", id), deadlines.attachMs, () => attachStream(docker, id, events), signal),
     start: (id, signal) =>
       engineCall(
         named("start", id),

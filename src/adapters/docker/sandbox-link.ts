@@ -1,17 +1,17 @@
 import { randomBytes } from "node:crypto";
-import type { Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { deadline } from "../../model/deadline.ts";
 import { ExecutorError } from "../../model/failure.ts";
+import type { AttachedStream } from "./attach.ts";
 import type { Engine } from "./engine.ts";
 import { helloBody, parseReady, type Ready } from "./protocol/bodies.ts";
-import { demux } from "./protocol/demux.ts";
+import { demux, type StreamPiece } from "./protocol/demux.ts";
 import { ackBody, encodeFrame, type Frame, frameType, magicLine, noToken, readSafe64 } from "./protocol/frame.ts";
 import { type FrameReader, frameReader } from "./protocol/frame-reader.ts";
 
 /** What the link tells the sandbox it belongs to. */
 export interface LinkEvents {
-  /** Numbered frames, each once and in order, whatever attaches lie between. */
+  /** Numbered frames, each once and in order, whatever attaches lie between. Their bodies are good until the `taken` after next. */
   frames(frames: readonly Frame[]): void;
   /** The container has ended, or can no longer be reached: the link is over. */
   lost(why: string): void;
@@ -29,7 +29,8 @@ export interface SandboxLink {
   /** Resolves when at most `bytes` of sent bodies are not yet used by the sandbox. */
   drained(bytes: number, signal: AbortSignal): Promise<void>;
   ack(seq: number): void;
-  pause(paused: boolean): void;
+  /** Whoever has the frames delivered so far has taken them, and is done with what he had before. */
+  taken(): void;
   token(): string;
   /** The last 8 KiB sandbox-init printed outside the protocol. */
   diagnosis(): string;
@@ -57,9 +58,8 @@ export function sandboxLink(
   const startedAt = process.hrtime.bigint();
   let token = from.token;
   let lastSeq = from.lastSeq;
-  let socket: Socket | null = null;
+  let current: { readonly stream: AttachedStream; readonly reader: FrameReader; go(): void } | null = null;
   let closed = false;
-  let paused = false;
   let reattaches = 0;
   let nextSeq = 1;
   let unused: Sent[] = [];
@@ -72,10 +72,7 @@ export function sandboxLink(
 
   const timeUs = (): number => Number((process.hrtime.bigint() - startedAt) / 1000n);
   const write = (pieces: readonly Buffer[]): void => {
-    if (!socket?.writable) return;
-    socket.cork();
-    for (const piece of pieces) if (piece.length > 0) socket.write(piece);
-    socket.uncork();
+    current?.stream.write(pieces);
   };
   const frame = (type: number, seq: number, body: Buffer): Frame => ({ type, channel: 0, seq, timeUs: timeUs(), body });
 
@@ -120,60 +117,73 @@ export function sandboxLink(
   };
 
   const connect = async (signal: AbortSignal, onAttached?: () => Promise<void>): Promise<Ready> => {
-    socket?.destroy();
-    const current = await engine.attach(id, signal);
-    if (closed) {
-      current.destroy();
-      throw new ExecutorError("sandbox", `sandbox ${id.slice(0, 12)}: let go of while it was being attached`);
-    }
-    socket = current;
-    if (paused) current.pause();
+    current?.stream.destroy();
+    current = null;
+    const name = `sandbox ${id.slice(0, 12)}`;
     const nonce = randomBytes(16).toString("hex");
-    const reader: FrameReader = frameReader(nonce, lastSeq);
-    const split = demux();
     const { promise, resolve, reject } = Promise.withResolvers<Ready>();
     promise.catch(() => undefined);
     let isReady = false;
+    const reader = frameReader(nonce, lastSeq);
+    const split = demux();
+    // What a chunk held beyond the room there was; the stream waits meanwhile, so the chunk stays as it is.
+    let rest: readonly StreamPiece[] = [];
+
     const broken = (why: string): void => {
-      if (socket !== current) return;
-      socket = null;
-      current.destroy();
+      if (current?.reader !== reader) return;
+      current.stream.destroy();
+      current = null;
       if (isReady) void reattach(why);
-      else
-        reject(
-          new ExecutorError("sandbox", `sandbox ${id.slice(0, 12)}: ${why} before sandbox-init was ready${printed()}`),
-        );
+      else reject(new ExecutorError("sandbox", `${name}: ${why} before sandbox-init was ready${printed()}`));
     };
-    current.on("data", (chunk: Buffer) => {
-      for (const piece of split(chunk)) {
-        if (piece.stream === "stderr") {
-          diagnosis = Buffer.concat([diagnosis, piece.bytes]).subarray(-diagnosisBytes);
+    const onReady = (ready: Ready): void => {
+      isReady = true;
+      resolve(ready);
+    };
+    /** False when there is no room for all of it. */
+    const feed = (pieces: readonly StreamPiece[]): boolean => {
+      for (const [index, { stream, bytes }] of pieces.entries()) {
+        if (stream === "stderr") {
+          diagnosis = Buffer.concat([diagnosis, bytes]).subarray(-diagnosisBytes);
           continue;
         }
-        const frames = reader.push(piece.bytes);
+        const taken = reader.push(bytes);
         lastSeq = reader.lastSeq();
-        const again = take(frames, (ready) => {
-          isReady = true;
-          resolve(ready);
-        });
+        const again = take(taken.frames, onReady);
         const why = reader.broken();
         if (why || again) {
           broken(why ? `its stream is broken (${why})` : "it reported a broken stream");
-          return;
+          return true;
+        }
+        if (taken.bytes < bytes.length) {
+          rest = [{ stream, bytes: bytes.subarray(taken.bytes) }, ...pieces.slice(index + 1)];
+          return false;
         }
       }
-    });
-    current.on("error", () => broken("its stream failed"));
-    current.on("close", () => broken("its stream ended"));
-    write([magicLine(token, nonce), ...encodeFrame(frame(frameType.hello, 0, helloBody(lastSeq)))]);
-    using limit = deadline(
+      rest = [];
+      return true;
+    };
+
+    const stream = await engine.attach(
+      id,
+      { bytes: (chunk) => feed(split(chunk)), closed: () => broken("its stream ended") },
       signal,
-      readyMs,
-      new ExecutorError(
-        "sandbox",
-        `sandbox ${id.slice(0, 12)}: sandbox-init was not ready within ${readyMs} ms${printed()}`,
-      ),
     );
+    if (closed) {
+      stream.destroy();
+      throw new ExecutorError("sandbox", `${name}: let go of while it was being attached`);
+    }
+    current = {
+      stream,
+      reader,
+      go: () => {
+        reader.swap();
+        if (rest.length > 0 && feed(rest)) stream.resume();
+      },
+    };
+    write([magicLine(token, nonce), ...encodeFrame(frame(frameType.hello, 0, helloBody(lastSeq)))]);
+    const late = `${name}: sandbox-init was not ready within ${readyMs} ms`;
+    using limit = deadline(signal, readyMs, new ExecutorError("sandbox", late));
     const onAbort = (): void => reject(limit.signal.reason);
     limit.signal.addEventListener("abort", onAbort, { once: true });
     const [ready] = await Promise.all([promise, onAttached?.()]);
@@ -217,9 +227,8 @@ export function sandboxLink(
     closed = true;
     if (ackTimer) clearTimeout(ackTimer);
     for (const wake of waiters) wake();
-    const last = socket;
-    socket = null;
-    last?.destroy();
+    current?.stream.destroy();
+    current = null;
   };
 
   return {
@@ -252,11 +261,7 @@ export function sandboxLink(
       if (toAck - ackedSeq >= 8) sendAck();
       else ackTimer ??= setTimeout(sendAck, 20);
     },
-    pause(value) {
-      paused = value;
-      if (value) socket?.pause();
-      else socket?.resume();
-    },
+    taken: () => current?.go(),
     token: () => token,
     diagnosis: () => diagnosis.toString("utf8"),
     close() {

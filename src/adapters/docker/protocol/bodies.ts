@@ -58,10 +58,10 @@ export function parseReady(body: Buffer): Ready | null {
 }
 
 /**
- * What a numbered frame means to the line, or null for a type we do not know (a later version's) or a body that is none.
+ * What a numbered frame means to the line.
  * The sandbox is believed about its own task only: every figure is checked for its kind, not for its truth.
  */
-export function eventOf(frame: Frame): SandboxEvent | null {
+export function eventOf(frame: Frame): SandboxEvent {
   const { seq, timeUs, body } = frame;
   switch (frame.type) {
     case frameType.stdout:
@@ -81,7 +81,7 @@ export function eventOf(frame: Frame): SandboxEvent | null {
     case frameType.end:
       return { kind: "end", seq, timeUs, end: endOf(parsed(body)) };
   }
-  return null;
+  return { kind: "unknown", seq, timeUs };
 }
 
 function exitOf(value: Record<string, unknown>): Exit {

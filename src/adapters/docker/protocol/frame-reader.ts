@@ -13,105 +13,128 @@ import {
 /** Why a stream can no longer be read; only a new attach mends it. */
 export type BrokenStream = "mark" | "length" | "checksum" | "gap";
 
+/** What one piece of the stream brought. */
+export interface Taken {
+  /** Whole frames in order, numbered ones seen before left out. Their bodies are good until the {@link FrameReader.swap} after next. */
+  readonly frames: readonly Frame[];
+  /** How much of the piece was taken; the rest must come again after the next swap. */
+  readonly bytes: number;
+}
+
 export interface FrameReader {
-  /**
-   * The whole frames that `chunk` completes, in order, numbered ones seen before left out. Their bodies may be views of
-   * `chunk`. Bytes before the magic line are dropped; after a broken frame everything is.
-   */
-  push(chunk: Buffer): readonly Frame[];
+  /** Bytes before the magic line are dropped; after a broken frame everything is. The piece itself may be overwritten afterwards. */
+  push(piece: Buffer): Taken;
+  /** Whoever has the frames delivered so far now works on them: what he had before may be overwritten. */
+  swap(): void;
   /** What broke the stream, or null. */
   broken(): BrokenStream | null;
   /** The last numbered frame delivered. */
   lastSeq(): number;
 }
 
+/** Two of these hold what is delivered and what is coming; they grow with the flood and serve it without further allocation. */
+const firstBufferBytes = 80 * 1024;
+const largestBufferBytes = 1024 * 1024;
+
 /** Reads what the sandbox writes after the magic line with `nonce`; numbered frames up to `lastSeq` are known already. */
 export function frameReader(nonce: string, lastSeq: number): FrameReader {
   const line = magicLine(noToken, nonce);
-  let synced = false;
+  let unsynced: Buffer | null = Buffer.alloc(0);
   let broken: BrokenStream | null = null;
   let last = lastSeq;
-  // What came and makes no whole frame yet: pieces are joined once, when the frame is complete.
-  let pieces: Buffer[] = [];
-  let held = 0;
-  let needed = headerBytes;
+  let filling = Buffer.allocUnsafeSlow(firstBufferBytes);
+  let other = Buffer.allocUnsafeSlow(firstBufferBytes);
+  // In `filling`: frames handed out end at `start`, the bytes of a frame that is not whole yet at `end`.
+  let start = 0;
+  let end = 0;
+  let handedOut = false;
+  let wasFull = false;
 
-  const join = (): Buffer => {
-    const whole = pieces.length === 1 ? pieces[0] : Buffer.concat(pieces, held);
-    pieces = [];
-    held = 0;
-    return whole ?? Buffer.alloc(0);
-  };
-
-  const seek = (chunk: Buffer): Buffer | null => {
-    pieces.push(chunk);
-    held += chunk.length;
-    const seen = join();
-    const at = seen.indexOf(line);
-    if (at >= 0) {
-      synced = true;
-      return seen.subarray(at + line.length);
-    }
-    const kept = seen.subarray(Math.max(0, seen.length - line.length + 1));
-    pieces = [kept];
-    held = kept.length;
-    return null;
+  /** Moves the unfinished frame to the beginning of `target`, made larger where the frame or the flood needs it. */
+  const moveTo = (target: Buffer<ArrayBuffer>, neededBytes: number): void => {
+    const wanted = wasFull ? Math.min(target.length * 2, largestBufferBytes) : target.length;
+    const size = Math.max(wanted, neededBytes);
+    const next = size > target.length ? Buffer.allocUnsafeSlow(size) : target;
+    filling.copy(next, 0, start, end);
+    filling = next;
+    end -= start;
+    start = 0;
+    wasFull = false;
   };
 
   const accept = (frame: Frame, frames: Frame[]): void => {
-    if (frame.seq === 0) {
-      frames.push(frame);
-      return;
+    if (frame.seq !== 0) {
+      if (frame.seq <= last) return;
+      if (frame.seq !== last + 1) {
+        broken = "gap";
+        return;
+      }
+      last = frame.seq;
     }
-    if (frame.seq <= last) return;
-    if (frame.seq !== last + 1) {
-      broken = "gap";
-      return;
-    }
-    last = frame.seq;
     frames.push(frame);
+  };
+
+  /** Takes the whole frames out of `filling`; answers how long the unfinished one will be. */
+  const takeFrames = (frames: Frame[]): number => {
+    while (end - start >= headerBytes) {
+      const bytes = filling.subarray(start, end);
+      const header = readHeader(bytes);
+      if (typeof header === "string") {
+        broken = header;
+        return 0;
+      }
+      const sumAt = headerBytes + header.length;
+      if (bytes.length < sumAt + trailerBytes) return sumAt + trailerBytes;
+      if (crc32(bytes.subarray(0, sumAt)) !== bytes.readUInt32BE(sumAt)) {
+        broken = "checksum";
+        return 0;
+      }
+      start += sumAt + trailerBytes;
+      accept({ ...header.frame, body: bytes.subarray(headerBytes, sumAt) }, frames);
+      if (broken) return 0;
+    }
+    return headerBytes;
+  };
+
+  /** Null while the magic line has not come; otherwise what of the piece stands behind it. */
+  const seek = (piece: Buffer): Buffer | null => {
+    const seen = Buffer.concat([unsynced ?? Buffer.alloc(0), piece]);
+    const at = seen.indexOf(line);
+    unsynced = at >= 0 ? null : Buffer.from(seen.subarray(Math.max(0, seen.length - line.length + 1)));
+    return at >= 0 ? seen.subarray(at + line.length) : null;
   };
 
   return {
     broken: () => broken,
     lastSeq: () => last,
-    push(chunk) {
-      if (broken) return [];
-      let rest: Buffer | null = synced ? chunk : seek(chunk);
+    push(piece) {
+      const nothing = { frames: [], bytes: piece.length };
+      if (broken) return nothing;
+      const behind = unsynced === null ? piece : seek(piece);
+      if (behind === null) return nothing;
       const frames: Frame[] = [];
-      if (rest === null) return frames;
-      if (held > 0) {
-        pieces.push(rest);
-        held += rest.length;
-        if (held < needed) return frames;
-        rest = join();
-      }
-      while (!broken && rest.length >= headerBytes) {
-        const header = readHeader(rest);
-        if (typeof header === "string") {
-          broken = header;
+      let at = 0;
+      for (;;) {
+        const neededBytes = takeFrames(frames);
+        handedOut ||= frames.length > 0;
+        if (broken || at === behind.length) break;
+        // With nothing handed out of it the buffer is ours alone: it may start from its beginning, and grow.
+        if (end === filling.length && !handedOut) moveTo(filling, neededBytes);
+        if (end === filling.length) {
+          wasFull = true;
           break;
         }
-        const total = headerBytes + header.length + trailerBytes;
-        if (rest.length < total) {
-          needed = total;
-          break;
-        }
-        const sumAt = headerBytes + header.length;
-        if (crc32(rest.subarray(0, sumAt)) !== rest.readUInt32BE(sumAt)) {
-          broken = "checksum";
-          break;
-        }
-        accept({ ...header.frame, body: rest.subarray(headerBytes, sumAt) }, frames);
-        rest = rest.subarray(total);
-        needed = headerBytes;
+        const copied = behind.copy(filling, end, at);
+        at += copied;
+        end += copied;
       }
-      if (!broken && rest.length > 0) {
-        pieces = [rest];
-        held = rest.length;
-        if (rest.length < headerBytes) needed = headerBytes;
-      }
-      return frames;
+      return { frames, bytes: piece.length - (broken ? 0 : behind.length - at) };
+    },
+    swap() {
+      const before = filling;
+      moveTo(other, 0);
+      other = before;
+      handedOut = false;
     },
   };
 }

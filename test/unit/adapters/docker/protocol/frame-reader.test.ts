@@ -43,11 +43,18 @@ const frameOf = ({ type, channel, seq, time_us, body_hex, body_repeat }: FrameFa
   body: body_repeat ? bytesOf(body_repeat) : Buffer.from(body_hex ?? "", "hex"),
 });
 
+/** Reads as a link does, taking what was delivered whenever there is no room for more. */
 function read(nonce: string, chunks: Iterable<Buffer>) {
   const reader = frameReader(nonce, 0);
   const frames: Frame[] = [];
-  for (const chunk of chunks)
-    frames.push(...reader.push(chunk).map((frame) => ({ ...frame, body: Buffer.from(frame.body) })));
+  for (const chunk of chunks) {
+    for (let rest = chunk; rest.length > 0; ) {
+      const taken = reader.push(rest);
+      frames.push(...taken.frames.map((frame) => ({ ...frame, body: Buffer.from(frame.body) })));
+      rest = rest.subarray(taken.bytes);
+      if (rest.length > 0) reader.swap();
+    }
+  }
   return { frames, broken: reader.broken() };
 }
 
@@ -112,6 +119,42 @@ const aFrame = fc.record({
   body: fc.uint8Array({ maxLength: 300 }).map((bytes) => Buffer.from(bytes)),
 });
 const nonce = "0123456789abcdef0123456789abcdef";
+
+test("what was delivered stays as it was until the swap after next", () => {
+  const reader = frameReader(nonce, 0);
+  reader.push(magicLine(noToken, nonce));
+  const send = (seq: number): Frame | undefined => {
+    const bytes = Buffer.concat(
+      encodeFrame({ type: 0x42, channel: 0, seq, timeUs: 0, body: Buffer.alloc(70_000, seq) }),
+    );
+    const taken = reader.push(bytes);
+    expect(taken.bytes).toBe(bytes.length);
+    return taken.frames[0];
+  };
+  const first = send(1);
+  reader.swap();
+  const second = send(2);
+  expect(first?.body).toEqual(Buffer.alloc(70_000, 1));
+  reader.swap();
+  send(3);
+  expect(second?.body).toEqual(Buffer.alloc(70_000, 2));
+});
+
+test("without a swap the stream is held, and nothing that was delivered is overwritten", () => {
+  const reader = frameReader(nonce, 0);
+  reader.push(magicLine(noToken, nonce));
+  const stream = Buffer.concat(
+    Array.from({ length: 40 }, (_, index) =>
+      Buffer.concat(
+        encodeFrame({ type: 0x42, channel: 0, seq: index + 1, timeUs: 0, body: Buffer.alloc(60_000, index) }),
+      ),
+    ),
+  );
+  const { frames, bytes } = reader.push(stream);
+  expect(bytes).toBeLessThan(stream.length);
+  expect(reader.push(stream.subarray(bytes)).bytes).toBe(0);
+  for (const [index, frame] of frames.entries()) expect(frame.body).toEqual(Buffer.alloc(60_000, index));
+});
 
 describe("any stream", () => {
   test("comes out as it went in, however it is cut", () => {

@@ -11,6 +11,7 @@ import { sqliteTaskStore } from "../adapters/sqlite/sqlite-task-store.ts";
 import type { Parts } from "../executor/parts.ts";
 import { fairSlots } from "../executor/slots.ts";
 import type { Task } from "../model/task.ts";
+import { openLog } from "../observe/log.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { ObjectStore } from "../ports/object-store.ts";
 import type { TaskStore } from "../ports/task-store.ts";
@@ -81,6 +82,7 @@ export async function openHouse(config: Config): Promise<House> {
     liveness,
     logSink,
     clock: systemClock,
+    log: await openLog(config.logLevel),
     slots: fairSlots(config.maxWorkers),
     images: localImages(docker, allowedImages),
     sandboxes: stack.use(

@@ -84,7 +84,7 @@ export async function collect(
     const key = artifactsKey(prefix);
     await objects.put(key, chain(first, bytes), signal);
     const entries = manifest.entries();
-    const body = Buffer.from(JSON.stringify({ entries, end }));
+    const body = Buffer.from(JSON.stringify({ entries, end: end && endOnWire(end) }));
     await objects.put(manifestKey(prefix), chain([body], none()), signal);
     return { entries, artifactsKey: key, resultJson: manifest.resultJson(), end };
   } catch (error) {
@@ -119,6 +119,15 @@ class SandboxLeft extends ExecutorError {
     super("sandbox", "the sandbox ended before all of /output was collected");
   }
 }
+
+/** The end of a collection as the manifest has it. */
+const endOnWire = ({ entries, bytes, skipped, skippedCount, limit }: CollectEnd) => ({
+  entries,
+  bytes,
+  skipped,
+  skipped_count: skippedCount,
+  limit,
+});
 
 async function* chain(first: readonly Buffer[], rest: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
   yield* first;

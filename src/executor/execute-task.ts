@@ -54,9 +54,10 @@ export async function executeTask(parts: Parts, line: Line, cancel: AbortSignal)
 }
 
 /** Stores the answer, for ever; null when the attempt is no longer ours, or has its answer already. */
-async function answered({ store }: Parts, { attempt, watcher }: Line, result: Result): Promise<Result | null> {
+async function answered({ store, log }: Parts, { attempt, watcher }: Line, result: Result): Promise<Result | null> {
   const stored = await store.finish(attempt, result, encodeResult(result), uninterrupted);
   if (!stored) return null;
+  log.attemptFinished(attempt, result);
   await watcher({ kind: "state", state: "FINISHED" });
   return result;
 }

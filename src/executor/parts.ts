@@ -1,5 +1,6 @@
 import type { Attempt } from "../model/attempt.ts";
 import type { TaskState } from "../model/task.ts";
+import type { Log } from "../observe/log.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Journal } from "../ports/journal.ts";
 import type { Liveness } from "../ports/liveness.ts";
@@ -21,6 +22,7 @@ export interface Parts {
   readonly objects: ObjectStore;
   readonly logSink: LogSink;
   readonly clock: Clock;
+  readonly log: Log;
   readonly liveness: Liveness;
   /** A scratch folder of the attempt with its journal in it, gone after dispose. */
   openJournal(attempt: Attempt, capBytes: number): Promise<Journal>;

@@ -50,6 +50,7 @@ async function finished(parts: Parts, key: TaskKey, following: Following, cancel
   for (let tries = 0; ; tries += 1) {
     const record = await known(parts, key);
     if (record.resultBytes) return JSON.parse(record.resultBytes.toString("utf8")) as Result;
+    await refuseLost(parts, record);
     const turn = record.state === "QUEUED" ? await oneTurn(parts, record, following, cancel) : "waiting";
     if (turn === "given back") await sleep(retryDelayMs * 2 ** Math.min(tries, 6));
     else if (turn !== "waiting") return turn;
@@ -57,6 +58,14 @@ async function finished(parts: Parts, key: TaskKey, following: Following, cancel
     // Not ours to end: whoever runs it goes on.
     else if (!(await cancelledUnleased(parts, record))) throw cancel.reason;
   }
+}
+
+/** Nobody will end a task whose executor is dead but the reaper: waiting for it would be for ever. */
+async function refuseLost({ liveness }: Parts, { owner, task }: TaskRecord): Promise<void> {
+  if (owner === null || (await liveness.stateOf(owner, never)) !== "dead") return;
+  throw new ExecutorError("worker_lost", `task ${keyText(taskKey(task))}: the executor that ran it died`, {
+    hint: "toolx gc ends the task and removes what is left of it",
+  });
 }
 
 /** One try at a queued task, with a slot of its own. `waiting`: somebody else has it, or its time is to come. */

@@ -48,6 +48,8 @@ async function feed(tar: AsyncIterable<Uint8Array>, parser: ReturnType<typeof ex
     parser.once("drain", go);
     parser.once("close", go);
     await promise;
+    parser.off("drain", go);
+    parser.off("close", go);
   }
   parser.end(undefined);
 }

@@ -1,19 +1,21 @@
 import { defineConfig } from "vitest/config";
 
 /** One project a folder of test/. Only the first two run without an engine. */
-const project = (name: string, rest: object = {}) => ({
-  test: { name, include: [`test/${name}/**/*.test.ts`], ...rest },
+const project = (name: string, groupOrder: number, rest: object = {}) => ({
+  test: { name, include: [`test/${name}/**/*.test.ts`], sequence: { groupOrder }, ...rest },
 });
+
+/** Real containers: one file at a time and one folder after the other, so that no test's load is another's failure. */
+const oneAtATime = { fileParallelism: false, maxWorkers: 1, testTimeout: 120_000, hookTimeout: 120_000 };
 
 export default defineConfig({
   test: {
     projects: [
-      project("unit"),
-      project("conformance"),
-      // Real containers: one file at a time, so that no test's load is another's failure.
-      project("integration", { fileParallelism: false, testTimeout: 60_000, hookTimeout: 120_000 }),
-      project("e2e", { fileParallelism: false, testTimeout: 60_000, hookTimeout: 120_000 }),
-      project("security", { fileParallelism: false, testTimeout: 120_000, hookTimeout: 120_000 }),
+      project("unit", 0),
+      project("conformance", 0),
+      project("integration", 1, oneAtATime),
+      project("e2e", 2, oneAtATime),
+      project("security", 3, oneAtATime),
     ],
   },
 });

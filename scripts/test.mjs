@@ -28,6 +28,7 @@ async function testAll(folder) {
     ["check", check],
     ["init", testInit],
     ["vitest", vitest],
+    ["left", nothingLeft],
   ]) {
     tell(`running ${name}`);
     parts.push({ name, ...(await part(join(folder, `${name}.json`))) });
@@ -66,6 +67,17 @@ async function vitest(reportFile) {
   if (skipped > 0) process.stdout.write(`${skipped} tests were skipped, which counts as failed\n`);
   const failed = (report.numFailedTests ?? 0) + skipped;
   return { passed: report.numPassedTests ?? 0, failed: atLeastOne(failed, code) };
+}
+
+/** After all tests there is nothing for the reaper to do. */
+async function nothingLeft() {
+  const report = JSON.parse((await output(join(checkout, "bin/toolx"), ["gc", "-o", "json"])) ?? "null");
+  const found = report
+    ? [...Object.entries(report.removed).filter(([, count]) => count > 0), ...report.left]
+    : ["no answer"];
+  if (found.length === 0) return { passed: 1, failed: 0 };
+  process.stdout.write(`the tests left something behind: ${JSON.stringify(found)}\n`);
+  return { passed: 0, failed: 1 };
 }
 
 /** A part that ends badly without naming a failed test has failed all the same. */

@@ -1,10 +1,10 @@
-/** Numbers from 0 to 1 that are the same for the same seed, so that a run that fails can be run again. */
-export function seededRandom(seed: number): () => number {
-  let state = seed >>> 0;
+import { createHash } from "node:crypto";
+
+/** Numbers from 0 to below 1 that are the same for the same seed, so that a run that fails can be had again. */
+export function seededRandom(seed: string): () => number {
+  let drawn = 0;
   return () => {
-    state = (state + 0x6d2b_79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+    drawn += 1;
+    return createHash("sha256").update(`${seed} ${drawn}`).digest().readUInt32BE(0) / 2 ** 32;
   };
 }

@@ -23,9 +23,15 @@ const maxHeadBytes = 16 * 1024;
 /**
  * Attaches to a container's stdin, stdout and stderr over a connection of its own. Written by hand because the client package hands out a
  * stream that allocates a buffer for every read: with a gigabyte of output that garbage grows faster than it is collected.
- * @throws Error with the engine's `statusCode` when it refuses, or the socket's own error.
+ * @throws Error with the engine's `statusCode` when it refuses, or the socket's own error; when `signal` aborts before the engine
+ * has answered, the connection is closed too.
  */
-export function attachStream(docker: Dockerode, id: string, events: AttachEvents): Promise<AttachedStream> {
+export function attachStream(
+  docker: Dockerode,
+  id: string,
+  events: AttachEvents,
+  signal: AbortSignal,
+): Promise<AttachedStream> {
   const { promise, resolve, reject } = Promise.withResolvers<AttachedStream>();
   let head: Buffer | null = Buffer.alloc(0);
   const onread = {
@@ -64,6 +70,10 @@ export function attachStream(docker: Dockerode, id: string, events: AttachEvents
     resume: () => void socket.resume(),
     destroy: () => void socket.destroy(),
   };
+  const giveUp = (): void => void socket.destroy();
+  if (signal.aborted) giveUp();
+  else signal.addEventListener("abort", giveUp, { once: true });
+  promise.catch(() => undefined).finally(() => signal.removeEventListener("abort", giveUp));
   socket.setNoDelay(true);
   socket.once("error", reject);
   socket.once("close", () => {

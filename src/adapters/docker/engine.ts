@@ -56,7 +56,12 @@ export function engine(docker: Dockerode, deadlines: EngineDeadlines): Engine {
         signal,
       ),
     attach: (id, events, signal) =>
-      engineCall(named("attach", id), deadlines.attachMs, () => attachStream(docker, id, events), signal),
+      engineCall(
+        named("attach", id),
+        deadlines.attachMs,
+        (abortSignal) => attachStream(docker, id, events, abortSignal),
+        signal,
+      ),
     start: (id, signal) =>
       engineCall(
         named("start", id),

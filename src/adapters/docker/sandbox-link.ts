@@ -214,7 +214,7 @@ export function sandboxLink(
 
   /** A stream that ends is mostly a container that ends: the engine needs some 30 ms to notice. */
   const endedSoon = async (): Promise<boolean> => {
-    for (let delayMs = 5; delayMs <= 320; delayMs *= 2) {
+    for (let delayMs = 5; delayMs <= 80; delayMs *= 2) {
       const state = await engine.inspect(id, never).catch(() => undefined);
       if (state === null || state?.running === false) return true;
       await sleep(delayMs);

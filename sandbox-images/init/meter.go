@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"runtime"
 	"slices"
 	"syscall"
 	"time"
@@ -59,9 +60,15 @@ func (m *meter) sample() {
 
 func (m *meter) seePids(count int64) {
 	m.pidsPeak = max(m.pidsPeak, count-m.ownThreads)
-	if m.nproc > 0 && count >= m.nproc+m.ownThreads {
+	if m.nproc > 0 && count >= m.nproc+m.ownThreads-m.refusedTogether() {
 		m.pidsCapped = true
 	}
+}
+
+// refusedTogether is how far below its limit a task may be refused: the kernel counts a process before it looks at the
+// limit, so forks at the same moment, one a processor, can all be refused for each other's sake.
+func (m *meter) refusedTogether() int64 {
+	return min(int64(runtime.NumCPU()-1), m.nproc/16)
 }
 
 // taskAnonymousBytes is the anonymous memory of all processes but this one.

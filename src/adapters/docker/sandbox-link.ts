@@ -40,6 +40,8 @@ export interface SandboxLink {
 const maxReattaches = 8;
 const readyMs = 10_000;
 const diagnosisBytes = 8192;
+/** Frames are written in one go: half of one that stands still has a wrong length, or its rest was lost. */
+const stallMs = 2_000;
 /** A pause before a further attach, doubled each time: an engine that restarts needs seconds. */
 const firstDelayMs = 50;
 
@@ -128,6 +130,8 @@ export function sandboxLink(
     const split = demux();
     // What a chunk held beyond the room there was; the stream waits meanwhile, so the chunk stays as it is.
     let rest: readonly StreamPiece[] = [];
+    let heardBytes = 0;
+    let heardBefore = -1;
 
     const broken = (why: string): void => {
       if (current?.reader !== reader) return;
@@ -164,11 +168,18 @@ export function sandboxLink(
       return true;
     };
 
-    const stream = await engine.attach(
-      id,
-      { bytes: (chunk) => feed(split(chunk)), closed: () => broken("its stream ended") },
-      signal,
-    );
+    const lookForStall = (): void => {
+      if (current?.reader !== reader) clearInterval(stall);
+      else if (heardBytes === heardBefore && rest.length === 0 && reader.isMidFrame())
+        broken("half a frame stands still");
+      heardBefore = heardBytes;
+    };
+
+    const bytes = (chunk: Buffer): boolean => {
+      heardBytes += chunk.length;
+      return feed(split(chunk));
+    };
+    const stream = await engine.attach(id, { bytes, closed: () => broken("its stream ended") }, signal);
     if (closed) {
       stream.destroy();
       throw new ExecutorError("sandbox", `${name}: let go of while it was being attached`);
@@ -181,6 +192,9 @@ export function sandboxLink(
         if (rest.length > 0 && feed(rest)) stream.resume();
       },
     };
+    const stall = setInterval(lookForStall, stallMs);
+    // Others keep the process alive for a task; after the last one this clock must not.
+    stall.unref();
     write([magicLine(token, nonce), ...encodeFrame(frame(frameType.hello, 0, helloBody(lastSeq)))]);
     const late = `${name}: sandbox-init was not ready within ${readyMs} ms`;
     using limit = deadline(signal, readyMs, new ExecutorError("sandbox", late));

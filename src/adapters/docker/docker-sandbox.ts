@@ -35,12 +35,18 @@ export async function openDockerSandbox(parts: DockerSandboxParts, signal: Abort
   const { engine, id, resume } = parts;
   let ackedSeq = resume?.lastSeq ?? 0;
   let gone = false;
+  let endSeq = Number.POSITIVE_INFINITY;
   let disposed: Promise<void> | null = null;
   let lastWait: NodeJS.Timeout | null = null;
   const queue = eventQueue(() => link.taken());
 
   const link: SandboxLink = sandboxLink(engine, id, resume ?? fromTheStart, {
-    frames: (frames) => queue.push(frames.map(eventOf)),
+    frames: (frames) => {
+      const events = frames.map(eventOf);
+      const end = events.find((event) => event.kind === "end");
+      if (end?.kind === "end") endSeq = end.seq;
+      queue.push(events);
+    },
     lost: (why) => void endWith(why),
   });
 
@@ -96,6 +102,8 @@ export async function openDockerSandbox(parts: DockerSandboxParts, signal: Abort
     ack(seq) {
       ackedSeq = Math.max(ackedSeq, seq);
       link.ack(seq);
+      // Everything is kept: the container may end while the line goes on, and its removal then waits for nothing.
+      if (seq >= endSeq) link.shutDown();
     },
     async detach() {
       disposed = Promise.resolve();

@@ -26,6 +26,8 @@ export interface SandboxLink {
   connect(signal: AbortSignal, onAttached?: () => Promise<void>): Promise<Ready>;
   /** Queues a numbered frame; `null` when the link is over. */
   send(type: number, body: Buffer): number | null;
+  /** Tells the sandbox that nothing further is wanted of it; its stream's end is then no loss. */
+  shutDown(): void;
   /** Resolves when at most `bytes` of sent bodies are not yet used by the sandbox. */
   drained(bytes: number, signal: AbortSignal): Promise<void>;
   ack(seq: number): void;
@@ -62,6 +64,7 @@ export function sandboxLink(
   let lastSeq = from.lastSeq;
   let current: { readonly stream: AttachedStream; readonly reader: FrameReader; go(): void } | null = null;
   let closed = false;
+  let isLast = false;
   let reattaches = 0;
   let nextSeq = 1;
   let unused: Sent[] = [];
@@ -137,7 +140,8 @@ export function sandboxLink(
       if (current?.reader !== reader) return;
       current.stream.destroy();
       current = null;
-      if (isReady) void reattach(why);
+      if (isLast) close();
+      else if (isReady) void reattach(why);
       else reject(new ExecutorError("sandbox", `${name}: ${why} before sandbox-init was ready${printed()}`));
     };
     const onReady = (ready: Ready): void => {
@@ -245,17 +249,23 @@ export function sandboxLink(
     current = null;
   };
 
+  const send = (type: number, body: Buffer): number | null => {
+    if (closed) return null;
+    const seq = nextSeq;
+    nextSeq += 1;
+    const pieces = encodeFrame(frame(type, seq, body));
+    unused.push({ seq, pieces, bodyBytes: body.length });
+    unusedBytes += body.length;
+    write(pieces);
+    return seq;
+  };
+
   return {
     connect,
-    send(type, body) {
-      if (closed) return null;
-      const seq = nextSeq;
-      nextSeq += 1;
-      const pieces = encodeFrame(frame(type, seq, body));
-      unused.push({ seq, pieces, bodyBytes: body.length });
-      unusedBytes += body.length;
-      write(pieces);
-      return seq;
+    send,
+    shutDown() {
+      if (isLast || send(frameType.shutdown, Buffer.alloc(0)) === null) return;
+      isLast = true;
     },
     async drained(bytes, signal) {
       while (!closed && unusedBytes > bytes) {

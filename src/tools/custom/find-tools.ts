@@ -63,8 +63,10 @@ export async function toolsOf(source: string, { cwd, packagesFrom }: ToolPlaces)
 /** The tools in the folders right below this one. Links are not followed but named, so that nobody wonders. */
 async function foldersIn(folder: string): Promise<readonly FoundTool[]> {
   const parent = await realpath(folder);
+  const entries = await readdir(parent, { withFileTypes: true }).catch(() => null);
+  if (entries === null) return [brokenTool(basename(parent), parent, ["the folder cannot be read"])];
   const found: FoundTool[] = [];
-  for (const entry of (await readdir(parent, { withFileTypes: true })).toSorted((a, b) => (a.name < b.name ? -1 : 1))) {
+  for (const entry of entries.toSorted((a, b) => (a.name < b.name ? -1 : 1))) {
     const path = join(parent, entry.name);
     if (entry.isSymbolicLink())
       found.push(brokenTool(entry.name, path, ["it is a link, and links are not followed: name its target itself"]));

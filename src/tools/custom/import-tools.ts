@@ -98,7 +98,22 @@ const commandSchema: JsonObject = {
     argv: { type: "array", minItems: 1, maxItems: 1000, items: argumentSchema },
     env: { type: "object", additionalProperties: argumentSchema },
     cwd: cwdSchema,
-    files: { type: "array", items: { type: "object", required: ["path", "bytes"] } },
+    files: {
+      type: "array",
+      items: {
+        type: "object",
+        required: ["path", "bytes"],
+        properties: {
+          path: {
+            type: "string",
+            maxBytes: 4096,
+            pattern: "^(?!/)(?!(?:.*/)?\\.{0,2}(?:/|$))[^\\u0000\\\\]+$",
+            says: "must be relative to /workspace, without empty, . or .. segments",
+          },
+          executable: { type: "boolean" },
+        },
+      },
+    },
   },
 };
 
@@ -113,7 +128,10 @@ function checkedTool(candidate: unknown): Tool {
     ...declared,
     command(task) {
       try {
-        return checkCommand(declared.command(task));
+        const command = checkCommand(declared.command(task));
+        const textual = command.files.find(({ bytes }) => !(bytes instanceof Uint8Array));
+        if (textual !== undefined) throw new TypeError(`bytes of file ${textual.path} are no Uint8Array`);
+        return command;
       } catch (cause) {
         if (cause instanceof ExecutorError && cause.code === "validation") throw cause;
         const why = cause instanceof Error ? cause.message : String(cause);

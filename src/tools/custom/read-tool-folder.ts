@@ -1,5 +1,5 @@
 import { constants } from "node:fs";
-import { type FileHandle, open, readdir } from "node:fs/promises";
+import { type FileHandle, lstat, open, readdir } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { ExecutorError } from "../../model/failure.ts";
 import { quoted } from "../../model/quoted.ts";
@@ -35,7 +35,6 @@ async function readFiles(folder: string): Promise<readonly ToolFile[]> {
   const visit = async (path: string): Promise<void> => {
     const shown = path === "" ? "files" : `files/${path}`;
     const entries = await readdir(join(folder, shown), { withFileTypes: true }).catch((cause: unknown) => {
-      if (path === "" && codeOf(cause) === "ENOENT") return [];
       throw wrong(`${shown}: the folder cannot be read (${codeOf(cause)})`);
     });
     for (const entry of entries.toSorted((a, b) => (a.name < b.name ? -1 : 1))) {
@@ -56,8 +55,19 @@ async function readFiles(folder: string): Promise<readonly ToolFile[]> {
     room -= bytes.byteLength;
     return { path, bytes, executable: (mode & 0o100) !== 0 };
   };
-  await visit("");
+  if (await isFolderItself(join(folder, "files"))) await visit("");
   return files;
+}
+
+/** False: there is nothing. */
+async function isFolderItself(path: string): Promise<boolean> {
+  const found = await lstat(path).catch((cause: unknown) => {
+    if (codeOf(cause) === "ENOENT") return null;
+    throw wrong(`files/ cannot be read (${codeOf(cause)})`);
+  });
+  // SAFETY: a link here would bring in any folder of the host.
+  if (found !== null && !found.isDirectory()) throw wrong("files is no folder itself (a link or a file)");
+  return found !== null;
 }
 
 async function readPlainFile(path: string, shown: string, maxBytes: number): Promise<Uint8Array> {

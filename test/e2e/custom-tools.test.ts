@@ -2,7 +2,7 @@ import { execFile } from "node:child_process";
 import { mkdir, readdir, readFile, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, onTestFinished, test, vi } from "vitest";
 import { contractOf } from "../../src/kit/contract.ts";
 import { type Cli, checkout, openCli } from "../support/cli.ts";
 import { aManifest } from "../support/tool-folder.ts";
@@ -181,6 +181,30 @@ describe("the contract test", () => {
     expect(seen).toEqual(["given"]);
     await named("refuses payload 1");
     await expect(named("refuses payload 2")).rejects.toThrow("it was taken, and ended as nonzero_exit");
+  });
+
+  test("fails when something is left behind", async () => {
+    const temporary = join(toolx.workDir, "temporary");
+    await mkdir(temporary);
+    const sdk = JSON.stringify(join(checkout, "src/sdk.ts"));
+    // Its command, which is made in the executor's process, leaves a file in the scratch folder of the test that runs it.
+    const source = `import { readdirSync, writeFileSync } from "node:fs";
+import { defineTool } from ${sdk};
+const litter = () => {
+  for (const base of readdirSync(${JSON.stringify(temporary)}))
+    writeFileSync(${JSON.stringify(temporary)} + "/" + base + "/scratch/litter", "");
+  return { image: "shell", argv: ["true"], env: {}, cwd: "/workspace", files: [] };
+};
+export const tools = [defineTool({ name: "messy", description: "d", outputSchema: null, images: ["shell"], runtime: null,
+  inputSchema: { type: "object", additionalProperties: false, examples: [{}] }, limits: {}, retry: "safe", command: litter })];
+`;
+    const module = join(toolx.workDir, "messy.mjs");
+    await writeFile(module, source);
+    vi.stubEnv("TMPDIR", temporary);
+    onTestFinished(() => void vi.unstubAllEnvs());
+    const [first] = await contractOf(module);
+    await expect(first?.check()).rejects.toThrow(/left behind.*litter/s);
+    expect(await readdir(temporary)).toEqual([]);
   });
 
   test("fails for a broken tool with all that is wrong", async () => {

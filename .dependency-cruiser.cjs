@@ -55,6 +55,20 @@ module.exports = {
       from: { path: "^src/adapters/([^/]+)/" },
       to: { path: "^src/adapters/", pathNot: "^src/adapters/$1/" },
     },
+    never(
+      "kit-is-for-others",
+      "what tests of tools import is no part of the program, and would bring the whole house into it",
+      "^src/(?!kit/)",
+      room("kit"),
+    ),
+    never("kit-needs-no-command-line", "a contract is kept on the line, whoever calls it", room("kit"), room("cli")),
+    never("sdk-is-for-others", "the program imports what it needs from where it is", "^src/", "^src/sdk\\.ts$"),
+    never(
+      "sdk-shows-tools-only",
+      "a module that brings tools gets what tools get",
+      "^src/sdk\\.ts$",
+      "^src/(?!tools/|model/)",
+    ),
     never("app-below-cli", "the command line is the outermost room", room("app"), room("cli")),
     {
       name: "no-orphans",

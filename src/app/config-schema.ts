@@ -77,6 +77,13 @@ export const settings = {
     /^(?:unix:\/\/\/[^\0]+|tcp:\/\/(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):\d{1,5})$/,
     "unix:///var/run/docker.sock",
   ),
+  tools: text(
+    "TOOL_EXECUTOR_TOOLS",
+    "Custom tools beside those in the data folder's tools/: folders, modules (paths with a slash) and npm packages, divided by colons. Modules run in this process.",
+    "folders, modules and names of packages, divided by colons",
+    /^[^\p{Cc}]{0,8192}$/u,
+    "",
+  ),
   install: choice(
     "TOOL_EXECUTOR_INSTALL",
     "Whether the set-up may install and start what is missing (the engine); ask: asks on a terminal, goes ahead without one.",
@@ -128,7 +135,7 @@ export function limitSettings(name: LimitName): { readonly byDefault: Setting<nu
 }
 
 /** Variables of features that this version does not have: ignoring one would do something else than was asked. */
-export const notBuiltYet: readonly string[] = ["TOOL_EXECUTOR_URL", "TOOL_EXECUTOR_API_KEY", "TOOL_EXECUTOR_TOOLS"];
+export const notBuiltYet: readonly string[] = ["TOOL_EXECUTOR_URL", "TOOL_EXECUTOR_API_KEY"];
 
 const limitWords: Readonly<Record<LimitName, { unit: string | null; what: string; ceiling: number }>> = {
   timeout_seconds: { unit: "s", what: "Wall time of a task", ceiling: 604_800 },

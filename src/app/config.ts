@@ -17,6 +17,8 @@ export interface Config {
   readonly maxWorkers: number;
   readonly baseImage: string;
   readonly dockerHost: string;
+  /** Folders, modules and packages with custom tools, as they were given. */
+  readonly toolSources: readonly string[];
   readonly install: "ask" | "yes" | "no";
   readonly logLevel: "trace" | "debug" | "info" | "warn" | "error" | "silent";
   readonly graceMs: number;
@@ -31,6 +33,8 @@ export interface Config {
   readonly limitRules: LimitRules;
   /** CPUs this process may use, at least 1. */
   readonly hostCpus: number;
+  /** The folder above `src`. */
+  readonly programDir: string;
   /** Where each value came from, in the order of the schema. */
   readonly settings: readonly SettingRow[];
 }
@@ -95,6 +99,9 @@ export function loadConfig(programDir: string, env: Environment = process.env): 
     maxWorkers: value(settings.maxWorkers),
     baseImage: value(settings.baseImage),
     dockerHost: value(settings.dockerHost),
+    toolSources: value(settings.tools)
+      .split(":")
+      .filter((source) => source !== ""),
     install: value(settings.install),
     logLevel: value(settings.logLevel),
     graceMs: value(settings.graceMs),
@@ -117,6 +124,7 @@ export function loadConfig(programDir: string, env: Environment = process.env): 
       log_mb: limit("log_mb"),
     },
     hostCpus: host.cpus,
+    programDir,
     settings: rows,
   };
 }

@@ -16,8 +16,9 @@ import type { Clock } from "../ports/clock.ts";
 import type { ObjectStore } from "../ports/object-store.ts";
 import type { TaskStore } from "../ports/task-store.ts";
 import { defaultMaxRequestBytes, taskParser } from "../schema/task-parser.ts";
-import { builtInTools, toolCatalog } from "../tools/catalog.ts";
+import type { Catalog } from "../tools/catalog.ts";
 import type { Config } from "./config.ts";
+import { openCatalog } from "./custom-tools.ts";
 
 /** Everything one process works with, composed from the configuration. */
 export interface House extends AsyncDisposable {
@@ -66,16 +67,18 @@ export function dockerAt(dockerHost: string): Dockerode {
   return new Dockerode({ protocol: "http", host: hostname, port: Number(port) });
 }
 
-/** @throws ExecutorError validation | internal, with nothing left open. */
-export async function openHouse(config: Config): Promise<House> {
+/**
+ * @param tools instead of the built-in and the configured ones.
+ * @throws ExecutorError validation | internal, with nothing left open.
+ */
+export async function openHouse(config: Config, tools?: Catalog): Promise<House> {
   await using stack = new AsyncDisposableStack();
   const archive = stack.use(await openArchive(config));
   const liveness = stack.use(await hostLiveness(config.runtimeDir));
   const scratch = await diskScratch(config.sandboxRoot);
   const logSink = stack.use(fileLogSink(join(config.dataDir, "logs")));
   const docker = dockerAt(config.dockerHost);
-  const catalog = toolCatalog(builtInTools());
-  const limitsByTool = new Map(catalog.list().map(({ name, limits }) => [name, limits]));
+  const catalog = tools ?? (await openCatalog(config));
   const parts: Parts = {
     ...archive,
     catalog,
@@ -114,7 +117,7 @@ export async function openHouse(config: Config): Promise<House> {
     limitRules: config.limitRules,
     hostCpus: config.hostCpus,
     maxBytes: defaultMaxRequestBytes,
-    toolLimits: (name) => limitsByTool.get(name) ?? {},
+    toolLimits: catalog.limitsOf,
     now: systemClock.now,
   });
   const held = stack.move();

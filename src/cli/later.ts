@@ -7,7 +7,5 @@ export const laterVerbs: readonly { readonly verb: string; readonly group: strin
   { verb: "keys", group: null },
   { verb: "knowledge", group: null },
   { verb: "audit", group: null },
-  { verb: "new", group: "tools" },
-  { verb: "validate", group: "tools" },
   { verb: "add", group: "images" },
 ];

@@ -130,6 +130,15 @@ function program(context: CliContext): Command {
     .description("a tool's payload, limits and images")
     .addOption(outputOption())
     .action(async (name, flags) => (await import("./tools.ts")).toolsDescribe(context, name, flags.output === "json"));
+  tools
+    .command("new <name>")
+    .description("make a folder with a tool of your own that works, to start from")
+    .option("--dir <folder>", "where to make it (default: tools/ in the data folder, where it is found)")
+    .action(async (name, flags) => (await import("./tools-new.ts")).toolsNew(context, name, flags.dir));
+  tools
+    .command("validate [sources...]")
+    .description("look for mistakes in tools of your own: folders, modules, packages; all of them without an argument")
+    .action(async (sources) => (await import("./tools-validate.ts")).toolsValidate(context, sources));
   const images = root.command("images").description("the images tasks run in");
   images
     .command("build [names...]")

@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { basename, resolve } from "node:path";
 import { ExecutorError } from "../model/failure.ts";
-import { builtInTools, toolCatalog } from "../tools/catalog.ts";
+import type { Catalog } from "../tools/catalog.ts";
 import { badFlag, parseMegabytes, parseNumber, parseSeconds } from "./quantities.ts";
 
 /** The flags of `toolx run` as the command line gives them. */
@@ -36,6 +36,7 @@ const languages: ReadonlySet<string> = new Set(["python", "node"]);
 
 /**
  * The request that a command line means, without its files. What it lacks the schema's defaults fill in.
+ * @param catalog asked only where the message depends on it.
  * @throws ExecutorError validation, naming the flag, the value and what was allowed.
  */
 export async function runRequest(
@@ -43,6 +44,7 @@ export async function runRequest(
   args: readonly string[],
   flags: RunFlags,
   cwd: string,
+  catalog: () => Promise<Catalog>,
 ): Promise<Record<string, unknown>> {
   const limits = {
     ...(flags.cpus === undefined ? {} : { cpus: parseNumber("--cpus", flags.cpus) }),
@@ -57,7 +59,7 @@ export async function runRequest(
   return {
     task_id: flags.taskId ?? `t-${randomBytes(5).toString("hex")}`,
     tool_name: languages.has(tool) ? "code_interpreter" : tool,
-    payload: await payloadFor(tool, args, flags, cwd),
+    payload: await payloadFor(tool, args, flags, cwd, catalog),
     ...(flags.tenant === undefined ? {} : { tenant_id: flags.tenant }),
     ...(Object.keys(limits).length === 0 ? {} : { limits }),
     ...(flags.env.length === 0 ? {} : { env: environment(flags.env) }),
@@ -69,7 +71,13 @@ export async function runRequest(
   };
 }
 
-async function payloadFor(tool: string, args: readonly string[], flags: RunFlags, cwd: string): Promise<unknown> {
+async function payloadFor(
+  tool: string,
+  args: readonly string[],
+  flags: RunFlags,
+  cwd: string,
+  catalog: () => Promise<Catalog>,
+): Promise<unknown> {
   if (flags.payload !== undefined) {
     if (args.length > 0 || flags.code !== undefined)
       throw badFlag("--payload", flags.payload, "--payload alone, without further arguments");
@@ -89,7 +97,7 @@ async function payloadFor(tool: string, args: readonly string[], flags: RunFlags
   }
   if (args.length > 0) {
     // A slip in the tool's name comes first: what its arguments should be depends on it.
-    toolCatalog(builtInTools()).find(tool);
+    (await catalog()).find(tool);
     throw badFlag("argument", args[0] ?? "", `--payload JSON or --payload @FILE with the tool ${tool}`);
   }
   return {};

@@ -1,5 +1,6 @@
 import { createReadStream } from "node:fs";
 import { resolve } from "node:path";
+import { openCatalog } from "../app/custom-tools.ts";
 import { openHouse } from "../app/house.ts";
 import { concludeRefusal, exitCodeOf } from "../executor/conclude.ts";
 import type { LiveEvent, Watcher } from "../executor/parts.ts";
@@ -32,7 +33,7 @@ export async function runCommand(
   const json = flags.output === "json";
   let request: Record<string, unknown> = {};
   try {
-    request = await runRequest(tool, args, flags, io.cwd);
+    request = await runRequest(tool, args, flags, io.cwd, () => openCatalog(context.config()));
     const result = await ran(context, request, flags, json);
     if (json) await written(io.stdout, Buffer.concat([encodeResult(result), Buffer.from("\n")]));
     else for (const line of summaryLines(result)) say(io, line);

@@ -93,7 +93,8 @@ export async function putInputs(
   const packing = async (): Promise<void> => {
     try {
       for (const file of task.files) await addFile(pack, file, task.tenant_id, objects, signal);
-      for (const { path, bytes } of command.files) pack.entry({ name: path, mode: 0o644 }, Buffer.from(bytes));
+      for (const { path, bytes, executable } of command.files)
+        pack.entry({ name: path, mode: executable === true ? 0o755 : 0o644 }, Buffer.from(bytes));
       pack.finalize();
     } catch (error) {
       pack.destroy(error instanceof Error ? error : new Error(String(error)));

@@ -23,16 +23,30 @@ export function validator<T>(schema: JsonObject, checked: Checked): Validator<T>
 }
 
 function compile<T>(schema: JsonObject) {
+  // Checking a schema against its own schema costs more than all the rest; `schemaProblem` does it for those of others.
+  return schemaCompiler({ meta: false }).compile<T>(schema);
+}
+
+/**
+ * What understands schemas, ours and those of others: unknown keywords are refused, `format` is a remark, as 2020-12 has it.
+ * @param options `meta`: it can check a schema against the schema of schemas.
+ */
+export function schemaCompiler({ meta }: { readonly meta: boolean }): Ajv2020 {
   const ajv = new Ajv2020({
     allErrors: true,
     verbose: true,
     strict: true,
+    // Style only: what these two refuse is legal, and others write it.
+    strictTypes: false,
+    strictTuples: false,
     strictRequired: false,
     allowUnionTypes: true,
+    validateFormats: false,
     ownProperties: true,
-    // Checking a schema against its own schema costs more than all the rest; the tests do it for ours.
-    meta: false,
+    meta,
     validateSchema: false,
+    // What it has to say it throws.
+    logger: false,
   });
   ajv.addKeyword({
     keyword: "maxBytes",
@@ -41,5 +55,5 @@ function compile<T>(schema: JsonObject) {
     validate: (maxBytes: number, text: string) => Buffer.byteLength(text) <= maxBytes,
   });
   ajv.addKeyword({ keyword: "says", schemaType: "string" });
-  return ajv.compile<T>(schema);
+  return ajv;
 }

@@ -40,7 +40,7 @@ export interface ToolCommand {
   readonly env: Readonly<Record<string, string>>;
   /** Absolute, below `/workspace`, `/tmp` or `/output`. */
   readonly cwd: string;
-  /** Put under `/workspace` beside the request's files; their names are reserved, so they cannot clash. */
+  /** Put under `/workspace` beside the request's files. A request that brings a file of the same name is refused. */
   readonly files: readonly ToolFile[];
 }
 
@@ -48,6 +48,8 @@ export interface ToolFile {
   /** Relative to `/workspace`. */
   readonly path: string;
   readonly bytes: Uint8Array;
+  /** Mode 0755 instead of 0644. */
+  readonly executable?: boolean;
 }
 
 /** The class that counts for one task: `unsafe` when either side says so. */

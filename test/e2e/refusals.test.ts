@@ -98,7 +98,6 @@ describe("a bad command line is refused with 2, before anything is stored", () =
       "keys create",
       "knowledge import x",
       "audit verify",
-      "tools new x",
       "images add x",
     ].map((verb): [string, readonly string[], RegExp] => [
       `the later verb ${verb}`,

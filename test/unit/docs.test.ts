@@ -12,6 +12,7 @@ import { taskParser } from "../../src/schema/task-parser.ts";
 import { taskSchema } from "../../src/schema/task-schema.ts";
 import { validator } from "../../src/schema/validator.ts";
 import { builtInTools, toolCatalog } from "../../src/tools/catalog.ts";
+import { manifestSchema } from "../../src/tools/custom/manifest-schema.ts";
 
 const checkout = join(import.meta.dirname, "..", "..");
 const read = (path: string): string => readFileSync(join(checkout, path), "utf8");
@@ -140,6 +141,13 @@ describe("docs/tools.md", () => {
     const part = section(text, `## ${name}`);
     for (const field of fieldsOf(tool.inputSchema)) expect(part).toContain(`| \`${field}\` |`);
   });
+});
+
+test("docs/tool.schema.json is the schema of a tool.json, and docs/tools.md names each field", () => {
+  expect(JSON.parse(read("docs/tool.schema.json"))).toEqual(manifestSchema);
+  const said = rows(section(read("docs/tools.md"), "### tool.json")).map(([field]) => field);
+  const fields = Object.keys(manifestSchema.properties as JsonObject).filter((field) => field !== "$schema");
+  expect([...said].sort()).toEqual(fields.sort());
 });
 
 describe("docs/cli.md", () => {

@@ -49,9 +49,7 @@ const forkBombs: readonly HostileCase[] = [
     python("import os\nwhile True: os.fork()", { pids: 64 }),
     ({ result }) => {
       expectReason(result, "pids_limit");
-      // Forks at the same moment are refused for each other's sake, a little below the limit.
       expect(result.metrics.pids_peak).toBeLessThanOrEqual(64);
-      expect(result.metrics.pids_peak).toBeGreaterThanOrEqual(60);
     },
     brief,
   ),

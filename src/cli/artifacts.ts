@@ -58,12 +58,13 @@ export async function pullArtifacts(
       throw new ExecutorError("validation", `task ${keyText(key)} kept no files`);
     throw new ExecutorError("internal", `task ${keyText(key)}: ${object} is gone from the object store`);
   }
-  return await extractTar(tar, folder, wanted);
+  // Beside what is listed there may be notes of the tool's own.
+  return await extractTar(tar, folder, wanted, paths.length === 0);
 }
 
-function wantedPaths(result: Result, key: TaskKey, paths: readonly string[]): ReadonlySet<string> | null {
-  if (paths.length === 0) return null;
+function wantedPaths(result: Result, key: TaskKey, paths: readonly string[]): ReadonlySet<string> {
   const there = new Set(result.output.artifacts.map(({ path }) => path));
+  if (paths.length === 0) return there;
   for (const path of paths) {
     if (there.has(path)) continue;
     const names = [...there].slice(0, 10).map(terminalName).join(", ");

@@ -1,7 +1,8 @@
 import type { Result } from "../model/result.ts";
+import type { JsonValue } from "../model/task.ts";
 import { terminalName } from "./terminal-text.ts";
 
-/** What a person wants to know after a task: how it ended, what it took, where its files are. For stderr. */
+/** What a person wants to know after a task: how it ended, what it took, its value, where its files are. For stderr. */
 export function summaryLines(result: Result): readonly string[] {
   const { metrics, output, error } = result;
   const facts = [
@@ -19,14 +20,36 @@ export function summaryLines(result: Result): readonly string[] {
     lines.push(`  ${terminalName(error.message)}`);
     if (error.hint) lines.push(`  hint: ${terminalName(error.hint)}`);
   }
+  if (output.value !== null) lines.push(...valueLines(output.value));
   if (output.artifacts.length > 0) {
-    for (const { path, size_bytes } of output.artifacts.slice(0, 10))
-      lines.push(`  ${terminalName(path)}  ${size(size_bytes)}`);
+    // What is to be looked at comes first.
+    const shown = new Set(output.results.map(({ artifact }) => artifact));
+    const inOrder = output.artifacts.toSorted(
+      (one, other) => Number(shown.has(other.path)) - Number(shown.has(one.path)),
+    );
+    for (const { path, size_bytes } of inOrder.slice(0, 10)) lines.push(`  ${terminalName(path)}  ${size(size_bytes)}`);
     if (output.artifacts.length > 10) lines.push(`  … and ${output.artifacts.length - 10} more`);
     lines.push(`  get them: toolx artifacts pull ${result.task_id}`);
   }
   return lines;
 }
+
+const maxValueLines = 20;
+const maxLineCharacters = 200;
+
+/** A value on one line when it fits, a text as it reads; cut, as `-o json` has the whole. */
+function valueLines(value: JsonValue): readonly string[] {
+  const oneLine = typeof value === "string" ? value : JSON.stringify(value);
+  const isShort = oneLine.length <= 100 && !oneLine.includes("\n");
+  if (isShort) return [`  value: ${terminalName(oneLine)}`];
+  const all = (typeof value === "string" ? value : JSON.stringify(value, null, 2)).split("\n");
+  const lines = all.slice(0, maxValueLines).map((line) => `    ${terminalName(cut(line))}`);
+  const more = all.length - lines.length;
+  return ["  value:", ...lines, ...(more > 0 ? [`    … and ${more} more lines`] : [])];
+}
+
+const cut = (line: string): string =>
+  line.length <= maxLineCharacters ? line : `${line.slice(0, maxLineCharacters)}…`;
 
 /** Bytes for people. */
 export function size(bytes: number): string {

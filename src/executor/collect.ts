@@ -23,10 +23,18 @@ export interface ManifestEntry {
 export interface Collected {
   readonly entries: readonly ManifestEntry[];
   readonly artifactsKey: string | null;
-  /** The bytes of `/output/result.json`; null when there is none. Cut at the cap plus one byte. */
-  readonly resultJson: Buffer | null;
+  /** The bytes of those files that were asked for and are there, by path. Cut at the cap plus one byte. */
+  readonly small: ReadonlyMap<string, Buffer>;
   /** Null when the sandbox went away in the middle: nothing is kept then. */
   readonly end: CollectEnd | null;
+}
+
+/** Files to be read on the way. */
+export interface SmallFiles {
+  /** Path below `/output` → the most bytes that are of use. */
+  readonly maxBytes: ReadonlyMap<string, number>;
+  /** One of them that is no artifact while it is not over its bytes; null: none. */
+  readonly unlisted: string | null;
 }
 
 /** The tar and the manifest under an attempt's prefix. */
@@ -35,17 +43,18 @@ export const manifestKey = (prefix: string): string => `${prefix}/manifest.json`
 
 /**
  * Brings `/output` into the object store as one tar with its manifest; memory stays bounded whatever the size. Nothing
- * is stored for an empty `/output`.
+ * is stored when `/output` holds nothing to be listed.
  * @throws ExecutorError internal when the store fails, sandbox when what comes is no plain tar; nothing half-stored is left.
  */
 export async function collect(
   sandbox: Sandbox,
-  caps: CollectCaps & { readonly maxResultJsonBytes: number },
+  caps: CollectCaps,
+  smallFiles: SmallFiles,
   objects: ObjectStore,
   prefix: string,
   signal: AbortSignal,
 ): Promise<Collected> {
-  const manifest = manifestSink(caps.maxResultJsonBytes);
+  const manifest = manifestSink(smallFiles);
   const scan = tarScan(manifest);
   let end: CollectEnd | null = null;
   let endSeq = 0;
@@ -79,7 +88,7 @@ export async function collect(
     for (let next = await bytes.next(); ; next = await bytes.next()) {
       if (next.done) {
         sandbox.ack(endSeq);
-        return { entries: [], artifactsKey: null, resultJson: null, end };
+        return { entries: [], artifactsKey: null, small: manifest.small(), end };
       }
       // Copied: the bytes are good for this turn only.
       first.push(Buffer.from(next.value));
@@ -92,10 +101,10 @@ export async function collect(
     await objects.put(manifestKey(prefix), chain([body], none()), signal);
     // Only now: what is acknowledged the sandbox forgets, and once all is, it ends.
     sandbox.ack(endSeq);
-    return { entries, artifactsKey: key, resultJson: manifest.resultJson(), end };
+    return { entries, artifactsKey: key, small: manifest.small(), end };
   } catch (error) {
     if (error instanceof SandboxLeft || (error instanceof Error && error.cause instanceof SandboxLeft))
-      return { entries: [], artifactsKey: null, resultJson: null, end: null };
+      return { entries: [], artifactsKey: null, small: new Map(), end: null };
     throw error;
   }
 }
@@ -142,35 +151,44 @@ async function* chain(first: readonly Buffer[], rest: AsyncIterable<Buffer>): As
 
 async function* none(): AsyncGenerator<Buffer> {}
 
-function manifestSink(maxResultJsonBytes: number) {
+function manifestSink({ maxBytes, unlisted }: SmallFiles) {
   const entries: ManifestEntry[] = [];
+  const small = new Map<string, Buffer>();
   let current: TarEntry | null = null;
   let hash = createHash("sha256");
-  let resultJson: Buffer[] | null = null;
-  let resultBytes = 0;
+  let pieces: Buffer[] = [];
+  let roomBytes = 0;
   let seen = false;
-  const isResult = (): boolean => current?.path.toString("latin1") === "result.json";
+  const isUnlisted = ({ kind, path, sizeBytes }: TarEntry): boolean => {
+    const name = path.toString("latin1");
+    return kind === "file" && name === unlisted && sizeBytes <= (maxBytes.get(name) ?? 0);
+  };
   return {
+    /** Whether anything came that is kept. */
     seen: () => seen,
     entries: () => entries,
-    resultJson: () => (resultJson ? Buffer.concat(resultJson) : null),
+    small: () => small,
     entry(entry: TarEntry) {
-      seen = true;
+      if (!isUnlisted(entry)) seen = true;
       current = entry;
       if (entry.kind === "directory") return;
       hash = createHash("sha256");
-      if (isResult()) resultJson = [];
+      pieces = [];
+      const most = maxBytes.get(entry.path.toString("latin1"));
+      roomBytes = most === undefined ? 0 : most + 1;
     },
     content(bytes: Buffer) {
       hash.update(bytes);
-      if (!isResult()) return;
-      const room = maxResultJsonBytes + 1 - resultBytes;
-      if (room > 0) resultJson?.push(Buffer.from(bytes.subarray(0, room)));
-      resultBytes += bytes.length;
+      if (roomBytes <= 0) return;
+      pieces.push(Buffer.from(bytes.subarray(0, roomBytes)));
+      roomBytes -= bytes.length;
     },
     done() {
       if (current?.kind !== "file") return;
       const { path, sizeBytes, offset } = current;
+      const name = path.toString("latin1");
+      if (maxBytes.has(name)) small.set(name, Buffer.concat(pieces));
+      if (isUnlisted(current)) return;
       const text = utf8(path);
       const shown = text ?? path.toString("utf8");
       entries.push({

@@ -104,12 +104,18 @@ export const emptyOutput: ResultOutput = {
 export const artifactUrl = (taskId: string, path: string): string =>
   `/v1/tasks/${taskId}/artifacts/${path.split("/").map(encodeURIComponent).join("/")}`;
 
-/** Plots and tables: artifacts a reader would want to see at once. */
-export function shownArtifacts(artifacts: readonly Artifact[]): ResultOutput["results"] {
-  return artifacts
-    .filter(({ mime }) => mime.startsWith("image/"))
-    .slice(0, 32)
-    .map(({ mime, path }) => ({ mime, artifact: path }));
+const maxShown = 32;
+
+/** Plots and tables, which a reader would want to see at once: first what the tool says, of the files that are there, then other images. */
+export function shownArtifacts(
+  artifacts: readonly Artifact[],
+  noted: ResultOutput["results"],
+): ResultOutput["results"] {
+  const there = new Set(artifacts.map(({ path }) => path));
+  const shown = new Map(noted.filter(({ artifact }) => there.has(artifact)).map((each) => [each.artifact, each]));
+  for (const { mime, path } of artifacts)
+    if (mime.startsWith("image/") && !shown.has(path)) shown.set(path, { mime, artifact: path });
+  return [...shown.values()].slice(0, maxShown);
 }
 
 function frame(task: Task, reason: Reason, answer: Pick<Answer, "attempt" | "sandbox" | "output">) {

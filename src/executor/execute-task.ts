@@ -8,7 +8,7 @@ import type { JsonValue, Task } from "../model/task.ts";
 import type { SandboxSpec } from "../ports/sandbox.ts";
 import { encodeResult } from "../schema/encode-result.ts";
 import { maxResultJsonBytes } from "../tools/define-tool.ts";
-import type { Tool } from "../tools/tool.ts";
+import type { Noted, Tool } from "../tools/tool.ts";
 import { type Collected, collect } from "./collect.ts";
 import { artifactUrl, conclude, concludeFailure, shownArtifacts, type Timings } from "./conclude.ts";
 import { type HeadTail, headTail } from "./head-tail.ts";
@@ -91,13 +91,20 @@ async function attempted(parts: Parts, line: Line, leasedAt: number, cancel: Abo
     maxBytes: task.limits.output_mb * bytesPerMb,
     maxEntries: policy.maxArtifactEntries,
     maxDepth: policy.maxArtifactDepth,
-    maxResultJsonBytes,
+  };
+  const smallFiles = {
+    maxBytes: new Map([
+      [resultJson, maxResultJsonBytes],
+      ...(tool.notes ? [[tool.notes.path, tool.notes.maxBytes] as const] : []),
+    ]),
+    unlisted: tool.notes?.path ?? null,
   };
   // Kept for failed, timed-out and cancelled tasks too, so `cancel` does not reach here.
-  const collected = ended.gone ? nothing : await collect(sandbox, caps, objects, prefix, uninterrupted);
+  const collected = ended.gone ? nothing : await collect(sandbox, caps, smallFiles, objects, prefix, uninterrupted);
   const logsObject = await storeLogs(journal, objects, prefix, uninterrupted);
 
-  const { value, problem } = readValue(tool, ended.exit, collected);
+  const noted = readNotes(tool, collected);
+  const { value, problem } = readValue(tool, ended.exit, collected, noted);
   const outcome = {
     exit: ended.exit,
     goneByOom: ended.gone?.oomKilled ?? false,
@@ -115,25 +122,31 @@ async function attempted(parts: Parts, line: Line, leasedAt: number, cancel: Abo
       ...timingsOf(parts, line, leasedAt),
       startMs: ended.startedAt === null ? null : ended.startedAt - leasedAt,
     },
-    output: outputOf(task, stdout, stderr, collected, logsObject, keptBytes < writtenBytes),
+    output: outputOf(task, { stdout, stderr, collected, noted, logsObject, truncated: keptBytes < writtenBytes }),
   });
   // Before the sandbox is taken down: nobody has to wait for that. One that cannot be removed is the reaper's, not the task's.
   return await answered(parts, line, result);
 }
 
-const nothing: Collected = { entries: [], artifactsKey: null, resultJson: null, end: null };
+const nothing: Collected = { entries: [], artifactsKey: null, small: new Map(), end: null };
+
+/** Where a task leaves its value, below `/output`. */
+const resultJson = "result.json";
 
 /** For what must be brought to its end once the task ran: each call below has a bound of its own. */
 const uninterrupted: AbortSignal = new AbortController().signal;
 
-function outputOf(
-  task: Task,
-  stdout: HeadTail,
-  stderr: HeadTail,
-  collected: Collected,
-  logsObject: string | null,
-  truncated: boolean,
-): ResultOutput {
+/** What was kept of an attempt. */
+interface Kept {
+  readonly stdout: HeadTail;
+  readonly stderr: HeadTail;
+  readonly collected: Collected;
+  readonly noted: Noted | null;
+  readonly logsObject: string | null;
+  readonly truncated: boolean;
+}
+
+function outputOf(task: Task, { stdout, stderr, collected, noted, logsObject, truncated }: Kept): ResultOutput {
   const out = stdout.text();
   const err = stderr.text();
   const artifacts = collected.entries.map(({ path, size_bytes, sha256, mime }) => ({
@@ -152,25 +165,37 @@ function outputOf(
     stdout_bytes: stdout.totalBytes(),
     stderr_bytes: stderr.totalBytes(),
     truncated,
-    results: shownArtifacts(artifacts),
+    results: shownArtifacts(artifacts, noted?.results ?? []),
     artifacts,
     artifacts_object: collected.artifactsKey,
     logs_object: logsObject,
   };
 }
 
-/** The tool's reading of `/output/result.json`; a bad one is a reason of its own, not an error of the line. */
+/** What the tool's own program saw. A task that left something else in their place has none. */
+function readNotes({ notes }: Tool, { small }: Collected): Noted | null {
+  const bytes = notes && small.get(notes.path);
+  return bytes === undefined ? null : (notes?.read(bytes) ?? null);
+}
+
+/**
+ * The tool's reading of `/output/result.json`, and without one what the tool noted; a bad one is a reason of its own, not an
+ * error of the line.
+ */
 function readValue(
   tool: Tool,
   exit: Exit | null,
-  { resultJson, end }: Collected,
+  { small, end }: Collected,
+  noted: Noted | null,
 ): { readonly value: JsonValue; readonly problem: string | null } {
   if (exit?.code !== 0) return { value: null, problem: null };
   // A link, a pipe or an unreadable file in its place is a value the task meant to give and did not.
-  const leftOut = end?.skipped.find(({ path }) => path === "result.json");
+  const leftOut = end?.skipped.find(({ path }) => path === resultJson);
   if (leftOut) return { value: null, problem: `not collected (${leftOut.why}), must be a regular file` };
+  const bytes = small.get(resultJson) ?? null;
   try {
-    return { value: tool.value(exit, resultJson), problem: null };
+    const value = tool.value(exit, bytes);
+    return { value: bytes === null ? (noted?.value ?? value) : value, problem: null };
   } catch (error) {
     if (error instanceof ExecutorError && error.code === "result_invalid")
       return { value: null, problem: error.message };

@@ -28,6 +28,26 @@ export interface Tool {
    * @throws ExecutorError result_invalid, for what is no JSON within the caps or does not fit `outputSchema`.
    */
   value(exit: Exit, resultJson: Uint8Array | null): JsonValue;
+  /** Where the tool's own program, beside the task's, leaves what it saw; none unless given. */
+  readonly notes?: Notes;
+}
+
+/** A small file below `/output` that a tool leaves for itself. It is read, and is no artifact. */
+export interface Notes {
+  /** Relative to `/output`. */
+  readonly path: string;
+  /** A larger file is an artifact, and no notes. */
+  readonly maxBytes: number;
+  /** Null for what are no notes: a task can write there too, and whatever it writes changes nothing else. */
+  read(bytes: Uint8Array): Noted | null;
+}
+
+/** What a tool's own program saw of a task. */
+export interface Noted {
+  /** Counts for a task that succeeded and left no value itself. */
+  readonly value: JsonValue;
+  /** Files of `/output` that a reader would want to see at once, in order. */
+  readonly results: readonly { readonly mime: string; readonly artifact: string }[];
 }
 
 /** What a tool makes of one request. */

@@ -6,14 +6,15 @@ import { ExecutorError } from "../../model/failure.ts";
 import { codeOf } from "./private-folder.ts";
 
 /**
- * Extracts the plain files of a tar below `folder` (made if missing), all of them or the `wanted`; answers how many. Modes are 0644 or what
- * the umask leaves of it. Nothing is ever written outside: names are checked, links neither made nor followed, a file is whole or not there.
+ * Extracts the plain files of a tar below `folder` (made if missing), all of them or the `wanted`; answers how many. Folders without
+ * files come too unless only some files are wanted. Modes are 0644 or what the umask leaves of it. Nothing is ever written outside: names are checked, links neither made nor followed, a file is whole or not there.
  * @throws ExecutorError validation, for a name that leaves the folder or a place that cannot be written.
  */
 export async function extractTar(
   tar: AsyncIterable<Uint8Array>,
   folder: string,
   wanted: ReadonlySet<string> | null,
+  withFolders: boolean = wanted === null,
 ): Promise<number> {
   const parser = extract();
   const feeding = feed(tar, parser);
@@ -23,7 +24,7 @@ export async function extractTar(
       const { name, type } = entry.header;
       const isWanted = type === "file" && (wanted === null || wanted.has(name));
       if (!isWanted) {
-        if (type === "directory" && wanted === null) await plainFolder(folder, segmentsOf(name));
+        if (type === "directory" && withFolders) await plainFolder(folder, segmentsOf(name));
         entry.resume();
         continue;
       }

@@ -9,5 +9,4 @@ export const laterVerbs: readonly { readonly verb: string; readonly group: strin
   { verb: "audit", group: null },
   { verb: "new", group: "tools" },
   { verb: "validate", group: "tools" },
-  { verb: "add", group: "images" },
 ];

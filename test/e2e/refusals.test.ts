@@ -90,21 +90,13 @@ describe("a bad command line is refused with 2, before anything is stored", () =
     ],
     ["network", run("--allow", "example.com:443"), /policy_denied: network access .* is not built yet/],
     ["a secret", run("--secret", "DB_URL"), /policy_denied: .*secrets.* is not built yet/],
-    ...[
-      "serve",
-      "migrate",
-      "dlq ls",
-      "replay",
-      "keys create",
-      "knowledge import x",
-      "audit verify",
-      "tools new x",
-      "images add x",
-    ].map((verb): [string, readonly string[], RegExp] => [
-      `the later verb ${verb}`,
-      verb.split(" "),
-      /policy_denied: toolx [a-z ]+ is not built yet/,
-    ]),
+    ...["serve", "migrate", "dlq ls", "replay", "keys create", "knowledge import x", "audit verify", "tools new x"].map(
+      (verb): [string, readonly string[], RegExp] => [
+        `the later verb ${verb}`,
+        verb.split(" "),
+        /policy_denied: toolx [a-z ]+ is not built yet/,
+      ],
+    ),
     ["a task nobody knows", ["get", "nothing"], /validation: no task default\/nothing in this data folder/],
     ["the log of a task nobody knows", ["logs", "nothing"], /validation: no task default\/nothing in this data folder/],
     ["artifacts of a task nobody knows", ["artifacts", "ls", "nothing"], /validation: no task default\/nothing/],

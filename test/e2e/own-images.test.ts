@@ -38,6 +38,7 @@ test("a CI image with a project's dependencies is added, and runs that project's
   const { baseImage } = loadConfig(checkout);
   const debian = await debianRoot(docker, { baseImage, mayInstall: async () => true, fresh: false }, () => {}, signal);
   const [fetch] = await docker.listImages({ filters: { reference: ["tool-executor/base-fetch"] } });
+  expect(fetch, "an image tool-executor/base-fetch: bin/toolx images build makes it").toBeDefined();
   const version = {
     repository: "tool-executor-test",
     name: "ci-project",

@@ -88,6 +88,9 @@ describe("a bad command line is refused with 2, before anything is stored", () =
       run("--runtime", "runsc"),
       /policy_denied: runtime "runsc" is not allowed; allowed: runc/,
     ],
+    ["an image to add that is not there", ["images", "add", "nowhere/x:1"], /no image "nowhere\/x:1" on this engine/],
+    ["an image to add that is no name", ["images", "add", "../x"], /"\.\.\/x" is no image reference; allowed: NAME/],
+    ["an added image nobody knows", ["images", "rm", "nothing"], /no added image is called "nothing"; none was added/],
     ["network", run("--allow", "example.com:443"), /policy_denied: network access .* is not built yet/],
     ["a secret", run("--secret", "DB_URL"), /policy_denied: .*secrets.* is not built yet/],
     ...["serve", "migrate", "dlq ls", "replay", "keys create", "knowledge import x", "audit verify", "tools new x"].map(

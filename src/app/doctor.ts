@@ -1,6 +1,3 @@
-import { join } from "node:path";
-import { processOwner } from "../adapters/disk/process-owner.ts";
-import { diskScratch } from "../adapters/disk/scratch.ts";
 import { engineFacts } from "../adapters/docker/engine-facts.ts";
 import { listImages } from "../adapters/docker/images.ts";
 import { submit } from "../executor/submit.ts";
@@ -10,9 +7,10 @@ import type { Config } from "./config.ts";
 import { engineFindings, imageFindings } from "./engine-findings.ts";
 import { type Finding, finding, notTried } from "./finding.ts";
 import { hostFindings } from "./host-findings.ts";
-import { allowedRuntimes, dockerAt, type House, openHouse } from "./house.ts";
+import { allowedRuntimes, dockerAt, type House } from "./house.ts";
 import type { Probe } from "./probe.ts";
 import { probes } from "./probes.ts";
+import { scratchHouse } from "./scratch-house.ts";
 
 /**
  * Looks at the host and the engine, then runs one task against each limit and wall, as any other task runs. Findings come in
@@ -60,13 +58,7 @@ async function engineRoom(config: Config, imagesDir: string, signal: AbortSignal
 const atOnce = 2;
 
 async function* probed(config: Config, signal: AbortSignal): AsyncGenerator<Finding> {
-  await using stack = new AsyncDisposableStack();
-  // A scratch folder says whose it is: should this process be killed, `toolx gc` takes it away.
-  const scratch = await diskScratch(config.sandboxRoot);
-  const attempt = { key: { tenantId: "doctor", taskId: "doctor" }, number: 1, owner: await processOwner() };
-  const folder = await scratch.make(attempt);
-  stack.defer(() => scratch.remove(folder, new AbortController().signal));
-  const house = stack.use(await openHouse({ ...config, dataDir: join(folder, "data") }));
+  await using house = await scratchHouse(config, "doctor");
   const all = probes(config.graceMs);
   for (let at = 0; at < all.length; at += atOnce) {
     const found = all

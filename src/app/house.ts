@@ -4,9 +4,10 @@ import { diskObjectStore } from "../adapters/disk/disk-object-store.ts";
 import { fileJournal } from "../adapters/disk/file-journal.ts";
 import { fileLogSink } from "../adapters/disk/file-log-sink.ts";
 import { hostLiveness } from "../adapters/disk/host-liveness.ts";
+import { ownImagesFolder } from "../adapters/disk/own-images-folder.ts";
 import { diskScratch } from "../adapters/disk/scratch.ts";
 import { dockerSandboxes } from "../adapters/docker/docker-sandboxes.ts";
-import { localImages } from "../adapters/docker/images.ts";
+import { addedImages, eitherImages, localImages } from "../adapters/docker/images.ts";
 import { sqliteTaskStore } from "../adapters/sqlite/sqlite-task-store.ts";
 import type { Parts } from "../executor/parts.ts";
 import { fairSlots } from "../executor/slots.ts";
@@ -14,6 +15,7 @@ import type { Task } from "../model/task.ts";
 import { openLog } from "../observe/log.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { ObjectStore } from "../ports/object-store.ts";
+import type { OwnImages } from "../ports/own-images.ts";
 import type { TaskStore } from "../ports/task-store.ts";
 import { defaultMaxRequestBytes, taskParser } from "../schema/task-parser.ts";
 import type { Catalog } from "../tools/catalog.ts";
@@ -37,8 +39,8 @@ export interface Archive extends AsyncDisposable {
 /** Runtimes a task may name, the first by default. */
 export const allowedRuntimes: readonly string[] = ["runc"];
 
-/** Images a task may name: those that come with the program. */
-const allowedImages: readonly string[] = ["shell", "python", "node"];
+/** Images that come with the program and that a task may name; beside them it may name those that were added. */
+export const builtInImages: readonly string[] = ["shell", "python", "node"];
 
 export const systemClock: Clock = {
   now: () => Date.now(),
@@ -58,6 +60,9 @@ export async function openArchive(config: Config): Promise<Archive> {
     },
   };
 }
+
+/** The images that were added to this installation; nothing is read yet. */
+export const ownImagesOf = (config: Config): OwnImages => ownImagesFolder(join(config.dataDir, "images"));
 
 /** The engine at the configured address; nothing is asked of it yet. */
 export function dockerAt(dockerHost: string): Dockerode {
@@ -87,7 +92,10 @@ export async function openHouse(config: Config, tools?: Catalog): Promise<House>
     clock: systemClock,
     log: await openLog(config.logLevel),
     slots: fairSlots(config.maxWorkers),
-    images: localImages(docker, allowedImages, undefined, config.engineDeadlines.inspectMs),
+    images: eitherImages(
+      localImages(docker, builtInImages, undefined, config.engineDeadlines.inspectMs),
+      addedImages(docker, ownImagesOf(config)),
+    ),
     sandboxes: stack.use(
       dockerSandboxes(docker, {
         owner: liveness.self,

@@ -4,7 +4,8 @@ import type Dockerode from "dockerode";
 import { buildImages } from "../adapters/docker/image-build.ts";
 import { ownRepository } from "../adapters/docker/image-names.ts";
 import { smokeTest } from "../adapters/docker/image-smoke.ts";
-import { type LocalImage, listImages } from "../adapters/docker/images.ts";
+import { type LocalImage, listAdded, listImages } from "../adapters/docker/images.ts";
+import { ownImagesOf } from "../app/house.ts";
 import type { CliContext } from "./context.ts";
 import { say, table, written } from "./io.ts";
 
@@ -49,21 +50,26 @@ export async function imagesBuild(
   }
 }
 
-/** `toolx images ls`: every image that can be built, and what the engine has of it. */
+/** `toolx images ls`: every image that can be built or was added, and what the engine has of it. */
 export async function imagesLs(context: CliContext, docker: Dockerode, json: boolean): Promise<void> {
   const { io } = context;
-  const images = await listImages(docker, imagesDir(context), context.config().baseImage, io.interrupt);
+  const config = context.config();
+  const built = await listImages(docker, imagesDir(context), config.baseImage, io.interrupt);
+  const baseId = built.find(({ name }) => name === "base")?.id ?? null;
+  const added = await listAdded(docker, ownImagesOf(config), baseId, io.interrupt);
+  const images = [...built.map((image) => ({ ...image, source: null })), ...added];
   if (json) return await written(io.stdout, `${JSON.stringify(images)}\n`);
-  await written(io.stdout, table([["NAME", "STATE", "SIZE", "BUILT", "ID"], ...images.map(row)]));
+  await written(io.stdout, table([["NAME", "STATE", "SIZE", "BUILT", "ID", "ADDED FROM"], ...images.map(row)]));
 }
 
 const imagesDir = (context: CliContext): string => join(context.programDir, "sandbox-images");
 
-function row(image: LocalImage): readonly string[] {
-  const state = image.id === null ? "not built" : image.upToDate ? "up to date" : "out of date";
+function row(image: LocalImage & { readonly source: string | null }): readonly string[] {
+  const missing = image.source === null ? "not built" : "gone";
+  const state = image.id === null ? missing : image.upToDate ? "up to date" : "out of date";
   const size = image.sizeBytes === null ? "-" : `${(image.sizeBytes / 1e6).toFixed(0)} MB`;
   const built = image.createdAt === null ? "-" : new Date(image.createdAt).toISOString().slice(0, 16).replace("T", " ");
-  return [image.name, state, size, built, image.id ?? "-"];
+  return [image.name, state, size, built, image.id ?? "-", image.source ?? "-"];
 }
 
 /** By the setting TOOL_EXECUTOR_INSTALL: `ask` asks where there is a terminal, and goes ahead where there is none. */

@@ -7,5 +7,4 @@ export const laterVerbs: readonly { readonly verb: string; readonly group: strin
   { verb: "keys", group: null },
   { verb: "knowledge", group: null },
   { verb: "audit", group: null },
-  { verb: "add", group: "images" },
 ];

@@ -157,6 +157,20 @@ function program(context: CliContext): Command {
       const { imagesLs } = await import("./images.ts");
       await imagesLs(context, await engineOf(context), flags.output === "json");
     });
+  images
+    .command("add <reference> [smoke...]")
+    .description("make an image of this engine one that tasks may run in; after -- what is run in it to try it")
+    .usage("<reference> [--name NAME] [-- smoke...]")
+    .option("--name <name>", "what requests call it (default: the last part of the reference)")
+    .addOption(outputOption())
+    .action(async (reference, smoke, flags) => {
+      const { imagesAdd } = await import("./own-images.ts");
+      await imagesAdd(context, { reference, name: flags.name ?? null, smoke }, flags.output === "json");
+    });
+  images
+    .command("rm <name>")
+    .description("take an added image away")
+    .action(async (name) => (await import("./own-images.ts")).imagesRm(context, name));
   root
     .command("doctor")
     .description("try every limit and wall on this host, and say what to do")

@@ -63,5 +63,15 @@ export async function removeImage(docker: Dockerode, reference: string, signal: 
   );
 }
 
+/**
+ * The same, but what the image was made from stays, even where it has no tag.
+ * @throws ExecutorError image, when the engine refuses, as it does while a container runs from it or an image is built on it.
+ */
+export async function removeImageAlone(docker: Dockerode, reference: string, signal: AbortSignal): Promise<void> {
+  await imageCall(`remove image ${reference}`, signal, (abortSignal) =>
+    docker.getImage(reference).remove({ noprune: true, abortSignal }),
+  );
+}
+
 const imageCall = <T>(what: string, signal: AbortSignal, call: (signal: AbortSignal) => Promise<T>): Promise<T> =>
   engineCall(`engine: ${what}`, callTimeoutMs, call, signal, "image");

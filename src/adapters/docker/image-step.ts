@@ -20,6 +20,8 @@ export interface BuildStep extends ImageVersion {
   readonly useCache: boolean;
   /** `false` for what is only built upon: with the labels its ID would change though nothing in it has. */
   readonly labelled: boolean;
+  /** Whether its commands run without network; they have the engine's otherwise. */
+  readonly isOffline?: boolean;
 }
 
 const buildTimeoutMs = 30 * 60_000;
@@ -67,6 +69,7 @@ async function followBuild(
     ...(step.labelled ? { labels: { [imageLabel]: step.name, [inputsLabel]: step.inputs } } : {}),
     buildargs: { ...step.buildArguments },
     nocache: !step.useCache,
+    ...(step.isOffline === true ? { networkmode: "none" } : {}),
     rm: true,
     forcerm: true,
     abortSignal: signal,

@@ -1,6 +1,7 @@
 import type Dockerode from "dockerode";
 import { deadline } from "../../model/deadline.ts";
 import { ExecutorError } from "../../model/failure.ts";
+import type { OwnImages } from "../../ports/own-images.ts";
 import type { Image, Images } from "../../ports/sandbox.ts";
 import { defaultEngineDeadlines } from "./engine.ts";
 import { unanswered } from "./engine-call.ts";
@@ -51,6 +52,35 @@ export function localImages(
   };
 }
 
+/**
+ * The images that were added, each by the ID it had when it was tried: whoever may tag images on the engine cannot put another one
+ * in its place.
+ */
+export function addedImages(docker: Dockerode, added: OwnImages): Images {
+  return {
+    async resolve(name, signal): Promise<Image | null> {
+      const record = added.find(name);
+      if (record === null) return null;
+      const image = await inspectImage(docker, record.id, signal);
+      if (image === null) {
+        throw new ExecutorError("image", `image ${name} (${record.id}) is no longer on this engine`, {
+          hint: `add it again with: toolx images add ${record.source} --name ${name}`,
+        });
+      }
+      return { name, id: record.id, env: keptImageEnv(environment(image.Config?.Env ?? [])) };
+    },
+    names: () => added.names(),
+  };
+}
+
+/** Both lists as one; a name that is in both means the first's. */
+export function eitherImages(first: Images, second: Images): Images {
+  return {
+    resolve: async (name, signal) => (await first.resolve(name, signal)) ?? (await second.resolve(name, signal)),
+    names: () => [...new Set([...first.names(), ...second.names()])],
+  };
+}
+
 /** Every image that can be built from `imagesDir`, and what this engine has of it. */
 export async function listImages(
   docker: Dockerode,
@@ -71,6 +101,32 @@ export async function listImages(
         sizeBytes: image?.Size ?? null,
         createdAt: image === undefined ? null : image.Created * 1000,
         upToDate: image?.RepoTags?.includes(current) ?? false,
+      };
+    }),
+  );
+}
+
+/**
+ * Every image that was added, and what this engine has of it. Up to date: it holds the sandbox-init of the base image `baseId`.
+ * What has become of its source since is not looked at.
+ */
+export async function listAdded(
+  docker: Dockerode,
+  added: OwnImages,
+  baseId: string | null,
+  signal: AbortSignal,
+): Promise<readonly (LocalImage & { readonly source: string })[]> {
+  return await Promise.all(
+    added.list().map(async (record) => {
+      const image = await inspectImage(docker, record.id, signal);
+      return {
+        name: record.name,
+        id: image?.Id ?? null,
+        reference: image?.RepoTags?.[0] ?? null,
+        sizeBytes: image?.Size ?? null,
+        createdAt: image === null ? null : record.addedAt,
+        upToDate: image !== null && record.baseId === baseId,
+        source: record.source,
       };
     }),
   );

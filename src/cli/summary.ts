@@ -40,7 +40,7 @@ const maxLineCharacters = 200;
 /** A value on one line when it fits, a text as it reads; cut, as `-o json` has the whole. */
 function valueLines(value: JsonValue): readonly string[] {
   const oneLine = typeof value === "string" ? value : JSON.stringify(value);
-  const isShort = oneLine.length <= 100 && !oneLine.includes("\n");
+  const isShort = oneLine.length <= 160 && !oneLine.includes("\n");
   if (isShort) return [`  value: ${terminalName(oneLine)}`];
   const all = (typeof value === "string" ? value : JSON.stringify(value, null, 2)).split("\n");
   const lines = all.slice(0, maxValueLines).map((line) => `    ${terminalName(cut(line))}`);

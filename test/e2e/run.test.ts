@@ -1,4 +1,5 @@
 import { execFile } from "node:child_process";
+import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { Ajv2020 } from "ajv/dist/2020.js";
@@ -58,6 +59,26 @@ describe("what a task writes and how it ends", () => {
     ["node", "console.log(process.argv.slice(2), 6*7)", "[ 'a', 'b c' ] 42\n"],
   ])("%s -c runs code with its arguments", async (language, code, stdout) => {
     expect(await toolx.run(["run", language, "-c", code, "a", "b c"])).toMatchObject({ code: 0, stdout });
+  });
+
+  test.each([
+    ["python", "print('out'); 6*7"],
+    ["node", "console.log('out'); 6*7"],
+  ])(
+    "%s: the value of the last expression is told on stderr and in the envelope, never on stdout",
+    async (language, code) => {
+      const { stdout, stderr } = await toolx.run(["run", language, "-c", code]);
+      expect(stdout).toBe("out\n");
+      expect(stderr).toMatch(/^✓ ok .*\n {2}value: 42\n$/);
+      expect(await toolx.result(["run", language, "-c", code])).toMatchObject({ output: { value: 42, artifacts: [] } });
+    },
+  );
+
+  test("a figure is pulled without being saved, and nothing of ours beside it", async () => {
+    const code = "import matplotlib.pyplot as plot; plot.plot([1, 4, 9])";
+    const { stderr } = await toolx.run(["run", "python", "-c", code, "--out", "figures"]);
+    expect(stderr).toMatch(/1 artifact\n {2}figure-1\.png /);
+    expect(await readdir(join(toolx.workDir, "figures"))).toEqual(["figure-1.png"]);
   });
 
   test.each([

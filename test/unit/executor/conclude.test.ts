@@ -6,6 +6,7 @@ import {
   exitCodeOf,
   type Outcome,
   reasonFor,
+  shownArtifacts,
 } from "../../../src/executor/conclude.ts";
 import type { Exit } from "../../../src/model/exit.ts";
 import { ExecutorError, type Reason } from "../../../src/model/failure.ts";
@@ -117,5 +118,27 @@ test("a refused request is answered with what of it can be named", () => {
     tenant_id: "default",
     reason: "validation",
     attempt: 0,
+  });
+});
+
+describe("what is shown at once", () => {
+  const artifact = (path: string, mime: string) => ({ path, mime, size_bytes: 1, sha256: "0".repeat(64), url: path });
+  const shown = (mime: string, artifact: string) => ({ mime, artifact });
+
+  test("is what the tool names of the files that are there, then other images, 32 in all", () => {
+    const artifacts = [
+      artifact("b.png", "image/png"),
+      artifact("a.svg", "image/svg+xml"),
+      artifact("table.md", "text/markdown"),
+      artifact("data.csv", "text/csv"),
+    ];
+    const noted = [shown("text/markdown", "table.md"), shown("image/png", "gone.png"), shown("image/png", "b.png")];
+    expect(shownArtifacts(artifacts, noted)).toEqual([
+      shown("text/markdown", "table.md"),
+      shown("image/png", "b.png"),
+      shown("image/svg+xml", "a.svg"),
+    ]);
+    const many = Array.from({ length: 40 }, (_, index) => artifact(`${index}.png`, "image/png"));
+    expect(shownArtifacts(many, [])).toHaveLength(32);
   });
 });

@@ -65,21 +65,6 @@ describe("shell", () => {
   });
 });
 
-describe("code_interpreter", () => {
-  test.each([
-    ["python", ["python3", "/workspace/.toolx.py", "a", "b"], ".toolx.py", { PYTHONUNBUFFERED: "1" }],
-    ["node", ["node", "/workspace/.toolx.js", "a", "b"], ".toolx.js", {}],
-  ])("puts a %s program in a file of its own beside the request's files", (language, argv, path, env) => {
-    expect(command("code_interpreter", { language, code: "print('ü')", args: ["a", "b"] })).toEqual({
-      image: language,
-      argv,
-      env,
-      cwd: "/workspace",
-      files: [{ path, bytes: Buffer.from("print('ü')") }],
-    });
-  });
-});
-
 describe("a payload that does not fit is refused with its path", () => {
   test.each<[string, JsonObject, string, string]>([
     ["shell", {}, "/payload", "payload must have exactly one of command (a shell line) and argv"],

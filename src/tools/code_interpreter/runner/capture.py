@@ -45,7 +45,7 @@ def capture(value, deadline, memory_mb):
         except NotPlain:
             pass
     seconds = min(MAX_SECONDS, deadline - SPARE_SECONDS - time.monotonic())
-    if seconds > 0 and own_memory_mb() + SPARE_MEMORY_MB <= memory_mb:
+    if seconds > 0 and memory_mb_of(b"RssAnon:") + SPARE_MEMORY_MB <= memory_mb:
         in_fork(lambda: show(value), seconds)
 
 
@@ -365,12 +365,29 @@ def to_json(value):
 # The fork
 
 
-def own_memory_mb():
+def memory_mb_of(figure):
+    """One of this process's figures, as the kernel names it; 0 where it does not."""
     with open("/proc/self/status", "rb") as status:
         for line in status:
-            if line.startswith(b"RssAnon:"):
+            if line.startswith(figure):
                 return int(line.split()[1]) / 1024
     return 0
+
+
+def keep_small():
+    """The task's memory is the program's: this process may take little more, and goes first when it runs out."""
+    import resource
+
+    held_mb = memory_mb_of(b"VmData:")
+    try:
+        if held_mb > 0:
+            most = int((held_mb + SPARE_MEMORY_MB) * 1024 * 1024)
+            resource.setrlimit(resource.RLIMIT_DATA, (most, most))
+        with open("/proc/self/oom_score_adj", "w") as score:
+            score.write("1000")
+    except (OSError, ValueError):
+        # Not every kernel has both.
+        pass
 
 
 def in_fork(work, seconds):
@@ -418,9 +435,7 @@ def alone(work):
         nowhere = os.open(os.devnull, os.O_RDWR)
         for descriptor in (0, 1, 2):
             os.dup2(nowhere, descriptor)
-        # When memory runs out it is this process that goes.
-        with open("/proc/self/oom_score_adj", "w") as score:
-            score.write("1000")
+        keep_small()
         work()
     finally:
         os._exit(0)

@@ -44,10 +44,10 @@ def parts(source, path):
     if len(tree.body) > 1 or type(last.value).__name__ != "Constant":
         tree.body.pop()
     body = compile(tree, path, "exec", dont_inherit=True)
-    import _ast
-
-    value = compile(_ast.Expression(last.value), path, "eval", body.co_flags & FUTURE_FLAGS, dont_inherit=True)
-    return body, value
+    # Made by the compiler too, so that no module comes in that the program did not ask for.
+    value = compile("0", path, "eval", ONLY_TREE)
+    value.body = last.value
+    return body, compile(value, path, "eval", body.co_flags & FUTURE_FLAGS, dont_inherit=True)
 
 
 class Program:

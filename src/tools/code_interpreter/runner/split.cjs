@@ -21,7 +21,8 @@ exports.noting = (source, name) => {
   for (const from of beginnings(program.text, ends[0])) {
     if (++tries > maxTries) return null;
     if (!isLastExpression(program, from, ends)) continue;
-    const at = placeFor(program, from);
+    // The line for the shell must stay the first thing there is.
+    const at = Math.max(placeFor(program, from), source.startsWith("#!") ? source.indexOf("\n") + 1 : 0);
     const note = `${isEnded(program, at) ? "" : ";"}${name}=`;
     if (!program.parses(program.text.slice(0, at) + note + program.text.slice(at))) return null;
     return source.slice(0, at) + note + source.slice(at);

@@ -1,4 +1,4 @@
-import { lstat, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { lstat, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pack } from "tar-stream";
@@ -22,6 +22,18 @@ function tarOf(
   packing.finalize();
   return packing as AsyncIterable<Uint8Array>;
 }
+
+test("puts only the wanted files, with folders if asked to", async () => {
+  const tar = [
+    { name: "d", type: "directory" as const },
+    { name: "a", content: "1" },
+    { name: "b", content: "2" },
+  ];
+  expect(await extractTar(tarOf(tar), join(folder, "some"), new Set(["a"]))).toBe(1);
+  expect(await readdir(join(folder, "some"))).toEqual(["a"]);
+  expect(await extractTar(tarOf(tar), join(folder, "more"), new Set(["a"]), true)).toBe(1);
+  expect(await readdir(join(folder, "more"))).toEqual(["a", "d"]);
+});
 
 test("puts files and folders where they belong", async () => {
   const out = join(folder, "new");

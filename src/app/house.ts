@@ -33,9 +33,6 @@ export interface Archive extends AsyncDisposable {
   readonly objects: ObjectStore;
 }
 
-/** Runtimes a task may name, the first by default. */
-export const allowedRuntimes: readonly string[] = ["runc"];
-
 /** Images a task may name: those that come with the program. */
 const allowedImages: readonly string[] = ["shell", "python", "node"];
 
@@ -101,7 +98,7 @@ export async function openHouse(config: Config): Promise<House> {
       return { ...journal, [Symbol.asyncDispose]: () => held.disposeAsync() };
     },
     policy: {
-      runtimes: allowedRuntimes,
+      runtimes: config.runtimes,
       graceMs: config.graceMs,
       leaseMs: 10_000,
       maxArtifactEntries: 10_000,

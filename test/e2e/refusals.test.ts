@@ -85,8 +85,8 @@ describe("a bad command line is refused with 2, before anything is stored", () =
     ],
     [
       "a runtime that is not allowed",
-      run("--runtime", "runsc"),
-      /policy_denied: runtime "runsc" is not allowed; allowed: runc/,
+      run("--runtime", "kata"),
+      /policy_denied: runtime "kata" is not allowed; allowed: runc, runsc/,
     ],
     ["network", run("--allow", "example.com:443"), /policy_denied: network access .* is not built yet/],
     ["a secret", run("--secret", "DB_URL"), /policy_denied: .*secrets.* is not built yet/],

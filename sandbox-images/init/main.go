@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"syscall"
 	"time"
 )
 
@@ -45,11 +46,13 @@ func serveSandbox(at places) int {
 	}
 	out := newOutbox(started)
 	token := newToken()
+	reader := newFrameReader(os.Stdin, token)
+	reader.await = func(patience time.Duration) bool { return awaitInput(syscall.Stdin, patience) }
 	s := &session{
 		places:   at,
 		token:    token,
 		out:      out,
-		reader:   newFrameReader(os.Stdin, token),
+		reader:   reader,
 		launcher: launcher,
 		reaper:   startReaper(launcher.pid),
 		cgroup:   openCgroup(),

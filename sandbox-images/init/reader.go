@@ -4,6 +4,9 @@ import (
 	"encoding/binary"
 	"hash/crc32"
 	"io"
+	"syscall"
+	"time"
+	"unsafe"
 )
 
 // breakReason says what made a stream unreadable.
@@ -14,7 +17,12 @@ const (
 	breakLength   breakReason = "length"
 	breakChecksum breakReason = "checksum"
 	breakGap      breakReason = "gap"
+	breakStall    breakReason = "stall"
 )
+
+// stallPatience is how long the rest of a frame may be in coming. The host writes a frame in one go: one that stands
+// still has a wrong length, or its rest was lost.
+const stallPatience = 2 * time.Second
 
 // event is what a frameReader found: exactly one of the three is set.
 type event struct {
@@ -28,6 +36,8 @@ type event struct {
 type frameReader struct {
 	src   io.Reader
 	token string
+	// await, where it is set, waits until src has something or is at its end; false: neither came in time.
+	await func(patience time.Duration) bool
 	buf   []byte
 	// The unread bytes are buf[start:end]; no whole magic line begins before start+searched.
 	start, end, searched int
@@ -51,10 +61,17 @@ func (r *frameReader) next() (event, error) {
 		if ok {
 			return found, nil
 		}
+		if r.await != nil && r.isMidFrame() && !r.await(stallPatience) {
+			return r.fail(breakStall), nil
+		}
 		if err := r.fill(); err != nil {
 			return event{}, err
 		}
 	}
+}
+
+func (r *frameReader) isMidFrame() bool {
+	return r.synced && r.end > r.start && r.buf[r.start] == frameMark
 }
 
 func (r *frameReader) fill() error {
@@ -226,4 +243,22 @@ func isPrefixOfMagic(b []byte, token string) bool {
 		}
 	}
 	return true
+}
+
+// awaitInput is a frameReader's await for a descriptor.
+func awaitInput(fd int, patience time.Duration) bool {
+	const pollIn = 1
+	until := time.Now().Add(patience)
+	for {
+		left := syscall.NsecToTimespec(max(0, time.Until(until).Nanoseconds()))
+		asked := struct {
+			fd              int32
+			events, revents int16
+		}{fd: int32(fd), events: pollIn}
+		ready, _, errno := syscall.Syscall6(syscall.SYS_PPOLL, uintptr(unsafe.Pointer(&asked)), 1, uintptr(unsafe.Pointer(&left)), 0, 0, 0)
+		if errno != syscall.EINTR {
+			// What cannot be waited for is read at once.
+			return errno != 0 || ready > 0
+		}
+	}
 }

@@ -81,7 +81,7 @@ export async function openHouse(config: Config): Promise<House> {
     clock: systemClock,
     log: await openLog(config.logLevel),
     slots: fairSlots(config.maxWorkers),
-    images: localImages(docker, allowedImages),
+    images: localImages(docker, allowedImages, undefined, config.engineDeadlines.inspectMs),
     sandboxes: stack.use(
       dockerSandboxes(docker, {
         owner: liveness.self,

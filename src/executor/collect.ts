@@ -48,6 +48,7 @@ export async function collect(
   const manifest = manifestSink(caps.maxResultJsonBytes);
   const scan = tarScan(manifest);
   let end: CollectEnd | null = null;
+  let endSeq = 0;
   sandbox.collect(caps);
 
   async function* tarBytes(): AsyncGenerator<Buffer> {
@@ -60,7 +61,7 @@ export async function collect(
         } else if (event.kind === "end") {
           scan.finish();
           end = event.end;
-          sandbox.ack(event.seq);
+          endSeq = event.seq;
           return;
         } else if (event.kind === "gone") {
           throw new SandboxLeft();
@@ -76,7 +77,10 @@ export async function collect(
     // Nothing is stored before there is something to keep.
     const first: Buffer[] = [];
     for (let next = await bytes.next(); ; next = await bytes.next()) {
-      if (next.done) return { entries: [], artifactsKey: null, resultJson: null, end };
+      if (next.done) {
+        sandbox.ack(endSeq);
+        return { entries: [], artifactsKey: null, resultJson: null, end };
+      }
       // Copied: the bytes are good for this turn only.
       first.push(Buffer.from(next.value));
       if (manifest.seen()) break;
@@ -86,6 +90,8 @@ export async function collect(
     const entries = manifest.entries();
     const body = Buffer.from(JSON.stringify({ entries, end: end && endOnWire(end) }));
     await objects.put(manifestKey(prefix), chain([body], none()), signal);
+    // Only now: what is acknowledged the sandbox forgets, and once all is, it ends.
+    sandbox.ack(endSeq);
     return { entries, artifactsKey: key, resultJson: manifest.resultJson(), end };
   } catch (error) {
     if (error instanceof SandboxLeft || (error instanceof Error && error.cause instanceof SandboxLeft))

@@ -121,7 +121,7 @@ export interface Sandbox extends AsyncDisposable {
    * next one is asked for: who wants them longer copies them.
    */
   events(): AsyncIterable<readonly SandboxEvent[]>;
-  /** Everything up to `seq` is safely kept and need never be said again. */
+  /** Everything up to `seq` is safely kept and need never be said again. With `end` acknowledged the sandbox ends by itself. */
   ack(seq: number): void;
   /** Lets go of the sandbox without ending it, for a successor. Nothing may be called afterwards. */
   detach(): Promise<void>;

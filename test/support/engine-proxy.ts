@@ -1,148 +1,69 @@
+import { fork } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
-import { connect, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { demux } from "../../src/adapters/docker/protocol/demux.ts";
-import type { Spoiled } from "./spoiled-frames.ts";
+import type { Direction } from "./engine-wire.ts";
+import type { Fault } from "./spoiled-frames.ts";
 
-/** An engine behind a wire that can be stopped and spoiled. */
+/** An engine that can be made to stop answering, and whose attach streams can be spoiled. Its process ends with dispose. */
 export interface EngineProxy extends AsyncDisposable {
   readonly socketPath: string;
-  /** Nothing passes any more, as with a stopped engine: connections stand, calls are taken and not answered. */
-  freeze(): void;
-  /** What was held back passes now, also for callers that are gone. */
-  thaw(): void;
+  /** Resolves when nothing passes any more. */
+  freeze(): Promise<void>;
+  thaw(): Promise<void>;
+  /** The faults that were put into the streams so far. */
+  met(): Promise<readonly Fault[]>;
 }
 
-type Direction = "to the sandbox" | "from the sandbox";
+/** Where faults come: on average so many bytes apart, none behind `lastByte`. */
+export interface Spoil {
+  readonly direction: Direction;
+  readonly meanBytes: number;
+  readonly lastByte: number;
+}
 
-/** Made anew for each direction of each attach. */
-export type Spoiler = (direction: Direction) => (chunk: Buffer) => Spoiled;
+/** What the proxy's process is started with. */
+export interface ProxyOrder {
+  readonly enginePath: string;
+  readonly socketPath: string;
+  readonly seed: string;
+  readonly spoil: Spoil | null;
+}
 
-const untouched: Spoiler = () => (bytes) => ({ bytes, cut: false });
+export type ProxyCommand = "freeze" | "thaw" | "report";
 
-export async function engineProxy(enginePath: string, spoiler: Spoiler = untouched): Promise<EngineProxy> {
+/** Follows the start and every command. */
+export interface ProxyReport {
+  readonly met: readonly Fault[];
+}
+
+export async function engineProxy(enginePath: string, seed = "", spoil: Spoil | null = null): Promise<EngineProxy> {
   const folder = await mkdtemp(join(tmpdir(), "engine-proxy-"));
-  const socketPath = join(folder, "engine.sock");
-  const wires = new Set<Wire>();
-  let isFrozen = false;
-  const server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (client) => {
-    const wire = wireBetween(client, () => connect({ path: enginePath, allowHalfOpen: true }), spoiler);
-    wires.add(wire);
-    client.once("close", () => wires.delete(wire));
-    if (!isFrozen) wire.flow();
-  });
-  server.listen(socketPath);
-  await once(server, "listening");
+  const order: ProxyOrder = { enginePath, socketPath: join(folder, "engine.sock"), seed, spoil };
+  const program = join(import.meta.dirname, "engine-proxy-process.ts");
+  const child = fork(program, [JSON.stringify(order)], { execArgv: ["--disable-warning=ExperimentalWarning"] });
+  const ended = once(child, "exit");
+  const report = async (): Promise<ProxyReport> => {
+    const [said] = await Promise.race([once(child, "message"), ended.then(() => [null])]);
+    if (said === null) throw new Error("the engine's proxy ended");
+    return said;
+  };
+  const ask = (command: ProxyCommand): Promise<ProxyReport> => {
+    const answer = report();
+    child.send(command);
+    return answer;
+  };
+  await report();
   return {
-    socketPath,
-    freeze() {
-      isFrozen = true;
-      for (const wire of wires) wire.stop();
-    },
-    thaw() {
-      isFrozen = false;
-      for (const wire of wires) wire.flow();
-    },
+    socketPath: order.socketPath,
+    freeze: async () => void (await ask("freeze")),
+    thaw: async () => void (await ask("thaw")),
+    met: async () => (await ask("report")).met,
     async [Symbol.asyncDispose]() {
-      const closed = once(server, "close");
-      server.close();
-      for (const wire of wires) wire.cut();
-      await closed;
+      child.disconnect();
+      await ended;
       await rm(folder, { recursive: true, force: true });
     },
   };
-}
-
-interface Wire {
-  flow(): void;
-  stop(): void;
-  cut(): void;
-}
-
-function wireBetween(client: Socket, dial: () => Socket, spoiler: Spoiler): Wire {
-  let engine: Socket | null = null;
-  const cut = (): void => {
-    client.destroy();
-    engine?.destroy();
-  };
-  const pass = (from: Socket, to: Socket, change: (chunk: Buffer) => Spoiled): void => {
-    from.on("data", (chunk: Buffer) => {
-      const { bytes, cut: isLast } = change(chunk);
-      if (bytes.length > 0 && !to.write(bytes)) {
-        from.pause();
-        to.once("drain", () => from.resume());
-      }
-      if (isLast) to.end(cut);
-    });
-    from.on("end", () => to.end());
-    // Either side may go away at any time: that is what this is for.
-    from.on("error", cut);
-    from.on("close", () => to.end());
-  };
-  return {
-    flow() {
-      if (engine === null) {
-        engine = dial();
-        const { up, down } = attachAware(spoiler);
-        pass(client, engine, up);
-        pass(engine, client, down);
-      }
-      client.resume();
-      engine.resume();
-    },
-    stop() {
-      client.pause();
-      engine?.pause();
-    },
-    cut,
-  };
-}
-
-const headEnd = "\r\n\r\n";
-
-/** Leaves every call alone but an attach, and of that the two HTTP heads. */
-function attachAware(spoiler: Spoiler): Record<"up" | "down", (chunk: Buffer) => Spoiled> {
-  let isAttach: boolean | null = null;
-  const up = behindHead(spoiler("to the sandbox"));
-  const split = demux();
-  const spoil = spoiler("from the sandbox");
-  const down = behindHead((chunk) => {
-    const out: Buffer[] = [];
-    for (const { stream, bytes } of split(chunk)) {
-      const spoiled = stream === "stdout" ? spoil(bytes) : { bytes, cut: false };
-      if (spoiled.bytes.length > 0) out.push(muxHeader(stream, spoiled.bytes.length), spoiled.bytes);
-      if (spoiled.cut) return { bytes: Buffer.concat(out), cut: true };
-    }
-    return { bytes: Buffer.concat(out), cut: false };
-  });
-  return {
-    up(chunk) {
-      isAttach ??= /^POST \S*\/containers\/[0-9a-f]+\/attach\?/.test(chunk.toString("latin1", 0, 256));
-      return isAttach ? up(chunk) : { bytes: chunk, cut: false };
-    },
-    down: (chunk) => (isAttach ? down(chunk) : { bytes: chunk, cut: false }),
-  };
-}
-
-function behindHead(change: (chunk: Buffer) => Spoiled): (chunk: Buffer) => Spoiled {
-  let head: Buffer<ArrayBufferLike> | null = Buffer.alloc(0);
-  return (chunk) => {
-    if (head === null) return change(chunk);
-    head = Buffer.concat([head, chunk]);
-    const at = head.indexOf(headEnd);
-    if (at < 0) return { bytes: Buffer.alloc(0), cut: false };
-    const whole = head;
-    head = null;
-    const rest = change(whole.subarray(at + headEnd.length));
-    return { bytes: Buffer.concat([whole.subarray(0, at + headEnd.length), rest.bytes]), cut: rest.cut };
-  };
-}
-
-function muxHeader(stream: "stdout" | "stderr", length: number): Buffer {
-  const header = Buffer.alloc(8);
-  header[0] = stream === "stdout" ? 1 : 2;
-  header.writeUInt32BE(length, 4);
-  return header;
 }

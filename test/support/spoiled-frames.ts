@@ -1,9 +1,17 @@
-import { frameMark, headerBytes, magicLine, noToken, trailerBytes } from "../../src/adapters/docker/protocol/frame.ts";
+import {
+  frameMark,
+  headerBytes,
+  magicLine,
+  maxBodyBytes,
+  noToken,
+  trailerBytes,
+} from "../../src/adapters/docker/protocol/frame.ts";
 
 /** What can be done to the stream between the executor and sandbox-init. */
 export type Fault =
   | "half a frame"
   | "a huge length"
+  | "a length beyond its end"
   | "garbage"
   | "a flipped bit"
   | "a repeated frame"
@@ -12,6 +20,7 @@ export type Fault =
 export const faults: readonly Fault[] = [
   "half a frame",
   "a huge length",
+  "a length beyond its end",
   "garbage",
   "a flipped bit",
   "a repeated frame",
@@ -31,29 +40,35 @@ const magicBytes = magicLine(noToken, noToken).length;
 
 /** Takes one direction of one attach apart into frames and spoils those the plan names. */
 export function spoiledFrames(plan: FaultPlan, random: () => number): (chunk: Buffer) => Spoiled {
-  let held = Buffer.alloc(0);
+  let pieces: Buffer[] = [];
+  let held = 0;
+  let needed = headerBytes;
   let passed = 0;
   return (chunk) => {
-    held = Buffer.concat([held, chunk]);
+    pieces.push(chunk);
+    held += chunk.length;
+    if (held < needed) return { bytes: Buffer.alloc(0), cut: false };
+    let rest: Buffer<ArrayBufferLike> = Buffer.concat(pieces);
     const out: Buffer[] = [];
     for (;;) {
-      const length = unitLength(held);
-      if (length === null || held.length < length) break;
-      const unit = Buffer.from(held.subarray(0, length));
-      held = held.subarray(length);
-      passed += length;
+      needed = rest.length < headerBytes ? headerBytes : unitLength(rest);
+      if (rest.length < needed) break;
+      const unit = rest.subarray(0, needed);
+      rest = rest.subarray(needed);
+      passed += unit.length;
       const fault = isNumbered(unit) ? plan(passed) : null;
       const { bytes, cut } = fault === null ? { bytes: unit, cut: false } : spoil(unit, fault, random);
       out.push(bytes);
       if (cut) return { bytes: Buffer.concat(out), cut };
     }
+    pieces = [rest];
+    held = rest.length;
     return { bytes: Buffer.concat(out), cut: false };
   };
 }
 
-/** A frame, or the magic line an attach begins with; null when it cannot be told yet. */
-function unitLength(bytes: Buffer): number | null {
-  if (bytes.length < headerBytes) return null;
+/** Of a frame, or of the magic line an attach begins with. */
+function unitLength(bytes: Buffer): number {
   return bytes[0] === frameMark ? headerBytes + bytes.readUInt32BE(4) + trailerBytes : magicBytes;
 }
 
@@ -66,6 +81,9 @@ function spoil(unit: Buffer, fault: Fault, random: () => number): Spoiled {
       return { bytes: unit.subarray(0, at), cut: true };
     case "a huge length":
       unit.writeUInt32BE(0xffff_fff0, 4);
+      return { bytes: unit, cut: false };
+    case "a length beyond its end":
+      unit.writeUInt32BE(maxBodyBytes, 4);
       return { bytes: unit, cut: false };
     case "garbage":
       return { bytes: Buffer.concat([Buffer.from(`\nTOOLX1 ${at} no frame at all\n`), unit]), cut: false };

@@ -38,6 +38,7 @@ export async function openDockerSandbox(parts: DockerSandboxParts, signal: Abort
   const { engine, id, resume } = parts;
   let ackedSeq = resume?.lastSeq ?? 0;
   let gone = false;
+  let endSeq = Number.POSITIVE_INFINITY;
   let disposed: Promise<void> | null = null;
   let lastWait: NodeJS.Timeout | null = null;
   const queue = eventQueue(() => link.taken());
@@ -48,7 +49,12 @@ export async function openDockerSandbox(parts: DockerSandboxParts, signal: Abort
   };
 
   const link: SandboxLink = sandboxLink(engine, id, resume ?? fromTheStart, {
-    frames: (frames) => queue.push(frames.map(told)),
+    frames: (frames) => {
+      const events = frames.map(told);
+      const end = events.find((event) => event.kind === "end");
+      if (end?.kind === "end") endSeq = end.seq;
+      queue.push(events);
+    },
     lost: (why) => void endWith(why),
   });
 
@@ -104,6 +110,8 @@ export async function openDockerSandbox(parts: DockerSandboxParts, signal: Abort
     ack(seq) {
       ackedSeq = Math.max(ackedSeq, seq);
       link.ack(seq);
+      // Everything is kept: the container may end while the line goes on, and its removal then waits for nothing.
+      if (seq >= endSeq) link.shutDown();
     },
     async detach() {
       disposed = Promise.resolve();

@@ -1,12 +1,13 @@
 import { randomBytes } from "node:crypto";
 import type Dockerode from "dockerode";
+import { deadline } from "../../model/deadline.ts";
 import { ExecutorError } from "../../model/failure.ts";
 import type { Owner } from "../../model/owner.ts";
 import { quoted } from "../../model/quoted.ts";
 import type { Sandboxes, SandboxSpec } from "../../ports/sandbox.ts";
 import { openDockerSandbox } from "./docker-sandbox.ts";
 import { defaultEngineDeadlines, type EngineDeadlines, engine as engineOf } from "./engine.ts";
-import { statusOf } from "./engine-call.ts";
+import { statusOf, unanswered } from "./engine-call.ts";
 import { engineFacts } from "./engine-facts.ts";
 import { createOptions, randomIdentity } from "./host-config.ts";
 import { type ImageDeclarations, imageDeclarations } from "./image-declarations.ts";
@@ -24,9 +25,10 @@ export interface DockerSandboxesOptions {
 
 /** Sandboxes as containers of one engine. Dispose tries once more to remove what the engine did not let go of. */
 export function dockerSandboxes(docker: Dockerode, options: DockerSandboxesOptions): Sandboxes & AsyncDisposable {
-  const engine = engineOf(docker, options.deadlines ?? defaultEngineDeadlines);
+  const deadlines = options.deadlines ?? defaultEngineDeadlines;
+  const engine = engineOf(docker, deadlines);
   const taken = removals(engine);
-  const declarations = declarationsById(docker);
+  const declarations = declarationsById(docker, deadlines.inspectMs);
 
   const containerOptions = async (spec: SandboxSpec, signal: AbortSignal): Promise<Dockerode.ContainerCreateOptions> =>
     createOptions(spec, randomIdentity(), {
@@ -88,12 +90,16 @@ function runtimesOf(docker: Dockerode): (name: string, signal: AbortSignal) => P
 }
 
 /** An image never changes under its ID, so the engine is asked once for each. */
-function declarationsById(docker: Dockerode): (id: string, signal: AbortSignal) => Promise<ImageDeclarations> {
+function declarationsById(
+  docker: Dockerode,
+  lookUpMs: number,
+): (id: string, signal: AbortSignal) => Promise<ImageDeclarations> {
   const known = new Map<string, ImageDeclarations>();
   return async (id, signal) => {
     const cached = known.get(id);
     if (cached) return cached;
-    const image = await inspectImage(docker, id, signal);
+    using limit = deadline(signal, lookUpMs, unanswered(`image ${id}`, lookUpMs));
+    const image = await inspectImage(docker, id, limit.signal);
     if (!image) throw new ExecutorError("image", `image ${id} is no longer on this engine`);
     const found = imageDeclarations(image);
     known.set(id, found);

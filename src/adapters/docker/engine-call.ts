@@ -14,11 +14,7 @@ export async function engineCall<T>(
   signal: AbortSignal,
   code: "sandbox" | "image" = "sandbox",
 ): Promise<T> {
-  using limit = deadline(
-    signal,
-    ms,
-    new ExecutorError(code, `${what}: the engine did not answer within ${ms} ms`, { hint: engineHint }),
-  );
+  using limit = deadline(signal, ms, unanswered(what, ms, code));
   const ended = Promise.withResolvers<never>();
   const onAbort = (): void => ended.reject(limit.signal.reason);
   limit.signal.addEventListener("abort", onAbort, { once: true });
@@ -35,6 +31,11 @@ export async function engineCall<T>(
   } finally {
     limit.signal.removeEventListener("abort", onAbort);
   }
+}
+
+/** What a call ends with that the engine left without an answer. */
+export function unanswered(what: string, ms: number, code: "sandbox" | "image" = "sandbox"): ExecutorError {
+  return new ExecutorError(code, `${what}: the engine did not answer within ${ms} ms`, { hint: engineHint });
 }
 
 /** The same call where the engine's `status` means that there is nothing (left) to do. */

@@ -1,6 +1,9 @@
 import type Dockerode from "dockerode";
+import { deadline } from "../../model/deadline.ts";
 import { ExecutorError } from "../../model/failure.ts";
 import type { Image, Images } from "../../ports/sandbox.ts";
+import { defaultEngineDeadlines } from "./engine.ts";
+import { unanswered } from "./engine-call.ts";
 import { inspectImage, listRepository } from "./image-engine.ts";
 import { keptImageEnv } from "./image-env.ts";
 import { imageLabel, imageReference, ownRepository } from "./image-names.ts";
@@ -22,10 +25,18 @@ export interface LocalImage {
  * The images a task may run in: those of `allowed` that this engine holds. The engine is asked every time, because an
  * image may be built or removed while we run.
  */
-export function localImages(docker: Dockerode, allowed: readonly string[], repository = ownRepository): Images {
+export function localImages(
+  docker: Dockerode,
+  allowed: readonly string[],
+  repository = ownRepository,
+  lookUpMs = defaultEngineDeadlines.inspectMs,
+): Images {
   return {
-    async resolve(name, signal): Promise<Image | null> {
+    async resolve(name, caller): Promise<Image | null> {
       if (!allowed.includes(name)) return null;
+      // A task waits for this: the patience of a build is not for here.
+      using limit = deadline(caller, lookUpMs, unanswered(`image ${name}`, lookUpMs));
+      const { signal } = limit;
       const [newest] = await listRepository(docker, `${repository}/${name}`, signal);
       const image = newest === undefined ? null : await inspectImage(docker, newest.Id, signal);
       // A tag can be given to anything by hand; the label was put there by the build.

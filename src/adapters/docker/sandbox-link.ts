@@ -26,6 +26,8 @@ export interface SandboxLink {
   connect(signal: AbortSignal, onAttached?: () => Promise<void>): Promise<Ready>;
   /** Queues a numbered frame; `null` when the link is over. */
   send(type: number, body: Buffer): number | null;
+  /** Tells the sandbox that nothing further is wanted of it; its stream's end is then no loss. */
+  shutDown(): void;
   /** Resolves when at most `bytes` of sent bodies are not yet used by the sandbox. */
   drained(bytes: number, signal: AbortSignal): Promise<void>;
   ack(seq: number): void;
@@ -40,6 +42,8 @@ export interface SandboxLink {
 const maxReattaches = 8;
 const readyMs = 10_000;
 const diagnosisBytes = 8192;
+/** Frames are written in one go: half of one that stands still has a wrong length, or its rest was lost. */
+const stallMs = 2_000;
 /** A pause before a further attach, doubled each time: an engine that restarts needs seconds. */
 const firstDelayMs = 50;
 
@@ -60,6 +64,7 @@ export function sandboxLink(
   let lastSeq = from.lastSeq;
   let current: { readonly stream: AttachedStream; readonly reader: FrameReader; go(): void } | null = null;
   let closed = false;
+  let isLast = false;
   let reattaches = 0;
   let nextSeq = 1;
   let unused: Sent[] = [];
@@ -128,12 +133,15 @@ export function sandboxLink(
     const split = demux();
     // What a chunk held beyond the room there was; the stream waits meanwhile, so the chunk stays as it is.
     let rest: readonly StreamPiece[] = [];
+    let heardBytes = 0;
+    let heardBefore = -1;
 
     const broken = (why: string): void => {
       if (current?.reader !== reader) return;
       current.stream.destroy();
       current = null;
-      if (isReady) void reattach(why);
+      if (isLast) close();
+      else if (isReady) void reattach(why);
       else reject(new ExecutorError("sandbox", `${name}: ${why} before sandbox-init was ready${printed()}`));
     };
     const onReady = (ready: Ready): void => {
@@ -164,11 +172,18 @@ export function sandboxLink(
       return true;
     };
 
-    const stream = await engine.attach(
-      id,
-      { bytes: (chunk) => feed(split(chunk)), closed: () => broken("its stream ended") },
-      signal,
-    );
+    const lookForStall = (): void => {
+      if (current?.reader !== reader) clearInterval(stall);
+      else if (heardBytes === heardBefore && rest.length === 0 && reader.isMidFrame())
+        broken("half a frame stands still");
+      heardBefore = heardBytes;
+    };
+
+    const bytes = (chunk: Buffer): boolean => {
+      heardBytes += chunk.length;
+      return feed(split(chunk));
+    };
+    const stream = await engine.attach(id, { bytes, closed: () => broken("its stream ended") }, signal);
     if (closed) {
       stream.destroy();
       throw new ExecutorError("sandbox", `${name}: let go of while it was being attached`);
@@ -181,6 +196,9 @@ export function sandboxLink(
         if (rest.length > 0 && feed(rest)) stream.resume();
       },
     };
+    const stall = setInterval(lookForStall, stallMs);
+    // Others keep the process alive for a task; after the last one this clock must not.
+    stall.unref();
     write([magicLine(token, nonce), ...encodeFrame(frame(frameType.hello, 0, helloBody(lastSeq)))]);
     const late = `${name}: sandbox-init was not ready within ${readyMs} ms`;
     using limit = deadline(signal, readyMs, new ExecutorError("sandbox", late));
@@ -231,17 +249,23 @@ export function sandboxLink(
     current = null;
   };
 
+  const send = (type: number, body: Buffer): number | null => {
+    if (closed) return null;
+    const seq = nextSeq;
+    nextSeq += 1;
+    const pieces = encodeFrame(frame(type, seq, body));
+    unused.push({ seq, pieces, bodyBytes: body.length });
+    unusedBytes += body.length;
+    write(pieces);
+    return seq;
+  };
+
   return {
     connect,
-    send(type, body) {
-      if (closed) return null;
-      const seq = nextSeq;
-      nextSeq += 1;
-      const pieces = encodeFrame(frame(type, seq, body));
-      unused.push({ seq, pieces, bodyBytes: body.length });
-      unusedBytes += body.length;
-      write(pieces);
-      return seq;
+    send,
+    shutDown() {
+      if (isLast || send(frameType.shutdown, Buffer.alloc(0)) === null) return;
+      isLast = true;
     },
     async drained(bytes, signal) {
       while (!closed && unusedBytes > bytes) {

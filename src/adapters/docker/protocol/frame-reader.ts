@@ -15,7 +15,7 @@ export type BrokenStream = "mark" | "length" | "checksum" | "gap";
 
 /** What one piece of the stream brought. */
 export interface Taken {
-  /** Whole frames in order, numbered ones seen before left out. Their bodies are good until the {@link FrameReader.swap} after next. */
+  /** Whole frames in order, numbered ones seen before left out. Bodies of numbered ones are good until the {@link FrameReader.swap} after next. */
   readonly frames: readonly Frame[];
   /** How much of the piece was taken; the rest must come again after the next swap. */
   readonly bytes: number;
@@ -28,6 +28,8 @@ export interface FrameReader {
   swap(): void;
   /** What broke the stream, or null. */
   broken(): BrokenStream | null;
+  /** Whether the beginning of a frame waits for its end. */
+  isMidFrame(): boolean;
   /** The last numbered frame delivered. */
   lastSeq(): number;
 }
@@ -90,7 +92,9 @@ export function frameReader(nonce: string, lastSeq: number): FrameReader {
         return 0;
       }
       start += sumAt + trailerBytes;
-      accept({ ...header.frame, body: bytes.subarray(headerBytes, sumAt) }, frames);
+      const body = bytes.subarray(headerBytes, sumAt);
+      // An unnumbered frame waits for nobody's taking, so its few bytes must not hold the buffer: they get their own.
+      accept({ ...header.frame, body: header.frame.seq === 0 ? Buffer.from(body) : body }, frames);
       if (broken) return 0;
     }
     return headerBytes;
@@ -106,6 +110,7 @@ export function frameReader(nonce: string, lastSeq: number): FrameReader {
 
   return {
     broken: () => broken,
+    isMidFrame: () => unsynced === null && end > start,
     lastSeq: () => last,
     push(piece) {
       const nothing = { frames: [], bytes: piece.length };
@@ -116,7 +121,7 @@ export function frameReader(nonce: string, lastSeq: number): FrameReader {
       let at = 0;
       for (;;) {
         const neededBytes = takeFrames(frames);
-        handedOut ||= frames.length > 0;
+        handedOut ||= frames.some(({ seq }) => seq !== 0);
         if (broken || at === behind.length) break;
         // With nothing handed out of it the buffer is ours alone: it may start from its beginning, and grow.
         if (end === filling.length && !handedOut) moveTo(filling, neededBytes);

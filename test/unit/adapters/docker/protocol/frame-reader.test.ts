@@ -156,6 +156,19 @@ test("without a swap the stream is held, and nothing that was delivered is overw
   for (const [index, frame] of frames.entries()) expect(frame.body).toEqual(Buffer.alloc(60_000, index));
 });
 
+test("waits for nobody where there is nothing to be taken: acknowledgements and repeated frames hold no room", () => {
+  const reader = frameReader(nonce, 9);
+  const unnumbered = { type: 0x48, channel: 0, seq: 0, timeUs: 0, body: Buffer.alloc(8, 7) };
+  const known = { type: 0x42, channel: 0, seq: 9, timeUs: 0, body: Buffer.alloc(60_000) };
+  const stream = Buffer.concat([
+    magicLine(noToken, nonce),
+    ...Array.from({ length: 50 }, () => [...encodeFrame(unnumbered), ...encodeFrame(known)]).flat(),
+  ]);
+  const { frames, bytes } = reader.push(stream);
+  expect(bytes).toBe(stream.length);
+  expect(frames).toEqual(Array.from({ length: 50 }, () => unnumbered));
+});
+
 describe("any stream", () => {
   test("comes out as it went in, however it is cut", () => {
     const sizes = fc.array(fc.integer({ min: 1, max: 200 }), { minLength: 1, maxLength: 6 });

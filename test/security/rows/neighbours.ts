@@ -1,0 +1,132 @@
+import { closeSync, fsyncSync, ftruncateSync, openSync, writeSync } from "node:fs";
+import { join } from "node:path";
+import { setImmediate as nextTurn } from "node:timers/promises";
+import { expect } from "vitest";
+import type { Ground, Request } from "../ground.ts";
+import { expectReason, type HostileCase, hostile, python, shell } from "../hostile-case.ts";
+
+/** Runs `attacker` until it has printed its first line, `neighbour` beside it, and then lets the attacker end. */
+async function beside(ground: Ground, attacker: Request, neighbour: Request) {
+  const printed = Promise.withResolvers<void>();
+  const release = Promise.withResolvers<void>();
+  async function* stdin(): AsyncGenerator<Uint8Array> {
+    await release.promise;
+    yield Buffer.from("end\n");
+  }
+  const attacking = ground.run(attacker, {
+    stdin: stdin(),
+    watcher: (event) => {
+      if (event.kind === "output" && event.stream === "stdout") printed.resolve();
+    },
+  });
+  await Promise.race([printed.promise, attacking]);
+  const met = await ground.run(neighbour);
+  release.resolve();
+  return { attacked: (await attacking).result, met: met.result };
+}
+
+const pipes = `
+import errno, fcntl, os
+# A process may hold 1024 descriptors: five of them make 2000 pipes.
+ready, done = os.pipe(), os.pipe()
+for _ in range(5):
+    if os.fork() == 0:
+        grown = 0
+        for _ in range(400):
+            ends = os.pipe()
+            try: fcntl.fcntl(ends[0], 1031, 1 << 20); grown += 1
+            except PermissionError: pass
+        os.write(ready[1], b"%6d" % grown)
+        os.read(done[0], 1)
+        os._exit(0)
+print(sum(int(os.read(ready[0], 6)) for _ in range(5)), flush=True)
+input()
+os.write(done[1], b"12345")
+`;
+
+const inotify = `
+import ctypes, os
+libc = ctypes.CDLL(None, use_errno=True)
+made = 0
+while made < 129 and libc.inotify_init1(0) >= 0: made += 1
+print(made, flush=True)
+`;
+
+export const neighbourRows: readonly HostileCase[] = [
+  hostile(
+    "A15",
+    "2000 pipes of 1 MiB",
+    async (ground) => {
+      const ask = python("import fcntl, os; print(fcntl.fcntl(os.pipe()[0], 1032))");
+      const { attacked, met } = await beside(ground, python(pipes), ask);
+      expectReason(attacked, "ok");
+      // The kernel's soft limit is 64 MiB of pipes for one user: the attacker has met it.
+      expect(Number(attacked.output.stdout)).toBeLessThanOrEqual(64);
+      expect(met.output.stdout.trim()).toBe("65536");
+    },
+    { isBrief: true },
+  ),
+  hostile(
+    "A16",
+    "129 inotify instances",
+    async (ground) => {
+      const { attacked, met } = await beside(ground, python(`${inotify}input()`), python(inotify));
+      expectReason(attacked, "ok");
+      // As many as there are for one user, or all it asked for where the host allows more.
+      expect(Number(attacked.output.stdout)).toBeGreaterThan(100);
+      expect(Number(met.output.stdout)).toBeGreaterThan(0);
+    },
+    { isBrief: true },
+  ),
+  hostile("A18", "sync without end, eight times", async (ground) => {
+    const asked = await ground.run(shell(`perl -e '$! = 0; syscall(162); print $! + 0'`));
+    expect(asked.result.output.stdout, "errno of sync(2): ENOSYS").toBe("38");
+    let best = Number.POSITIVE_INFINITY;
+    for (let tries = 0; tries < 5 && best >= 2; tries += 1) {
+      // The measure is the same load without the sync: what a busy processor does to anybody is no fault of sync.
+      const idle = await slowFsyncBeside(ground, "/bin/true");
+      best = Math.min(best, (await slowFsyncBeside(ground, "sync")) / idle);
+    }
+    expect(best, "the host's fsync, 99th percentile over that beside a load that does not sync").toBeLessThan(2);
+  }),
+];
+
+/** How slow this process's `fsync` is while a task runs `command` eight times without end, ms. */
+async function slowFsyncBeside(ground: Ground, command: string): Promise<number> {
+  const begun = Promise.withResolvers<void>();
+  let isOver = false;
+  const load = shell(`for i in 1 2 3 4 5 6 7 8; do while :; do ${command}; done & done; wait`, { timeout_seconds: 2 });
+  const running = ground
+    .run(load, {
+      watcher: (event) => {
+        if (event.kind === "state" && event.state === "RUNNING") begun.resolve();
+      },
+    })
+    .finally(() => {
+      isOver = true;
+    });
+  await Promise.race([begun.promise, running]);
+  const slow = await slowFsyncMs(ground, () => isOver);
+  expectReason((await running).result, "timeout");
+  return slow;
+}
+
+/** The 99th percentile of up to 2000 `fsync`s of this process, ms. */
+async function slowFsyncMs(ground: Ground, isOver: () => boolean): Promise<number> {
+  const file = openSync(join(ground.house.config.dataDir, "fsync"), "w");
+  const times: number[] = [];
+  try {
+    for (let count = 0; count < 2000 && !isOver(); count += 1) {
+      writeSync(file, "x".repeat(4096), 0);
+      const startedAt = performance.now();
+      fsyncSync(file);
+      times.push(performance.now() - startedAt);
+      await nextTurn();
+    }
+    ftruncateSync(file);
+  } finally {
+    closeSync(file);
+  }
+  times.sort((a, b) => a - b);
+  return times[Math.floor(times.length * 0.99)] ?? Number.NaN;
+}

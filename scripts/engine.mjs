@@ -8,7 +8,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { refusalToInstall } from "./permission.mjs";
 import { endOf, findProgram, run, runQuietly, SetupError, tell } from "./step.mjs";
 
-const defaultSocket = "/var/run/docker.sock";
+export const defaultSocket = "/var/run/docker.sock";
 const logPath = "/var/log/dockerd.log";
 const startTimeoutMs = 60_000;
 const answerTimeoutMs = 10_000;
@@ -126,7 +126,7 @@ async function untilItAnswers(whyEnded, whereToLook) {
 /** Whether an engine that runs already comes to answer before it ends. */
 async function answersWhileItRuns() {
   const deadlineAt = Date.now() + startTimeoutMs;
-  while ((await isRunning()) && Date.now() < deadlineAt) {
+  while ((await enginePid()) !== null && Date.now() < deadlineAt) {
     if ((await ping(defaultSocket)) === "ok") return true;
     await sleep(200);
   }
@@ -139,11 +139,12 @@ async function endOfLog(fromByte) {
   return `the end of ${logPath}:\n${endOf(log.subarray(fromByte).toString("utf8"))}`;
 }
 
-async function isRunning() {
+/** The process of this machine's own engine; `null` when none runs. */
+export async function enginePid() {
   const pid = Number(await readFile("/var/run/docker.pid", "utf8").catch(() => ""));
-  if (!Number.isInteger(pid) || pid <= 0) return false;
+  if (!Number.isInteger(pid) || pid <= 0) return null;
   const name = await readFile(`/proc/${pid}/comm`, "utf8").catch(() => "");
-  return name.trim() === "dockerd";
+  return name.trim() === "dockerd" ? pid : null;
 }
 
 async function isFolder(path) {

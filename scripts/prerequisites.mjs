@@ -1,13 +1,19 @@
-// What only the tests need: a registry, unpacked from Debian's package into the checkout. Nothing is installed, so
-// nothing is started and root is not needed.
+// What only the tests need: gVisor on the engine, and a registry, unpacked from Debian's package into the checkout.
 import { mkdir, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { requireGvisor } from "./gvisor.mjs";
 import { checkout, exitCode, findProgram, output, SetupError, tell } from "./step.mjs";
 
 const folder = join(checkout, "node_modules/.cache/tool-executor");
 
-/** Leaves a `docker-registry` on the path or in node_modules/.cache/tool-executor. Throws a SetupError where it cannot. */
+/** Throws a SetupError that says what is missing and what to do about it. */
 export async function installPrerequisites() {
+  await requireGvisor();
+  await requireRegistry();
+}
+
+/** Leaves a `docker-registry` on the path or in node_modules/.cache/tool-executor. Nothing is started, and root is not needed. */
+async function requireRegistry() {
   const name = "docker-registry";
   if ((await findProgram(name)) !== null) return;
   const place = join(folder, name);

@@ -4,7 +4,8 @@ import { spawn } from "node:child_process";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { asProgram, checkout, output, SetupError, tell } from "./step.mjs";
+import { goContainer, hasHostGo } from "./go.mjs";
+import { asProgram, checkout } from "./step.mjs";
 
 const sources = join(checkout, "sandbox-images/init");
 const fuzzSeconds = 5;
@@ -87,49 +88,18 @@ async function eachLine([program, ...first], args, onLine) {
 
 /** This machine's Go, if it is at least what go.mod asks for. */
 async function hostGo() {
-  const wanted = /^go (\d+)\.(\d+)/m.exec(await readFile(join(sources, "go.mod"), "utf8"));
-  const found = /go version go(\d+)\.(\d+)/.exec((await output("go", ["version"])) ?? "");
-  if (wanted === null || found === null) return null;
-  const isEnough = Number(found[1]) === Number(wanted[1]) && Number(found[2]) >= Number(wanted[2]);
-  return isEnough ? { command: ["go"], end: async () => {} } : null;
+  const wanted = /^go (\d+\.\d+)/m.exec(await readFile(join(sources, "go.mod"), "utf8"));
+  return wanted !== null && (await hasHostGo(wanted[1])) ? { command: ["go"], end: async () => {} } : null;
 }
 
 /** Go in a container without a network, with a copy of the sources. */
 async function containerGo() {
-  // Not at the top: on a machine with a Go of its own, nothing here needs the engine.
-  const { loadConfig } = await import("../src/app/config.ts");
-  const { dockerAt } = await import("../src/app/house.ts");
-  const { buildStage } = await import("../src/adapters/docker/image-build.ts");
-  const { ownRepository } = await import("../src/adapters/docker/image-names.ts");
-  const { baseImage, dockerHost, extraCaDir, install } = loadConfig(checkout);
-  const options = {
-    repository: ownRepository,
-    imagesDir: join(checkout, "sandbox-images"),
-    baseImage,
-    extraCaDir,
-    mayInstall: async () => install !== "no",
-    force: false,
-  };
-  const onProgress = ({ image, message }) => tell(`${image}: ${message}`);
-  const image = await buildStage(dockerAt(dockerHost), "go", options, onProgress, new AbortController().signal);
-  const docker = async (...args) => {
-    const printed = await output("docker", ["--host", dockerHost, ...args]);
-    if (printed === null)
-      throw new SetupError(`docker ${args[0]} failed, or there is no docker client: apt-get install docker.io`);
-    return printed.trim();
-  };
-  const id = await docker("create", "--network", "none", "--workdir", "/src", "--entrypoint", "sleep", image, "3600");
-  const end = async () => {
-    await docker("rm", "--force", id);
-    // The name only: the image itself is a stage that the next build of the base begins with.
-    await docker("rmi", "--no-prune", image);
-  };
+  const container = await goContainer("none");
   try {
-    await docker("cp", `${sources}/.`, `${id}:/src`);
-    await docker("start", id);
+    await container.docker("cp", `${sources}/.`, `${container.id}:/src`);
   } catch (error) {
-    await end();
+    await container.end();
     throw error;
   }
-  return { command: ["docker", "--host", dockerHost, "exec", id, "go"], end };
+  return container;
 }

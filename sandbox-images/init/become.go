@@ -17,12 +17,10 @@ const (
 )
 
 const (
-	rlimitFsize    = 1
-	rlimitCore     = 4
-	rlimitNproc    = 6
-	rlimitNofile   = 7
-	rlimitMsgqueue = 12
-	msgqueueBytes  = 64 << 10
+	rlimitFsize  = 1
+	rlimitCore   = 4
+	rlimitNproc  = 6
+	rlimitNofile = 7
 )
 
 // becomeTask is the launcher's whole life: it waits for its spec, takes on the task's limits and executes the
@@ -77,7 +75,6 @@ func settle(spec launchSpec) error {
 	}{
 		{"core", rlimitCore, 0},
 		{"fsize", rlimitFsize, spec.fsizeBytes},
-		{"msgqueue", rlimitMsgqueue, msgqueueBytes},
 		{"nofile", rlimitNofile, spec.nofile},
 		{"nproc", rlimitNproc, spec.nproc},
 	}

@@ -53,6 +53,33 @@ func TestACounterIsReadByItsKeyOrNotAtAll(t *testing.T) {
 	}
 }
 
+func TestAMainProcessThatGaveUpAtItsLimitIsCounted(t *testing.T) {
+	const limit, own = 4, 20
+	tests := []struct {
+		name        string
+		left        string // what the cgroup counts once the main process is gone
+		peak        int64
+		wantsCapped bool
+	}{
+		{"all places but its own still taken", "23", limit, true},
+		{"its own place taken by another already", "24", limit, true},
+		{"one place free while it lived", "22", limit - 1, false},
+		{"it alone", "20", 1, false},
+	}
+	for _, test := range tests {
+		folder := t.TempDir()
+		put(t, filepath.Join(folder, "pids.current"), test.left+"\n", 0o644)
+		counted := &cgroup{pidsCurrent: openCounter(folder, "pids.current"), names: cgroupNames{cpuPerUs: 1}}
+		m := newMeter(counted, nil, limit, own)
+		m.sampleAfterMain()
+		var exit exitBody
+		m.fill(&exit)
+		if *exit.PidsPeak != test.peak || exit.PidsCapped != test.wantsCapped {
+			t.Errorf("%s: peak %d, capped %v", test.name, *exit.PidsPeak, exit.PidsCapped)
+		}
+	}
+}
+
 func TestOwnMemoryIsKnown(t *testing.T) {
 	if own := ownAnonymousBytes(); own < 1<<20 || own > 1<<30 {
 		t.Errorf("%d bytes", own)

@@ -41,6 +41,23 @@ func (m *meter) sample() {
 	if now, ok := m.cgroup.pids(); ok {
 		m.seePids(now)
 	}
+	m.look()
+}
+
+// sampleAfterMain is the look right after the main process was waited for. It counted until a moment ago: a program that
+// gives up because it may have no further process ends at its limit, and is not seen there by any later look.
+func (m *meter) sampleAfterMain() {
+	if now, ok := m.cgroup.pids(); ok {
+		if now < m.nproc+m.ownThreads {
+			now++
+		}
+		m.seePids(now)
+	}
+	m.look()
+}
+
+// look is what every sample has in common.
+func (m *meter) look() {
 	if refused, ok := m.cgroup.pidsRefused(); ok && refused > m.refusedBefore {
 		m.pidsCapped = true
 	}

@@ -45,7 +45,7 @@ type taskSignal struct {
 func (t *task) run() exitBody {
 	cause, ended := t.watch()
 	runUs := time.Since(t.started).Microseconds()
-	t.meter.sample()
+	t.meter.sampleAfterMain()
 	t.killRest()
 	t.pump.finish()
 	exit := exitBody{

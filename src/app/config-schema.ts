@@ -63,6 +63,13 @@ export const settings = {
     { min: 1, max: 1000 },
     ({ cpus }) => Math.max(2, cpus * 2),
   ),
+  runtimes: list(
+    "TOOL_EXECUTOR_RUNTIMES",
+    "Runtimes of the engine that a task may name, the first by default.",
+    "distinct names such as runc,runsc with a comma between them",
+    /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/,
+    "runc,runsc",
+  ),
   baseImage: text(
     "BASE_IMAGE",
     "The image that ours are built on, pulled when they are built; made from Debian's packages where no registry answers.",
@@ -161,6 +168,15 @@ function folder(name: string, description: string, byDefault: (host: Host) => st
 
 function text(name: string, description: string, allowed: string, pattern: RegExp, byDefault: string): Setting<string> {
   const parse = (value: string): string | null => (pattern.test(value) ? value : null);
+  return { name, unit: null, description, allowed, byDefault: () => byDefault, parse };
+}
+
+/** Names with commas between them; spaces around them are taken out. */
+function list(name: string, description: string, allowed: string, each: RegExp, byDefault: string): Setting<string> {
+  const parse = (value: string): string | null => {
+    const names = value.split(",").map((one) => one.trim());
+    return names.every((one) => each.test(one)) && new Set(names).size === names.length ? names.join(",") : null;
+  };
   return { name, unit: null, description, allowed, byDefault: () => byDefault, parse };
 }
 

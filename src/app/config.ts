@@ -15,6 +15,8 @@ export interface Config {
   readonly runtimeDir: string;
   readonly extraCaDir: string;
   readonly maxWorkers: number;
+  /** At least one; the first is the one a task gets that names none. */
+  readonly runtimes: readonly string[];
   readonly baseImage: string;
   readonly dockerHost: string;
   /** Folders, modules and packages with custom tools, as they were given. */
@@ -97,6 +99,7 @@ export function loadConfig(programDir: string, env: Environment = process.env): 
     runtimeDir: value(settings.runtimeDir),
     extraCaDir: value(settings.extraCaDir),
     maxWorkers: value(settings.maxWorkers),
+    runtimes: value(settings.runtimes).split(","),
     baseImage: value(settings.baseImage),
     dockerHost: value(settings.dockerHost),
     toolSources: value(settings.tools)

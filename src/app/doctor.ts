@@ -1,5 +1,6 @@
 import { engineFacts } from "../adapters/docker/engine-facts.ts";
 import { listImages } from "../adapters/docker/images.ts";
+import { runtimeTraits } from "../adapters/docker/runtimes.ts";
 import { submit } from "../executor/submit.ts";
 import { ExecutorError } from "../model/failure.ts";
 import type { Result } from "../model/result.ts";
@@ -7,24 +8,28 @@ import type { Config } from "./config.ts";
 import { engineFindings, imageFindings } from "./engine-findings.ts";
 import { type Finding, finding, notTried } from "./finding.ts";
 import { hostFindings } from "./host-findings.ts";
-import { allowedRuntimes, dockerAt, type House } from "./house.ts";
+import { dockerAt, type House } from "./house.ts";
 import type { Probe } from "./probe.ts";
 import { probes } from "./probes.ts";
 import { scratchHouse } from "./scratch-house.ts";
 
 /**
- * Looks at the host and the engine, then runs one task against each limit and wall, as any other task runs. Findings come in
- * order, as they are known. What the tasks leave is in a scratch folder of this process alone, gone when the last finding is out.
+ * Looks at the host and the engine, then runs one task against each limit and wall under each allowed runtime, as any other
+ * task runs. Findings come in order, as they are known. What the tasks leave is in a scratch folder of this process alone, gone when the last finding is out.
  * @param imagesDir where the images' recipes are.
  */
 export async function* examine(config: Config, imagesDir: string, signal: AbortSignal): AsyncGenerator<Finding> {
   const host = await hostFindings(config);
   yield* host;
   const engine = await engineRoom(config, imagesDir, signal);
-  yield* engine;
-  const broken = [...host, ...engine].find(({ verdict, name }) => verdict === "fail" && neededByProbes.has(name));
-  if (broken === undefined) yield* probed(config, signal);
-  else yield* notProbed(config, `first mend: ${broken.name}`);
+  yield* engine.findings;
+  const needed = new Set([...neededByProbes, `runtime ${config.runtimes[0]}`]);
+  const broken = [...host, ...engine.findings].find(({ verdict, name }) => verdict === "fail" && needed.has(name));
+  for (const runtime of config.runtimes) {
+    if (broken !== undefined) yield* notProbed(runtime, config, `first mend: ${broken.name}`);
+    else if (!engine.runtimes.includes(runtime)) yield* notProbed(runtime, config, "the engine does not have it");
+    else yield* probed(runtime, config, signal);
+  }
 }
 
 /** Without these no task can run, and every probe would only say the same. */
@@ -32,38 +37,41 @@ const neededByProbes: ReadonlySet<string> = new Set([
   "scratch folder",
   "runtime folder",
   "engine",
-  "runtime",
   "architecture",
   "image shell",
 ]);
 
-async function engineRoom(config: Config, imagesDir: string, signal: AbortSignal): Promise<readonly Finding[]> {
+interface EngineRoom {
+  readonly findings: readonly Finding[];
+  /** Of the engine, by name. */
+  readonly runtimes: readonly string[];
+}
+
+async function engineRoom(config: Config, imagesDir: string, signal: AbortSignal): Promise<EngineRoom> {
   const docker = dockerAt(config.dockerHost);
   try {
     const facts = await engineFacts(docker, signal);
-    return [
-      ...engineFindings(facts, allowedRuntimes),
-      ...imageFindings(await listImages(docker, imagesDir, config.baseImage, signal)),
-    ];
+    const images = await listImages(docker, imagesDir, config.baseImage, signal);
+    const findings = [...engineFindings(facts, config.runtimes), ...imageFindings(images)];
+    return { findings, runtimes: facts.runtimes };
   } catch (error) {
     if (signal.aborted || !(error instanceof ExecutorError)) throw error;
     const advice = `start it (systemctl start docker, or npm start in the checkout), or set DOCKER_HOST to where it listens; this user must be allowed to use it (group docker)`;
-    return [
-      { name: "engine", verdict: "fail", tried: `reach it at ${config.dockerHost}`, seen: error.message, advice },
-    ];
+    const tried = `reach it at ${config.dockerHost}`;
+    return { findings: [{ name: "engine", verdict: "fail", tried, seen: error.message, advice }], runtimes: [] };
   }
 }
 
 /** Two at a time: the third would only make the host's own load part of what is measured. */
 const atOnce = 2;
 
-async function* probed(config: Config, signal: AbortSignal): AsyncGenerator<Finding> {
+async function* probed(runtime: string, config: Config, signal: AbortSignal): AsyncGenerator<Finding> {
   await using house = await scratchHouse(config, "doctor");
-  const all = probes(config.graceMs);
+  const all = probes(config.graceMs, runtimeTraits(runtime));
   for (let at = 0; at < all.length; at += atOnce) {
     const found = all
       .slice(at, at + atOnce)
-      .map((probe, index) => findingsOf(house, probe, at + index, config, signal));
+      .map((probe, index) => findingsOf(house, probe, { runtime, number: at + index }, config, signal));
     for (const findings of await Promise.all(found)) yield* findings;
   }
 }
@@ -73,8 +81,8 @@ const probeSeconds = 20;
 
 async function findingsOf(
   house: House,
-  { command, limits, checks }: Probe,
-  number: number,
+  { command, env, limits, checks }: Probe,
+  { runtime, number }: { readonly runtime: string; readonly number: number },
   config: Config,
   signal: AbortSignal,
 ): Promise<readonly Finding[]> {
@@ -83,6 +91,8 @@ async function findingsOf(
     tenant_id: "doctor",
     tool_name: "shell",
     payload: { command },
+    runtime,
+    env: env ?? {},
     limits: { timeout_seconds: Math.min(probeSeconds, config.limitRules.timeout_seconds.max), ...limits },
   };
   let result: Result;
@@ -90,18 +100,26 @@ async function findingsOf(
     result = await submit(house.parts, house.parseTask(request), { watcher: () => undefined, stdin: null }, signal);
   } catch (error) {
     if (signal.aborted || !(error instanceof ExecutorError)) throw error;
-    return checks.map(({ name, tried, advice }) => ({ name, verdict: "fail", tried, seen: error.message, advice }));
+    return checks.map(({ name, tried, advice }) => ({
+      name: under(runtime, name),
+      verdict: "fail",
+      tried,
+      seen: error.message,
+      advice,
+    }));
   }
   signal.throwIfAborted();
-  return checks.map(({ name, tried, advice, look }) => {
+  return checks.map(({ name, tried, advice, otherwise, look }) => {
     const { holds, seen } = look(result);
     // A task that could not run says more by its message than by what it did not do.
     const why = result.sandbox === null && result.error !== null ? result.error.message : seen;
-    return finding(name, tried, { holds, seen: why }, { verdict: "fail", advice });
+    return finding(under(runtime, name), tried, { holds, seen: why }, { verdict: otherwise, advice });
   });
 }
 
-function* notProbed(config: Config, why: string): Generator<Finding> {
-  for (const { checks } of probes(config.graceMs))
-    for (const { name, tried } of checks) yield notTried(name, tried, why);
+function* notProbed(runtime: string, config: Config, why: string): Generator<Finding> {
+  for (const { checks } of probes(config.graceMs, runtimeTraits(runtime)))
+    for (const { name, tried } of checks) yield notTried(under(runtime, name), tried, why);
 }
+
+const under = (runtime: string, name: string): string => `${runtime}: ${name}`;

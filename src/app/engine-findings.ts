@@ -1,5 +1,6 @@
 import type { EngineFacts } from "../adapters/docker/engine-facts.ts";
 import type { LocalImage } from "../adapters/docker/images.ts";
+import { plainRuntimes, runtimeTraits } from "../adapters/docker/runtimes.ts";
 import { type Finding, finding } from "./finding.ts";
 
 /** The oldest API with every field that a sandbox's walls need (a private cgroup namespace came last). */
@@ -11,8 +12,6 @@ const copyOnWriteDrivers: readonly string[] = ["overlay2", "overlayfs", "btrfs",
 /** What the engine and its host must be. Pure. */
 export function engineFindings(facts: EngineFacts, allowedRuntimes: readonly string[]): readonly Finding[] {
   const { canLimit } = facts;
-  const missing = allowedRuntimes.filter((name) => !facts.runtimes.includes(name));
-  const other = facts.runtimes.filter((name) => !allowedRuntimes.includes(name) && !name.startsWith("io.containerd."));
   const lacking = Object.entries({ memory: canLimit.memory, cpu: canLimit.cpu, pids: canLimit.pids })
     .filter(([, can]) => !can)
     .map(([name]) => name);
@@ -23,19 +22,7 @@ export function engineFindings(facts: EngineFacts, allowedRuntimes: readonly str
       { holds: !isOlder(facts.apiVersion, oldestApi), seen: `${facts.version}, API ${facts.apiVersion}` },
       { verdict: "fail", advice: `update the engine: API ${oldestApi} (version 20.10) is the oldest allowed` },
     ),
-    finding(
-      "runtime",
-      `look for ${allowedRuntimes.join(", ")}`,
-      {
-        holds: missing.length === 0,
-        seen:
-          missing.length > 0
-            ? `the engine does not know ${missing.join(", ")}`
-            : allowedRuntimes.join(", ") +
-              (other.length > 0 ? `; there too, not allowed yet: ${other.join(", ")}` : ""),
-      },
-      { verdict: "fail", advice: "install it and name it under runtimes in the engine's daemon.json" },
-    ),
+    ...runtimeFindings(facts.runtimes, allowedRuntimes),
     finding(
       "kernel",
       "ask the engine",
@@ -88,6 +75,25 @@ export function engineFindings(facts: EngineFacts, allowedRuntimes: readonly str
       { verdict: "warn", advice: "the other walls hold without it; boot with apparmor=1 to have this one too" },
     ),
   ];
+}
+
+/** Whether the engine has each allowed runtime. Only the first one must be there: a task that names none gets it. */
+function runtimeFindings(there: readonly string[], allowed: readonly string[]): readonly Finding[] {
+  const other = plainRuntimes(there).filter((name) => !allowed.includes(name));
+  return allowed.map((name, index): Finding => {
+    const { isTested, howToAdd } = runtimeTraits(name);
+    const row = { name: `runtime ${name}`, tried: "look for it on the engine" };
+    if (!there.includes(name)) {
+      const advice = `${howToAdd}; or take it out of TOOL_EXECUTOR_RUNTIMES`;
+      return { ...row, verdict: index === 0 ? "fail" : "warn", seen: "the engine does not have it", advice };
+    }
+    if (!isTested) {
+      const advice = "its limits and walls are tried below; nothing else has been tested with it";
+      return { ...row, verdict: "warn", seen: "there", advice };
+    }
+    const alsoThere = index === 0 && other.length > 0 ? `; not allowed, but there: ${other.join(", ")}` : "";
+    return { ...row, verdict: "ok", seen: `there${alsoThere}`, advice: null };
+  });
 }
 
 /** Whether each image is there, and made from the files as they are now. Pure. */

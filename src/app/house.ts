@@ -36,9 +36,6 @@ export interface Archive extends AsyncDisposable {
   readonly objects: ObjectStore;
 }
 
-/** Runtimes a task may name, the first by default. */
-export const allowedRuntimes: readonly string[] = ["runc"];
-
 /** Images that come with the program and that a task may name; beside them it may name those that were added. */
 export const builtInImages: readonly string[] = ["shell", "python", "node"];
 
@@ -112,7 +109,7 @@ export async function openHouse(config: Config, tools?: Catalog): Promise<House>
       return { ...journal, [Symbol.asyncDispose]: () => held.disposeAsync() };
     },
     policy: {
-      runtimes: allowedRuntimes,
+      runtimes: config.runtimes,
       graceMs: config.graceMs,
       leaseMs: 10_000,
       maxArtifactEntries: 10_000,

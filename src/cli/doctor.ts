@@ -28,6 +28,6 @@ const words: Readonly<Record<Finding["verdict"], string>> = {
 };
 
 function lineOf({ name, verdict, tried, seen, advice }: Finding): string {
-  const line = `${words[verdict].padEnd(10)}${name.padEnd(20)}${tried}: ${terminalName(seen)}\n`;
+  const line = `${words[verdict].padEnd(10)}${name.padEnd(26)}${tried}: ${terminalName(seen)}\n`;
   return advice === null ? line : `${line}${"".padEnd(10)}→ ${advice}\n`;
 }

@@ -27,7 +27,7 @@ const pollMs = 100;
  * @throws ExecutorError validation | unknown_tool | policy_denied | conflict, with nothing stored; internal when the store fails.
  */
 export async function submit(parts: Parts, task: Task, following: Following, cancel: AbortSignal): Promise<Result> {
-  refuseBeforehand(parts, task);
+  await refuseBeforehand(parts, task, cancel);
   const key = taskKey(task);
   const intake = await parts.store.intake(task, requestSha256(task), cancel);
   if (intake.kind === "conflict") {
@@ -41,9 +41,10 @@ export async function submit(parts: Parts, task: Task, following: Following, can
 }
 
 /** What can be known to be wrong is refused before anything is stored. */
-function refuseBeforehand(parts: Parts, task: Task): void {
+async function refuseBeforehand(parts: Parts, task: Task, cancel: AbortSignal): Promise<void> {
   const tool = parts.catalog.find(task.tool_name);
-  allowedSpec(task, tool, tool.command(task), parts.images, parts.policy);
+  const { runtime } = allowedSpec(task, tool, tool.command(task), parts.images, parts.policy);
+  await parts.sandboxes.requireRuntime(runtime, cancel);
 }
 
 async function finished(parts: Parts, key: TaskKey, following: Following, cancel: AbortSignal): Promise<Result> {

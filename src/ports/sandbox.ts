@@ -90,6 +90,8 @@ export interface ResumePoint {
  * Dispose is legal at any point, twice is once, and leaves no container, volume or network behind.
  */
 export interface Sandboxes {
+  /** @throws ExecutorError policy_denied, naming the runtimes there are, when the engine lacks this one; sandbox, when it does not answer. */
+  requireRuntime(name: string, signal: AbortSignal): Promise<void>;
   /** Ready to be given files and a command. @throws ExecutorError sandbox | image, with nothing left behind. */
   create(spec: SandboxSpec, signal: AbortSignal): Promise<Sandbox>;
   /** A live sandbox that another process made. Everything after `from.lastSeq` comes again. @throws ExecutorError sandbox */

@@ -85,8 +85,8 @@ describe("a bad command line is refused with 2, before anything is stored", () =
     ],
     [
       "a runtime that is not allowed",
-      run("--runtime", "runsc"),
-      /policy_denied: runtime "runsc" is not allowed; allowed: runc/,
+      run("--runtime", "kata"),
+      /policy_denied: runtime "kata" is not allowed; allowed: runc, runsc/,
     ],
     ["an image to add that is not there", ["images", "add", "nowhere/x:1"], /no image "nowhere\/x:1" on this engine/],
     ["an image to add that is no name", ["images", "add", "../x"], /"\.\.\/x" is no image reference; allowed: NAME/],

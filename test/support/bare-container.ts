@@ -33,11 +33,12 @@ export async function productionOptions(
   docker: Dockerode,
   imageId: string,
   limits: Limits = defaultLimits,
+  runtime = "runc",
 ): Promise<Dockerode.ContainerCreateOptions> {
   const { Architecture } = await docker.info();
-  return createOptions({ image: { name: "test", id: imageId, env: {} }, runtime: "runc", limits }, randomIdentity(), {
+  return createOptions({ image: { name: "test", id: imageId, env: {} }, runtime, limits }, randomIdentity(), {
     labels: { owner: { host: "0", boot: "0", pid: 0, start: 0 }, pool: "test", createdAt: Date.now() },
-    seccomp: seccompProfile("runc", Architecture),
+    seccomp: seccompProfile(runtime, Architecture),
     declared: imageDeclarations(await docker.getImage(imageId).inspect()),
   });
 }

@@ -1,12 +1,13 @@
 import { ExecutorError } from "../../model/failure.ts";
 import { bytesPerMb, type Limits } from "../../model/limits.ts";
-import type { Sandbox, SandboxGone } from "../../ports/sandbox.ts";
+import type { Sandbox, SandboxEvent, SandboxGone } from "../../ports/sandbox.ts";
 import type { Engine } from "./engine.ts";
 import { eventQueue } from "./event-queue.ts";
 import { fileSizeLimitBytes, openFilesLimit } from "./host-config.ts";
 import { collectBody, eventOf, type StartLimits, signalBody, startBody } from "./protocol/bodies.ts";
-import { frameType, maxBodyBytes } from "./protocol/frame.ts";
+import { type Frame, frameType, maxBodyBytes } from "./protocol/frame.ts";
 import type { Removals } from "./removals.ts";
+import { runtimeTraits, withKnownFigures } from "./runtimes.ts";
 import { fromTheStart, type SandboxLink, sandboxLink } from "./sandbox-link.ts";
 
 /** Sent bodies that sandbox-init has not used yet: its own room, not the task's. */
@@ -21,6 +22,8 @@ export interface DockerSandboxParts {
   readonly engine: Engine;
   readonly removals: Removals;
   readonly id: string;
+  /** What it runs under: decides which figures of its exit are believed. */
+  readonly runtime: string;
   /** What a task here is started with; absent where one runs already. */
   readonly limits?: Limits;
   /** Where to begin; absent: a container that is created and not yet started. */
@@ -39,10 +42,15 @@ export async function openDockerSandbox(parts: DockerSandboxParts, signal: Abort
   let disposed: Promise<void> | null = null;
   let lastWait: NodeJS.Timeout | null = null;
   const queue = eventQueue(() => link.taken());
+  const traits = runtimeTraits(parts.runtime);
+  const told = (frame: Frame): SandboxEvent => {
+    const event = eventOf(frame);
+    return event.kind === "exit" ? { ...event, exit: withKnownFigures(event.exit, traits) } : event;
+  };
 
   const link: SandboxLink = sandboxLink(engine, id, resume ?? fromTheStart, {
     frames: (frames) => {
-      const events = frames.map(eventOf);
+      const events = frames.map(told);
       const end = events.find((event) => event.kind === "end");
       if (end?.kind === "end") endSeq = end.seq;
       queue.push(events);

@@ -3,14 +3,17 @@ import type Dockerode from "dockerode";
 import { deadline } from "../../model/deadline.ts";
 import { ExecutorError } from "../../model/failure.ts";
 import type { Owner } from "../../model/owner.ts";
+import { quoted } from "../../model/quoted.ts";
 import type { Sandboxes, SandboxSpec } from "../../ports/sandbox.ts";
 import { openDockerSandbox } from "./docker-sandbox.ts";
 import { defaultEngineDeadlines, type EngineDeadlines, engine as engineOf } from "./engine.ts";
 import { statusOf, unanswered } from "./engine-call.ts";
+import { engineFacts } from "./engine-facts.ts";
 import { createOptions, randomIdentity } from "./host-config.ts";
 import { type ImageDeclarations, imageDeclarations } from "./image-declarations.ts";
 import { inspectImage } from "./image-engine.ts";
 import { removals } from "./removals.ts";
+import { plainRuntimes } from "./runtimes.ts";
 import { seccompProfile } from "./seccomp.ts";
 
 export interface DockerSandboxesOptions {
@@ -51,15 +54,38 @@ export function dockerSandboxes(docker: Dockerode, options: DockerSandboxesOptio
       const request = { ...(await containerOptions(spec, signal)), name };
       const id = await created(request, name);
       try {
-        return await openDockerSandbox({ engine, removals: taken, id, limits: spec.limits }, signal);
+        const { runtime, limits } = spec;
+        return await openDockerSandbox({ engine, removals: taken, id, runtime, limits }, signal);
       } catch (error) {
         await taken.remove(id);
         throw error;
       }
     },
-    attach: ({ sandboxId: id, token, lastSeq }, signal) =>
-      openDockerSandbox({ engine, removals: taken, id, resume: { token, lastSeq } }, signal),
+    async attach({ sandboxId: id, token, lastSeq }, signal) {
+      const found = await engine.inspect(id, signal);
+      if (found === null)
+        throw new ExecutorError("sandbox", `container ${id.slice(0, 12)} is no longer on this engine`);
+      const { runtime } = found;
+      return openDockerSandbox({ engine, removals: taken, id, runtime, resume: { token, lastSeq } }, signal);
+    },
+    requireRuntime: runtimesOf(docker),
     [Symbol.asyncDispose]: () => taken[Symbol.asyncDispose](),
+  };
+}
+
+/** One that was there once is not asked for again: a sandbox that cannot be made for want of it says so itself. */
+function runtimesOf(docker: Dockerode): (name: string, signal: AbortSignal) => Promise<void> {
+  // Every engine brings runc.
+  let known: readonly string[] = ["runc"];
+  return async (name, signal) => {
+    if (known.includes(name)) return;
+    known = (await engineFacts(docker, signal)).runtimes;
+    if (known.includes(name)) return;
+    const message = `runtime ${quoted(name)}: this engine does not have it; it has ${plainRuntimes(known).join(", ")}`;
+    throw new ExecutorError("policy_denied", message, {
+      hint: "name one of those; `toolx doctor` says how to add another to the engine",
+      details: [{ path: "/runtime", message }],
+    });
   };
 }
 

@@ -21,8 +21,9 @@ export const defaultEngineDeadlines: EngineDeadlines = {
   removeMs: 10_000,
 };
 
-/** What the engine says of one container's end. */
+/** What the engine says of one container, mostly of its end. */
 export interface ContainerEnd {
+  readonly runtime: string;
   readonly exitCode: number | null;
   readonly oomKilled: boolean;
   readonly running: boolean;
@@ -75,8 +76,9 @@ export function engine(docker: Dockerode, deadlines: EngineDeadlines): Engine {
         deadlines.inspectMs,
         (abortSignal) =>
           unlessStatus([404], async () => {
-            const { State } = await docker.getContainer(id).inspect({ abortSignal });
-            return { exitCode: State.ExitCode, oomKilled: State.OOMKilled, running: State.Running };
+            const { State, HostConfig } = await docker.getContainer(id).inspect({ abortSignal });
+            const { ExitCode: exitCode, OOMKilled: oomKilled, Running: running } = State;
+            return { runtime: HostConfig.Runtime ?? "runc", exitCode, oomKilled, running };
           }),
         signal,
       ),

@@ -1,10 +1,11 @@
 import { randomInt } from "node:crypto";
 import type Dockerode from "dockerode";
-import { bytesPerMb, cgroupMemoryBytes, type Limits, overheadPids } from "../../model/limits.ts";
+import { bytesPerMb, cgroupMemoryBytes, type Limits } from "../../model/limits.ts";
 import type { SandboxSpec } from "../../ports/sandbox.ts";
 import { type ImageDeclarations, volumeMounts } from "./image-declarations.ts";
 import { labelsOf, type OwnershipLabels } from "./labels.ts";
 import { readonlyPaths, unreadablePaths } from "./masked-paths.ts";
+import { runtimeTraits } from "./runtimes.ts";
 import type { SeccompProfile } from "./seccomp.ts";
 
 /** The user a sandbox runs as, inside and outside: the engine maps nothing. */
@@ -104,7 +105,7 @@ export function hostConfig(
     // Memory and swap together: the same figure means no swap.
     MemorySwap: memoryBytes,
     NanoCpus: Math.round(limits.cpus * 1e9),
-    PidsLimit: limits.pids + overheadPids,
+    PidsLimit: runtimeTraits(runtime).enginePids(limits.pids),
     Ulimits: ulimits(limits),
     // When the host itself runs out of memory, sandboxes go before anything else.
     OomScoreAdj: 500,

@@ -1,4 +1,5 @@
 import { ExecutorError } from "../../model/failure.ts";
+import { runtimeTraits } from "./runtimes.ts";
 import { type ArgumentTest, absentCalls, argumentRules, plainCalls } from "./syscalls.ts";
 
 /** A filter as engines take it in `SecurityOpt` (the OCI form, with the engine's own field names). */
@@ -39,10 +40,10 @@ export function seccompProfile(runtime: string, architecture: string): SeccompPr
 
 const enosys = 38;
 
-// gVisor answers every refused call with EPERM, whatever the profile says; from clone3 a C library goes back to clone on
-// ENOSYS only, and what clone3 can make there is the sentry's own namespace. Its sync reaches no disk of the host.
+// Where every refused call answers EPERM, clone3 must be let through: a C library goes back from it to clone on ENOSYS only.
+// What it can make there is the sentry's own namespace, and sync reaches no disk of the host.
 function absentRules(runtime: string): readonly SyscallRule[] {
-  if (runtime === "runsc") return [allow(["clone3", "sync", "syncfs"])];
+  if (runtimeTraits(runtime).refusal === "always_eperm") return [allow(["clone3", "sync", "syncfs"])];
   return [{ names: absentCalls, action: "SCMP_ACT_ERRNO", errnoRet: enosys }];
 }
 

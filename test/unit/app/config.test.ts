@@ -33,6 +33,7 @@ describe("the configuration", () => {
       dockerHost: "unix:///var/run/docker.sock",
       install: "ask",
       graceMs: 1000,
+      runtimes: ["runc", "runsc"],
       limitRules: defaultLimitRules,
     });
   });
@@ -70,6 +71,10 @@ describe("the configuration", () => {
     expect(memory_mb).toMatchObject({ byDefault: 64, max: 64 });
   });
 
+  test("takes runtimes in their order, with spaces between them", () => {
+    expect(load({ TOOL_EXECUTOR_RUNTIMES: "runsc, kata" }).runtimes).toEqual(["runsc", "kata"]);
+  });
+
   test("leaves other programs' variables alone", () => {
     expect(() => load({ KAFKA_BROKERS: "localhost:9092", PATH: "/bin", TOOL_EXECUTOR: "x" })).not.toThrow();
   });
@@ -92,6 +97,9 @@ describe("a wrong setting stops the start, and says its name, its value and what
       'TOOL_EXECUTOR_MAX_WORKERS in the environment is "0", must be a whole number from 1 to 1000',
     ],
     [{ TOOL_EXECUTOR_INSTALL: "maybe" }, '"maybe", must be one of ask, yes, no'],
+    [{ TOOL_EXECUTOR_RUNTIMES: "runc,,runsc" }, "must be distinct names such as runc,runsc"],
+    [{ TOOL_EXECUTOR_RUNTIMES: "runc,runc" }, "must be distinct names such as runc,runsc"],
+    [{ TOOL_EXECUTOR_RUNTIMES: "../runc" }, "must be distinct names such as runc,runsc"],
     [{ LOG_LEVEL: "loud" }, "must be one of trace, debug, info, warn, error, silent"],
     [{ DOCKER_HOST: "ssh://host" }, "must be unix:///path/of/a/socket or tcp://host:port"],
     [{ BASE_IMAGE: "--privileged" }, "must be an image reference"],

@@ -18,17 +18,34 @@ const soundFacts: EngineFacts = {
 const verdicts = (facts: EngineFacts): Readonly<Record<string, string>> =>
   Object.fromEntries(engineFindings(facts, ["runc"]).map(({ name, verdict }) => [name, verdict]));
 
-test("an engine that has everything is all right, and another runtime is named as not allowed yet", () => {
+test("an engine that has everything is all right, and a runtime that is not allowed is named", () => {
   expect(new Set(Object.values(verdicts(soundFacts)))).toEqual(new Set(["ok"]));
   expect(engineFindings(soundFacts, ["runc"])).toContainEqual(
-    expect.objectContaining({ name: "runtime", seen: "runc; there too, not allowed yet: runsc" }),
+    expect.objectContaining({ name: "runtime runc", seen: "there; not allowed, but there: runsc" }),
   );
+});
+
+test.each<[string, readonly string[], readonly string[], "ok" | "warn" | "fail", RegExp | null]>([
+  ["the first of them is missing", ["runc"], ["runsc", "runc"], "fail", /--oci-seccomp.*TOOL_EXECUTOR_RUNTIMES/],
+  ["another one is missing", ["runc"], ["runc", "runsc"], "warn", /--oci-seccomp.*TOOL_EXECUTOR_RUNTIMES/],
+  ["both are there", ["runc", "runsc"], ["runc", "runsc"], "ok", null],
+  ["gVisor is there under a name of its own", ["runc", "runsc-debug"], ["runc", "runsc-debug"], "ok", null],
+  ["Kata is there", ["kata", "runc"], ["runc", "kata"], "warn", /nothing else has been tested/],
+  ["one that nobody knows is there", ["crun", "runc"], ["runc", "crun"], "warn", /nothing else has been tested/],
+])("of the allowed runtimes %s", (_name, there, allowed, verdict, advice) => {
+  const rows = engineFindings({ ...soundFacts, runtimes: there }, allowed).filter(({ name }) => /^runtime /.test(name));
+  expect(rows.map(({ name }) => name)).toEqual(allowed.map((name) => `runtime ${name}`));
+  const odd = allowed.find((name) => name !== "runc");
+  const row = rows.find(({ name }) => name === `runtime ${odd}`);
+  expect(row?.verdict).toBe(verdict);
+  if (advice === null) expect(row?.advice).toBeNull();
+  else expect(row?.advice).toMatch(advice);
 });
 
 test.each<[string, Partial<EngineFacts>, string, "warn" | "fail"]>([
   ["an API before 1.41", { apiVersion: "1.40" }, "engine", "fail"],
   ["an API that is no number", { apiVersion: "unknown" }, "engine", "fail"],
-  ["an engine without runc", { runtimes: ["runsc"] }, "runtime", "fail"],
+  ["an engine without runc", { runtimes: ["runsc"] }, "runtime runc", "fail"],
   ["an old kernel", { kernel: "4.18.0-553.el8.x86_64" }, "kernel", "warn"],
   ["a machine without a filter of ours", { architecture: "riscv64" }, "architecture", "fail"],
   ["no memory controller", { canLimit: { ...soundFacts.canLimit, memory: false } }, "cgroups", "fail"],

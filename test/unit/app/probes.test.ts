@@ -1,13 +1,20 @@
 import { describe, expect, test } from "vitest";
+import { runtimeTraits } from "../../../src/adapters/docker/runtimes.ts";
 import type { Check } from "../../../src/app/probe.ts";
 import { probes } from "../../../src/app/probes.ts";
 import type { Result, ResultMetrics, ResultOutput } from "../../../src/model/result.ts";
 import { aResult } from "../../support/samples.ts";
 
 const graceMs = 1000;
-const checks = new Map(probes(graceMs).flatMap((probe) => probe.checks.map((check) => [check.name, check] as const)));
+const checksUnder = (runtime: string): ReadonlyMap<string, Check> =>
+  new Map(
+    probes(graceMs, runtimeTraits(runtime)).flatMap((probe) =>
+      probe.checks.map((check) => [check.name, check] as const),
+    ),
+  );
+const [underRunc, underGvisor] = [checksUnder("runc"), checksUnder("runsc")];
 
-function check(name: string): Check {
+function check(name: string, checks = underRunc): Check {
   const found = checks.get(name);
   if (found === undefined) throw new Error(`no probe looks at ${name}`);
   return found;
@@ -44,6 +51,7 @@ test.each<[string, Result]>([
   ["stored output", ended("ok", {}, { truncated: true, stdout_bytes: 4_194_304 })],
   ["artifacts", ended("output_limit", {}, { artifacts: [artifact("a")] }, { exit_code: 0 })],
   ["CPU quota", ended("ok", { run_ms: 1500, cpu_ms: 380 })],
+  ["CPU quota", ended("ok", { run_ms: 1800, cpu_ms: null }, { stdout: "270\n230\n" })],
 ])("%s holds where the limit was met", (name, result) => {
   expect(check(name).look(result).holds).toBe(true);
 });
@@ -65,9 +73,33 @@ test.each<[string, string, Result]>([
   ["artifacts", "nothing kept", ended("output_limit", {}, { artifacts: [] }, { exit_code: 0 })],
   ["CPU quota", "both CPUs", ended("ok", { run_ms: 1500, cpu_ms: 3000 })],
   ["CPU quota", "a quarter more than the share", ended("ok", { run_ms: 1500, cpu_ms: 520 })],
-  ["CPU quota", "a figure that is not known", ended("ok", { run_ms: 1500, cpu_ms: null })],
+  [
+    "CPU quota",
+    "no figure, and loops that had more",
+    ended("ok", { run_ms: 1600, cpu_ms: null }, { stdout: "500\n500\n" }),
+  ],
+  [
+    "CPU quota",
+    "no figure, and one loop that is silent",
+    ended("ok", { run_ms: 1500, cpu_ms: null }, { stdout: "100\n" }),
+  ],
+  [
+    "CPU quota",
+    "no figure, and loops that said no number",
+    ended("ok", { run_ms: 1500, cpu_ms: null }, { stdout: "a\nb\n" }),
+  ],
 ])("%s does not hold with %s", (name, _weakness, result) => {
   expect(check(name).look(result).holds).toBe(false);
+});
+
+test("under gVisor everything is tried too, and only what it is known not to give is no failure", () => {
+  expect([...underGvisor.keys()]).toEqual([...underRunc.keys()]);
+  expect([...underRunc.values()].filter(({ otherwise }) => otherwise !== "fail")).toEqual([]);
+  expect([...underGvisor.values()].filter(({ otherwise }) => otherwise !== "fail").map(({ name }) => name)).toEqual([
+    "disk inodes",
+  ]);
+  expect(check("disk inodes", underGvisor).look(ended("ok")).holds).toBe(false);
+  expect(check("system call filter", underGvisor).advice).toContain("--oci-seccomp");
 });
 
 describe("the walls", () => {
@@ -80,7 +112,7 @@ describe("the walls", () => {
     CapPrm: "0000000000000000",
     CapEff: "0000000000000000",
     CapBnd: "0000000000000000",
-    CapAmb: "0000000000000000",
+    CapAmb: "[none]",
     Seccomp: "2",
     namespace: "refused",
   };
@@ -110,11 +142,17 @@ describe("the walls", () => {
     ["NoNewPrivs", "0", "no new privileges"],
     ["CapBnd", "00000000a80425fb", "no capabilities"],
     ["CapEff", "0000000000000400", "no capabilities"],
+    ["CapAmb", "chown", "no capabilities"],
     ["Seccomp", "0", "system call filter"],
     ["namespace", "made", "system call filter"],
   ])("%s=%s brings its wall down, and that one alone", (name, value, wall) => {
     const weakened = Object.entries({ ...sound, [name]: value }).map(([key, found]) => `${key}=${found}`);
     expect(fallen(printed(weakened))).toEqual([wall]);
+  });
+
+  test("a kernel without ambient capabilities gives none", () => {
+    const unsupported = Object.entries({ ...sound, CapAmb: "[unsupported]" }).map((pair) => pair.join("="));
+    expect(fallen(printed(unsupported))).toEqual([]);
   });
 
   test("a second try that got through brings its wall down beside the refused one", () => {

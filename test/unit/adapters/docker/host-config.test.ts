@@ -159,6 +159,13 @@ describe("the walls of a sandbox", () => {
     expect(hostConfig({ ...spec, runtime: "runsc" }, identity, policy).Runtime).toBe("runsc");
   });
 
+  test("differ for gVisor in nothing but the runtime and the room for its own threads", () => {
+    const { Runtime: _runc, PidsLimit: _few, ...same } = config;
+    const { Runtime, PidsLimit, ...rest } = hostConfig({ ...spec, runtime: "runsc" }, identity, policy);
+    expect(rest).toEqual(same);
+    expect([Runtime, PidsLimit]).toEqual(["runsc", 1024 + 3 * 128]);
+  });
+
   test.each([
     ["/workspace", `rw,nosuid,nodev,exec,size=${75 * mib},nr_inodes=8192,mode=0755,uid=1234567,gid=1234568`],
     ["/tmp", `rw,nosuid,nodev,exec,size=${25 * mib},nr_inodes=8192,mode=1777,uid=1234567,gid=1234568`],

@@ -76,11 +76,15 @@ test.each(["clone3", "io_uring_setup", "io_uring_enter", "io_uring_register", "s
   },
 );
 
-test("gVisor is asked for no other errno than its own, and keeps clone3", () => {
-  const { syscalls } = seccompProfile("runsc", "x86_64");
+test.each(["runsc", "runsc-debug"])("%s is asked for no other errno than its own, and keeps clone3", (runtime) => {
+  const { syscalls } = seccompProfile(runtime, "x86_64");
   expect(syscalls.filter(({ action }) => action !== "SCMP_ACT_ALLOW")).toEqual([]);
   expect(syscalls.some(({ names }) => names.includes("clone3"))).toBe(true);
   expect(syscalls.some(({ names }) => names.includes("io_uring_setup"))).toBe(false);
+});
+
+test.each(["kata", "kata-qemu", "crun"])("%s has the profile of runc", (runtime) => {
+  expect(seccompProfile(runtime, "x86_64")).toEqual(seccompProfile("runc", "x86_64"));
 });
 
 test("an engine on another machine is refused by name", () => {

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { installPrerequisites } from "./prerequisites.mjs";
 import { setup } from "./setup.mjs";
-import { asProgram, checkout, exitCode, SetupError, tell } from "./step.mjs";
+import { asProgram, checkout, exitCode, output, SetupError, tell } from "./step.mjs";
 
 await asProgram(async () => {
   const folder = await mkdtemp(join(tmpdir(), "tool-executor-test-"));

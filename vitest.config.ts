@@ -16,6 +16,11 @@ export default defineConfig({
       project("integration", 1, oneAtATime),
       project("e2e", 2, oneAtATime),
       project("security", 3, oneAtATime),
+      project("security-gvisor", 4, {
+        ...oneAtATime,
+        include: ["test/security/**/*.test.ts"],
+        env: { TOOLX_TEST_RUNTIME: "runsc", TOOLX_TEST_CASES: "one_a_row" },
+      }),
     ],
   },
 });

@@ -65,6 +65,9 @@ export function expectReason(result: Result, ...allowed: readonly Reason[]): voi
   expect(allowed, met).toContain(reason);
 }
 
+/** Where gVisor's own kernel answered; what differs there stands in docs/security.md#gvisor. */
+export const isGvisor = ({ sandbox }: Result): boolean => sandbox?.runtime === "runsc";
+
 /** What the container existed for beside the task's own time, ms. */
 export function cleanupMs({ metrics }: Result): number {
   const { duration_ms, queue_ms, start_ms, run_ms } = metrics;

@@ -11,7 +11,10 @@ export interface TestHouse extends House {
 
 const programDir = resolve(import.meta.dirname, "../..");
 
-/** `settings`: as in the environment, beside the folders. */
+/** The runtime that whole suites are run under: `TOOLX_TEST_RUNTIME=runsc npm run test:security`. */
+export const testRuntime = process.env.TOOLX_TEST_RUNTIME || "runc";
+
+/** `settings`: as in the environment, beside the folders. Tasks run under {@link testRuntime} unless they name another. */
 export async function testHouse(settings: Readonly<Record<string, string>> = {}): Promise<TestHouse> {
   await using stack = new AsyncDisposableStack();
   const base = await mkdtemp(join(tmpdir(), "toolx-house-"));
@@ -20,6 +23,7 @@ export async function testHouse(settings: Readonly<Record<string, string>> = {})
     TOOL_EXECUTOR_DATA: join(base, "data"),
     SANDBOX_ROOT: join(base, "scratch"),
     TOOL_EXECUTOR_RUNTIME_DIR: join(base, "run"),
+    TOOL_EXECUTOR_RUNTIMES: testRuntime === "runc" ? "runc,runsc" : `${testRuntime},runc`,
     ...settings,
   });
   const house = stack.use(await openHouse(config));

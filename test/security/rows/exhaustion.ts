@@ -9,6 +9,7 @@ import {
   expectReason,
   type HostileCase,
   hostile,
+  isGvisor,
   program,
   python,
   shell,
@@ -54,6 +55,8 @@ const forkBombs: readonly HostileCase[] = [
     brief,
   ),
   attack("A2", "fork and setsid for ever", python(forker, { timeout_seconds: 2 }), ({ result }) => {
+    // To fork without end costs more memory there than 128 processes may have.
+    if (isGvisor(result)) return expectReason(result, "timeout", "oom");
     expectReason(result, "timeout");
     expect(result.metrics.pids_peak).toBe(defaultPids);
     expect(
@@ -72,7 +75,9 @@ const memory: readonly HostileCase[] = [
       expectReason(result, "oom");
       const limits = result.sandbox?.limits;
       if (limits === undefined) throw new Error("no sandbox in the result");
-      expect(result.metrics.memory_peak_bytes).toBeLessThanOrEqual(cgroupMemoryBytes(limits));
+      const { memory_peak_bytes: peakBytes } = result.metrics;
+      if (isGvisor(result)) expect(peakBytes).toBeNull();
+      else expect(peakBytes).toBeLessThanOrEqual(cgroupMemoryBytes(limits));
     },
     brief,
   ),
@@ -118,6 +123,8 @@ print(made, os.strerror(ctypes.get_errno()))`,
     ({ result }) => {
       expectReason(result, "ok");
       const [made, ...why] = result.output.stdout.trim().split(" ");
+      // Empty ones, in a kernel that is gone with the sandbox: the task's memory is their bound.
+      if (isGvisor(result)) return;
       expect(Number(made)).toBeLessThan(64);
       expect(why.join(" ")).toBe("Too many open files");
     },
@@ -148,6 +155,7 @@ const disk: readonly HostileCase[] = [
     "empty files without end",
     program(["sh", "-c", inodeEater]),
     ({ result }) => {
+      if (isGvisor(result)) return expectReason(result, "oom", "timeout");
       expectReason(result, "disk_full");
       const made = Number(/\/tmp\/(\d+): No space left/.exec(result.output.stderr)?.[1]);
       expect(made).toBeLessThanOrEqual(defaultLimitRules.inodes.byDefault);
@@ -160,7 +168,7 @@ const disk: readonly HostileCase[] = [
     program(["bash", "-c", inodeEater], { timeout_seconds: 2 }),
     ({ result }) => {
       expectReason(result, "timeout", "disk_full");
-      expect(result.output.stderr).toContain("No space left on device");
+      if (!isGvisor(result)) expect(result.output.stderr).toContain("No space left on device");
     },
   ),
   attack(
@@ -171,7 +179,8 @@ const disk: readonly HostileCase[] = [
     ),
     ({ result }) => {
       const found = new Set(result.output.stdout.trim().split("\n"));
-      expect([...found].sort()).toEqual(["/dev/mqueue", "/dev/shm", "/output", "/run/toolx", "/tmp", "/workspace"]);
+      const queues = isGvisor(result) ? [] : ["/dev/mqueue"];
+      expect([...found].sort()).toEqual([...queues, "/dev/shm", "/output", "/run/toolx", "/tmp", "/workspace"]);
     },
     brief,
   ),
@@ -249,6 +258,8 @@ for _ in range(64): threading.Thread(target=burn).start()`,
     ({ result }) => {
       expectReason(result, "timeout");
       const { cpu_ms, run_ms } = result.metrics;
+      // No figure there: the neighbour, and the quota's own probe in test/e2e/doctor.test.ts, are the measure.
+      if (isGvisor(result)) return expect(cpu_ms).toBeNull();
       // Beyond the quota's own tolerance: one period of 100 ms in which it is noticed.
       expect(cpu_ms ?? Number.NaN).toBeLessThanOrEqual((run_ms ?? 0) * 0.5 * 1.1 + 100);
     },

@@ -9,6 +9,7 @@ import {
   expectReason,
   type HostileCase,
   hostile,
+  isGvisor,
   program,
   python,
   shell,
@@ -116,7 +117,8 @@ export const lifecycleRows: readonly HostileCase[] = [
     }),
     ({ result }) => {
       expectReason(result, "timeout");
-      expect(result.metrics.pids_peak).toBeGreaterThan(100);
+      // A zombie counts in a cgroup of the host's, and not in gVisor's own.
+      expect(result.metrics.pids_peak).toBeGreaterThan(isGvisor(result) ? 0 : 100);
       expect(cleanupMs(result)).toBeLessThan(2000);
     },
   ),

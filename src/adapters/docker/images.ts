@@ -38,8 +38,7 @@ export function localImages(
       // A task waits for this: the patience of a build is not for here.
       using limit = deadline(caller, lookUpMs, unanswered(`image ${name}`, lookUpMs));
       const { signal } = limit;
-      const [newest] = await listRepository(docker, `${repository}/${name}`, signal);
-      const image = newest === undefined ? null : await inspectImage(docker, newest.Id, signal);
+      const image = await newestImage(docker, `${repository}/${name}`, signal);
       // A tag can be given to anything by hand; the label was put there by the build.
       if (image === null || image.Config.Labels?.[imageLabel] !== name) {
         throw new ExecutorError("image", `image ${name} is not built on this engine`, {
@@ -79,6 +78,27 @@ export function eitherImages(first: Images, second: Images): Images {
     resolve: async (name, signal) => (await first.resolve(name, signal)) ?? (await second.resolve(name, signal)),
     names: () => [...new Set([...first.names(), ...second.names()])],
   };
+}
+
+/** The list tells whole seconds only: of images made in the same one, each is asked for its exact time. */
+async function newestImage(
+  docker: Dockerode,
+  repository: string,
+  signal: AbortSignal,
+): Promise<Dockerode.ImageInspectInfo | null> {
+  const found = await listRepository(docker, repository, signal);
+  const latest = found.filter(({ Created }) => Created === found[0]?.Created);
+  const images = await Promise.all(latest.map(({ Id }) => inspectImage(docker, Id, signal)));
+  return images.reduce(
+    (newest, image) => (image && (!newest || madeAt(image) > madeAt(newest)) ? image : newest),
+    null,
+  );
+}
+
+/** Comparable as text: the engine leaves out zeros at the end of the fraction. */
+function madeAt({ Created }: Dockerode.ImageInspectInfo): string {
+  const [seconds = "", fraction = ""] = Created.replace(/Z$/, "").split(".");
+  return `${seconds}.${fraction.padEnd(9, "0")}`;
 }
 
 /** Every image that can be built from `imagesDir`, and what this engine has of it. */

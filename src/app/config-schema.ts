@@ -1,5 +1,6 @@
 import { join, resolve } from "node:path";
 import { defaultLimitRules, type LimitName } from "../model/limits.ts";
+import { cpuNumbers } from "./cpu-list.ts";
 
 /** What the defaults depend on. */
 export interface Host {
@@ -63,6 +64,15 @@ export const settings = {
     { min: 1, max: 1000 },
     ({ cpus }) => Math.max(2, cpus * 2),
   ),
+  sandboxCpus: {
+    name: "TOOL_EXECUTOR_SANDBOX_CPUS",
+    unit: null,
+    description:
+      "Processors of the engine's machine that sandboxes run on; empty: all. Those left out stay free for all else.",
+    allowed: "numbers and ranges, the lower end first, such as 1-3,6",
+    byDefault: () => "",
+    parse: (list) => (cpuNumbers(list) === null ? null : list),
+  } satisfies Setting<string>,
   runtimes: list(
     "TOOL_EXECUTOR_RUNTIMES",
     "Runtimes of the engine that a task may name, the first by default.",

@@ -7,6 +7,7 @@ import { nearest } from "../model/nearest.ts";
 import { quoted } from "../model/quoted.ts";
 import { parseJson } from "../schema/parse-json.ts";
 import { type Host, limitSettings, notBuiltYet, type Setting, settings } from "./config-schema.ts";
+import { cpuNumbers } from "./cpu-list.ts";
 
 /** Every setting's value, checked. Folders are absolute paths; none of them has been made or looked at. */
 export interface Config {
@@ -15,6 +16,8 @@ export interface Config {
   readonly runtimeDir: string;
   readonly extraCaDir: string;
   readonly maxWorkers: number;
+  /** Processors of the engine's machine, such as `1-3,6`; empty: all of them. */
+  readonly sandboxCpus: string;
   /** At least one; the first is the one a task gets that names none. */
   readonly runtimes: readonly string[];
   readonly baseImage: string;
@@ -33,7 +36,7 @@ export interface Config {
     readonly removeMs: number;
   };
   readonly limitRules: LimitRules;
-  /** CPUs this process may use, at least 1. */
+  /** CPUs that a task may have, at least 1: those this process may use, and no more than sandboxes run on. */
   readonly hostCpus: number;
   /** The folder above `src`. */
   readonly programDir: string;
@@ -93,12 +96,13 @@ export function loadConfig(programDir: string, env: Environment = process.env): 
     return { ...defaultLimitRules[name], byDefault, max: value(setting.max) };
   };
 
-  return {
+  const taken = {
     dataDir: value(settings.dataDir),
     sandboxRoot: value(settings.sandboxRoot),
     runtimeDir: value(settings.runtimeDir),
     extraCaDir: value(settings.extraCaDir),
     maxWorkers: value(settings.maxWorkers),
+    sandboxCpus: value(settings.sandboxCpus),
     runtimes: value(settings.runtimes).split(","),
     baseImage: value(settings.baseImage),
     dockerHost: value(settings.dockerHost),
@@ -126,10 +130,11 @@ export function loadConfig(programDir: string, env: Environment = process.env): 
       inodes: limit("inodes"),
       log_mb: limit("log_mb"),
     },
-    hostCpus: host.cpus,
     programDir,
     settings: rows,
   };
+  const sandboxCpuCount = cpuNumbers(taken.sandboxCpus)?.size || host.cpus;
+  return { ...taken, hostCpus: Math.min(host.cpus, sandboxCpuCount) };
 }
 
 interface Given<Value> {

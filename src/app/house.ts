@@ -98,6 +98,7 @@ export async function openHouse(config: Config, tools?: Catalog): Promise<House>
         owner: liveness.self,
         architecture: process.arch,
         deadlines: config.engineDeadlines,
+        cpuset: config.sandboxCpus,
       }),
     ),
     async openJournal(attempt, capBytes) {

@@ -21,6 +21,8 @@ export interface DockerSandboxesOptions {
   readonly owner: Owner;
   readonly architecture: string;
   readonly deadlines?: EngineDeadlines;
+  /** Processors that sandboxes run on, such as `1-3,6`; not there or empty: all of them. */
+  readonly cpuset?: string;
 }
 
 /** Sandboxes as containers of one engine. Dispose tries once more to remove what the engine did not let go of. */
@@ -35,6 +37,7 @@ export function dockerSandboxes(docker: Dockerode, options: DockerSandboxesOptio
       labels: { owner: options.owner, pool: "cold", createdAt: Date.now() },
       seccomp: seccompProfile(spec.runtime, options.architecture),
       declared: await declarations(spec.image.id, signal),
+      cpuset: options.cpuset ?? "",
     });
 
   /** Not broken off by a cancel: an engine that was asked makes the container whether anybody waits or not. */

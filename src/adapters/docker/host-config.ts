@@ -20,6 +20,8 @@ export interface SandboxPolicy {
   readonly seccomp: SeccompProfile;
   /** What the image asks for beside its files; all of it is turned down or made harmless. */
   readonly declared: ImageDeclarations;
+  /** Processors that sandboxes run on, such as `1-3,6`; not there or empty: all of them. */
+  readonly cpuset?: string;
 }
 
 /** The engine knows this field since API 1.40; the client's types do not. */
@@ -69,7 +71,7 @@ export function createOptions(
 export function hostConfig(
   { limits, runtime }: Pick<SandboxSpec, "limits" | "runtime">,
   identity: Identity,
-  { seccomp, declared }: Pick<SandboxPolicy, "seccomp" | "declared">,
+  { seccomp, declared, cpuset = "" }: Pick<SandboxPolicy, "seccomp" | "declared" | "cpuset">,
 ): SandboxHostConfig {
   const memoryBytes = cgroupMemoryBytes(limits);
   return {
@@ -105,6 +107,7 @@ export function hostConfig(
     // Memory and swap together: the same figure means no swap.
     MemorySwap: memoryBytes,
     NanoCpus: Math.round(limits.cpus * 1e9),
+    CpusetCpus: cpuset,
     PidsLimit: runtimeTraits(runtime).enginePids(limits.pids),
     Ulimits: ulimits(limits),
     // When the host itself runs out of memory, sandboxes go before anything else.

@@ -1,7 +1,10 @@
 import { closeSync, fsyncSync, ftruncateSync, openSync, writeSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { expect } from "vitest";
+import type { House } from "../../../src/app/house.ts";
+import { testHouse } from "../../support/house.ts";
 import type { Ground, Request } from "../ground.ts";
 import { expectReason, type HostileCase, hostile, isGvisor, python, shell } from "../hostile-case.ts";
 
@@ -78,27 +81,49 @@ export const neighbourRows: readonly HostileCase[] = [
     },
     { isBrief: true },
   ),
-  hostile("A18", "sync without end, eight times", async (ground) => {
-    const asked = await ground.run(shell(`perl -e '$! = 0; syscall(162); print $! + 0'`));
-    const errno = isGvisor(asked.result) ? "0" : "38";
-    expect(asked.result.output.stdout, "errno of sync(2): ENOSYS, or done by a kernel without a disk").toBe(errno);
-    let best = Number.POSITIVE_INFINITY;
-    for (let tries = 0; tries < 5 && best >= 2; tries += 1) {
-      // The measure is the same load without the sync: what a busy processor does to anybody is no fault of sync.
-      const idle = await slowFsyncBeside(ground, "/bin/true");
-      best = Math.min(best, (await slowFsyncBeside(ground, "sync")) / idle);
-    }
+  hostile("A18", "sync without end, eight times, on processors of their own", async (ground) => {
+    await expectNoSync(ground);
+    const cpus = availableParallelism();
+    expect(cpus, "processors: one for the tasks, one to measure on").toBeGreaterThan(1);
+    await using house = await testHouse({ TOOL_EXECUTOR_SANDBOX_CPUS: String(cpus - 1) });
+    const best = await bestOf(5, 2, async () => {
+      const idle = await slowFsyncMs(ground, () => false);
+      return (await slowFsyncBeside(ground, "sync", house)) / idle;
+    });
+    expect(best, "the host's fsync, 99th percentile over that at rest").toBeLessThan(2);
+  }),
+  hostile("A18", "sync without end, eight times, on every processor", async (ground) => {
+    await expectNoSync(ground);
+    // The measure is the same load without the sync: what a busy processor does to anybody is no fault of sync.
+    const best = await bestOf(5, 2, async () => {
+      const busy = await slowFsyncBeside(ground, "/bin/true");
+      return (await slowFsyncBeside(ground, "sync")) / busy;
+    });
     expect(best, "the host's fsync, 99th percentile over that beside a load that does not sync").toBeLessThan(2);
   }),
 ];
 
+async function expectNoSync(ground: Ground): Promise<void> {
+  const { result } = await ground.run(shell(`perl -e '$! = 0; syscall(162); print $! + 0'`));
+  const errno = isGvisor(result) ? "0" : "38";
+  expect(result.output.stdout, "errno of sync(2): ENOSYS, or done by a kernel without a disk").toBe(errno);
+}
+
+/** The least of up to so many measurements, the first that is low enough. */
+async function bestOf(tries: number, below: number, measure: () => Promise<number>): Promise<number> {
+  let best = Number.POSITIVE_INFINITY;
+  for (let count = 0; count < tries && best >= below; count += 1) best = Math.min(best, await measure());
+  return best;
+}
+
 /** How slow this process's `fsync` is while a task runs `command` eight times without end, ms. */
-async function slowFsyncBeside(ground: Ground, command: string): Promise<number> {
+async function slowFsyncBeside(ground: Ground, command: string, house?: House): Promise<number> {
   const begun = Promise.withResolvers<void>();
   let isOver = false;
   const load = shell(`for i in 1 2 3 4 5 6 7 8; do while :; do ${command}; done & done; wait`, { timeout_seconds: 2 });
   const running = ground
     .run(load, {
+      ...(house ? { house } : {}),
       watcher: (event) => {
         if (event.kind === "state" && event.state === "RUNNING") begun.resolve();
       },

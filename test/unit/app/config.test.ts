@@ -75,6 +75,13 @@ describe("the configuration", () => {
     expect(load({ TOOL_EXECUTOR_RUNTIMES: "runsc, kata" }).runtimes).toEqual(["runsc", "kata"]);
   });
 
+  test("lets no task ask for more processors than sandboxes run on", () => {
+    const { hostCpus } = load({});
+    expect(load({ TOOL_EXECUTOR_SANDBOX_CPUS: "1,1" })).toMatchObject({ sandboxCpus: "1,1", hostCpus: 1 });
+    expect(load({ TOOL_EXECUTOR_SANDBOX_CPUS: "0-4095" }).hostCpus).toBe(hostCpus);
+    expect(load({}, { TOOL_EXECUTOR_SANDBOX_CPUS: 0 })).toMatchObject({ sandboxCpus: "0", hostCpus: 1 });
+  });
+
   test("leaves other programs' variables alone", () => {
     expect(() => load({ KAFKA_BROKERS: "localhost:9092", PATH: "/bin", TOOL_EXECUTOR: "x" })).not.toThrow();
   });
@@ -97,6 +104,8 @@ describe("a wrong setting stops the start, and says its name, its value and what
       'TOOL_EXECUTOR_MAX_WORKERS in the environment is "0", must be a whole number from 1 to 1000',
     ],
     [{ TOOL_EXECUTOR_INSTALL: "maybe" }, '"maybe", must be one of ask, yes, no'],
+    [{ TOOL_EXECUTOR_SANDBOX_CPUS: "0-" }, "must be numbers and ranges, the lower end first"],
+    [{ TOOL_EXECUTOR_SANDBOX_CPUS: "3-1" }, "must be numbers and ranges, the lower end first"],
     [{ TOOL_EXECUTOR_RUNTIMES: "runc,,runsc" }, "must be distinct names such as runc,runsc"],
     [{ TOOL_EXECUTOR_RUNTIMES: "runc,runc" }, "must be distinct names such as runc,runsc"],
     [{ TOOL_EXECUTOR_RUNTIMES: "../runc" }, "must be distinct names such as runc,runsc"],

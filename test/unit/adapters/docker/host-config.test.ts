@@ -135,6 +135,7 @@ describe("the walls of a sandbox", () => {
     ["Memory", (256 + 100 + 64 + overheadMemoryMb) * mib],
     ["MemorySwap", (256 + 100 + 64 + overheadMemoryMb) * mib],
     ["NanoCpus", 1_500_000_000],
+    ["CpusetCpus", ""],
     ["PidsLimit", 192],
     ["OomScoreAdj", 500],
     ["AutoRemove", false],
@@ -147,12 +148,16 @@ describe("the walls of a sandbox", () => {
 
   test("have no field that this table does not know", () => {
     expect(Object.keys(config)).toHaveLength(
-      27 + ["SecurityOpt", "MaskedPaths", "ReadonlyPaths", "Tmpfs", "Ulimits"].length,
+      28 + ["SecurityOpt", "MaskedPaths", "ReadonlyPaths", "Tmpfs", "Ulimits"].length,
     );
   });
 
   test("let no program gain rights, and filter its calls", () => {
     expect(config.SecurityOpt).toEqual(["no-new-privileges", `seccomp=${JSON.stringify(policy.seccomp)}`]);
+  });
+
+  test("stand on the processors that the installation names", () => {
+    expect(hostConfig(spec, identity, { ...policy, cpuset: "1-3,6" }).CpusetCpus).toBe("1-3,6");
   });
 
   test("name the runtime that was asked for", () => {

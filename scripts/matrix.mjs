@@ -1,0 +1,69 @@
+// `npm run test:matrix`: the hostile suite under every runtime on the installed engine, and on a newer one beside it.
+import { spawn } from "node:child_process";
+import { join } from "node:path";
+import { installPrerequisites } from "./prerequisites.mjs";
+import { startSecondEngine } from "./second-engine.mjs";
+import { setup } from "./setup.mjs";
+import { asProgram, checkout, exitCode, output, SetupError, tell } from "./step.mjs";
+
+const runtimes = ["runc", "runsc"];
+const images = ["base", "shell", "python", "node"];
+
+await asProgram(async () => {
+  await setup();
+  await installPrerequisites();
+  const second = await startSecondEngine();
+  const interrupted = () => void second.stop().finally(() => process.exit(130));
+  process.once("SIGINT", interrupted).once("SIGTERM", interrupted);
+  try {
+    await copyImages(second.dockerHost);
+    const outcomes = [];
+    for (const dockerHost of [process.env.DOCKER_HOST ?? "unix:///var/run/docker.sock", second.dockerHost]) {
+      const version = await engineVersion(dockerHost);
+      for (const runtime of runtimes) {
+        tell(`the hostile suite under ${runtime} on engine ${version}`);
+        outcomes.push({ version, runtime, code: await hostileSuite(dockerHost, runtime) });
+      }
+    }
+    for (const { version, runtime, code } of outcomes)
+      process.stdout.write(`engine ${version.padEnd(22)} ${runtime.padEnd(6)} ${code === 0 ? "green" : "FAILED"}\n`);
+    const failed = outcomes.filter(({ code }) => code !== 0).length;
+    process.stdout.write(`${outcomes.length - failed} passed, ${failed} failed\n`);
+    return failed === 0 ? 0 : 1;
+  } finally {
+    await second.stop();
+  }
+});
+
+async function engineVersion(dockerHost) {
+  const version = await output("docker", ["--host", dockerHost, "version", "--format", "{{.Server.Version}}"]);
+  if (version === null) throw new SetupError(`no engine answers at ${dockerHost}`);
+  return version.trim();
+}
+
+async function hostileSuite(dockerHost, runtime) {
+  const program = join(checkout, "node_modules/vitest/vitest.mjs");
+  const args = ["--disable-warning=ExperimentalWarning", program, "run", "--project", "security"];
+  const env = { DOCKER_HOST: dockerHost, TOOLX_TEST_RUNTIME: runtime };
+  return await exitCode(join(checkout, "node_modules/.bin/node"), args, { env });
+}
+
+/** Our images as the first engine has them, rather than built a second time. */
+async function copyImages(dockerHost) {
+  tell("copying the images to the second engine");
+  const references = [];
+  for (const image of images) {
+    const listed = await output("docker", ["images", "--format", "{{.Repository}}:{{.Tag}}", `tool-executor/${image}`]);
+    const newest = listed?.trim().split("\n")[0];
+    if (!newest) throw new SetupError(`no image tool-executor/${image} on the engine: toolx images build ${image}`);
+    references.push(newest);
+  }
+  await new Promise((resolve, reject) => {
+    const save = spawn("docker", ["save", ...references], { stdio: ["ignore", "pipe", 2] });
+    const load = spawn("docker", ["--host", dockerHost, "load", "--quiet"], { stdio: ["pipe", 2, 2] });
+    save.stdout.pipe(load.stdin);
+    load.stdin.on("error", () => undefined);
+    load.once("error", reject);
+    load.once("close", (code) => (code === 0 ? resolve() : reject(new SetupError(`docker load ended with ${code}`))));
+  });
+}

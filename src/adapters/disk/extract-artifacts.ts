@@ -29,12 +29,12 @@ export async function extractArtifacts(
     for (const run of runsOf(manifest.entries, wanted)) {
       const [first, last] = [run[0], run.at(-1)];
       if (first === undefined || last === undefined) continue;
-      const bytes = byCount(await tar(first.offset, last.offset + last.size_bytes));
+      await using bytes = byCount(await tar(first.offset, last.offset + last.size_bytes));
       let at = first.offset;
       for (const entry of run) {
         if (entry.offset < at) throw damaged(entry, "two files stand in one place of the tar");
-        for await (const _between of bytes(entry.offset - at));
-        await writeFile(root, entry, bytes(entry.size_bytes));
+        for await (const _between of bytes.next(entry.offset - at));
+        await writeFile(root, entry, bytes.next(entry.size_bytes));
         at = entry.offset + entry.size_bytes;
         count += 1;
       }
@@ -61,22 +61,28 @@ function* runsOf(
   yield run;
 }
 
-/** The next so many bytes of a stream, each time it is asked; fewer when it ends. */
-function byCount(stream: AsyncIterable<Uint8Array>): (count: number) => AsyncGenerator<Uint8Array> {
+/** A stream that is read by count; whatever it holds is let go of by dispose. */
+function byCount(stream: AsyncIterable<Uint8Array>) {
   const chunks = stream[Symbol.asyncIterator]();
   let rest: Uint8Array = new Uint8Array();
-  return async function* (count) {
-    for (let left = count; left > 0; ) {
-      if (rest.length === 0) {
-        const next = await chunks.next();
-        if (next.done === true) return;
-        rest = next.value;
+  return {
+    /** The next so many bytes; fewer when the stream ends. */
+    async *next(count: number): AsyncGenerator<Uint8Array> {
+      for (let left = count; left > 0; ) {
+        if (rest.length === 0) {
+          const chunk = await chunks.next();
+          if (chunk.done === true) return;
+          rest = chunk.value;
+        }
+        const piece = rest.subarray(0, left);
+        rest = rest.subarray(piece.length);
+        left -= piece.length;
+        yield piece;
       }
-      const piece = rest.subarray(0, left);
-      rest = rest.subarray(piece.length);
-      left -= piece.length;
-      yield piece;
-    }
+    },
+    async [Symbol.asyncDispose]() {
+      await chunks.return?.();
+    },
   };
 }
 

@@ -11,6 +11,7 @@ beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), "extract-"));
 });
 afterEach(async () => {
+  expect(openReads, "reads of the tar that were not let go of").toBe(0);
   await rm(folder, { recursive: true, force: true });
 });
 
@@ -48,13 +49,19 @@ const reader = ({ bytes }: Stored, pieceBytes = 7, reads: [number, number][] = [
   async function read(start, end) {
     reads.push([start, end]);
     return (async function* () {
-      const piece = Buffer.alloc(pieceBytes);
-      for (let at = start; at < Math.min(end, bytes.length); at += pieceBytes) {
-        const length = bytes.copy(piece, 0, at, Math.min(at + pieceBytes, end));
-        yield piece.subarray(0, length);
+      openReads += 1;
+      try {
+        const piece = Buffer.alloc(pieceBytes);
+        for (let at = start; at < Math.min(end, bytes.length); at += pieceBytes) {
+          const length = bytes.copy(piece, 0, at, Math.min(at + pieceBytes, end));
+          yield piece.subarray(0, length);
+        }
+      } finally {
+        openReads -= 1;
       }
     })();
   };
+let openReads = 0;
 
 const pull = (of: Stored, into = folder, wanted: readonly string[] | null = null, withFolders?: boolean) =>
   extractArtifacts(of.manifest, reader(of), into, wanted && new Set(wanted), withFolders);

@@ -1,9 +1,12 @@
 import { resolve } from "node:path";
-import { extractTar } from "../adapters/disk/extract-tar.ts";
+import { extractArtifacts } from "../adapters/disk/extract-artifacts.ts";
 import { openArchive } from "../app/house.ts";
+import { attemptPrefix } from "../model/attempt.ts";
 import { ExecutorError } from "../model/failure.ts";
+import { manifestKey } from "../model/manifest.ts";
 import type { Result } from "../model/result.ts";
 import { keyText, type TaskKey } from "../model/task.ts";
+import { parseManifest } from "../schema/manifest.ts";
 import type { CliContext } from "./context.ts";
 import { say, table, written } from "./io.ts";
 import { size } from "./summary.ts";
@@ -52,14 +55,24 @@ export async function pullArtifacts(
   const result = await finishedResult(archive.store, key, interrupt);
   const wanted = wantedPaths(result, key, paths);
   const { artifacts_object: object } = result.output;
-  const tar = object === null ? null : await archive.objects.get(object, interrupt);
-  if (tar === null) {
-    if (result.output.artifacts.length === 0)
-      throw new ExecutorError("validation", `task ${keyText(key)} kept no files`);
-    throw new ExecutorError("internal", `task ${keyText(key)}: ${object} is gone from the object store`);
-  }
+  if (object === null) throw new ExecutorError("validation", `task ${keyText(key)} kept no files`);
+  const stored = async (name: string, range?: { readonly start: number; readonly end: number }) => {
+    const bytes = await archive.objects.get(name, interrupt, range);
+    if (bytes !== null) return bytes;
+    throw new ExecutorError("internal", `task ${keyText(key)}: ${name} is gone from the object store`);
+  };
+  const name = manifestKey(attemptPrefix({ key, number: result.attempt }));
+  const manifest = parseManifest(await gathered(await stored(name)), name);
+  const tar = (start: number, end: number) => stored(object, { start, end });
   // Beside what is listed there may be notes of the tool's own.
-  return await extractTar(tar, folder, wanted, paths.length === 0);
+  return await extractArtifacts(manifest, tar, folder, wanted, paths.length === 0);
+}
+
+async function gathered(bytes: AsyncIterable<Uint8Array>): Promise<Buffer> {
+  const parts: Buffer[] = [];
+  // Copied: a chunk is good until the next is asked for.
+  for await (const part of bytes) parts.push(Buffer.from(part));
+  return Buffer.concat(parts);
 }
 
 function wantedPaths(result: Result, key: TaskKey, paths: readonly string[]): ReadonlySet<string> {

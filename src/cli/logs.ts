@@ -100,11 +100,16 @@ async function stored(
   const bytes = await archive.objects.get(object, signal);
   if (bytes === null) return;
   let rest = "";
-  for await (const chunk of Readable.from(bytes).pipe(createGunzip()).setEncoding("utf8")) {
+  for await (const chunk of Readable.from(copies(bytes)).pipe(createGunzip()).setEncoding("utf8")) {
     const lines = (rest + chunk).split("\n");
     rest = lines.pop() ?? "";
     await out.entries(lines.map(readLine).filter((entry) => (entry.kind === "gap" ? entry.to : entry.seq) > lastSeq));
   }
+}
+
+/** A stream reads ahead, and a chunk is good until the next is asked for. */
+async function* copies(bytes: AsyncIterable<Uint8Array>): AsyncGenerator<Buffer> {
+  for await (const chunk of bytes) yield Buffer.from(chunk);
 }
 
 function readLine(text: string): LogEntry {

@@ -2,22 +2,12 @@ import { createHash } from "node:crypto";
 import mime from "mime";
 import type { CollectEnd } from "../model/exit.ts";
 import { ExecutorError } from "../model/failure.ts";
+import { artifactsKey, type ManifestEntry, type ManifestName, manifestKey } from "../model/manifest.ts";
 import type { ObjectStore } from "../ports/object-store.ts";
 import type { CollectCaps, Sandbox, SandboxEvent } from "../ports/sandbox.ts";
+import { encodeManifest } from "../schema/manifest.ts";
 import { type TarEntry, tarScan } from "./tar-scan.ts";
 import { utf8 } from "./utf8.ts";
-
-/** One line of the manifest beside the tar. */
-export interface ManifestEntry {
-  /** As text; a name that is no UTF-8 has its bytes in `path_base64` too. */
-  readonly path: string;
-  readonly path_base64?: string;
-  readonly size_bytes: number;
-  readonly sha256: string;
-  readonly mime: string;
-  /** Where the content starts in `artifacts.tar`. */
-  readonly offset: number;
-}
 
 /** What an attempt left under `/output`. */
 export interface Collected {
@@ -36,10 +26,6 @@ export interface SmallFiles {
   /** One of them that is no artifact while it is not over its bytes; null: none. */
   readonly unlisted: string | null;
 }
-
-/** The tar and the manifest under an attempt's prefix. */
-export const artifactsKey = (prefix: string): string => `${prefix}/artifacts.tar`;
-export const manifestKey = (prefix: string): string => `${prefix}/manifest.json`;
 
 /**
  * Brings `/output` into the object store as one tar with its manifest; memory stays bounded whatever the size. Nothing
@@ -97,7 +83,7 @@ export async function collect(
     const key = artifactsKey(prefix);
     await objects.put(key, chain(first, bytes), signal);
     const entries = manifest.entries();
-    const body = Buffer.from(JSON.stringify({ entries, end: end && endOnWire(end) }));
+    const body = encodeManifest({ entries, folders: manifest.folders() }, end);
     await objects.put(manifestKey(prefix), chain([body], none()), signal);
     // Only now: what is acknowledged the sandbox forgets, and once all is, it ends.
     sandbox.ack(endSeq);
@@ -135,15 +121,6 @@ class SandboxLeft extends ExecutorError {
   }
 }
 
-/** The end of a collection as the manifest has it. */
-const endOnWire = ({ entries, bytes, skipped, skippedCount, limit }: CollectEnd) => ({
-  entries,
-  bytes,
-  skipped,
-  skipped_count: skippedCount,
-  limit,
-});
-
 async function* chain(first: readonly Buffer[], rest: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
   yield* first;
   yield* rest;
@@ -153,6 +130,7 @@ async function* none(): AsyncGenerator<Buffer> {}
 
 function manifestSink({ maxBytes, unlisted }: SmallFiles) {
   const entries: ManifestEntry[] = [];
+  const folders: ManifestName[] = [];
   const small = new Map<string, Buffer>();
   let current: TarEntry | null = null;
   let hash = createHash("sha256");
@@ -167,11 +145,15 @@ function manifestSink({ maxBytes, unlisted }: SmallFiles) {
     /** Whether anything came that is kept. */
     seen: () => seen,
     entries: () => entries,
+    folders: () => folders,
     small: () => small,
     entry(entry: TarEntry) {
       if (!isUnlisted(entry)) seen = true;
       current = entry;
-      if (entry.kind === "directory") return;
+      if (entry.kind === "directory") {
+        folders.push(nameOf(entry.path));
+        return;
+      }
       hash = createHash("sha256");
       pieces = [];
       const most = maxBytes.get(entry.path.toString("latin1"));
@@ -189,16 +171,19 @@ function manifestSink({ maxBytes, unlisted }: SmallFiles) {
       const name = path.toString("latin1");
       if (maxBytes.has(name)) small.set(name, Buffer.concat(pieces));
       if (isUnlisted(current)) return;
-      const text = utf8(path);
-      const shown = text ?? path.toString("utf8");
+      const shown = nameOf(path);
       entries.push({
-        path: shown,
-        ...(text === null ? { path_base64: path.toString("base64") } : {}),
+        ...shown,
         size_bytes: sizeBytes,
         sha256: hash.digest("hex"),
-        mime: mime.getType(shown) ?? "application/octet-stream",
+        mime: mime.getType(shown.path) ?? "application/octet-stream",
         offset,
       });
     },
   };
+}
+
+function nameOf(path: Buffer): ManifestName {
+  const text = utf8(path);
+  return text === null ? { path: path.toString("utf8"), path_base64: path.toString("base64") } : { path: text };
 }

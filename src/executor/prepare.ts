@@ -127,5 +127,10 @@ async function addFile(
     });
   }
   const entry = pack.entry({ name: file.path, mode, size: stored.sizeBytes });
-  await pipeline(body, entry);
+  await pipeline(copies(body), entry);
+}
+
+/** The entry may hold a chunk while the next one is read. */
+async function* copies(body: AsyncIterable<Uint8Array>): AsyncGenerator<Buffer> {
+  for await (const chunk of body) yield Buffer.from(chunk);
 }

@@ -11,7 +11,10 @@ export interface StoredObject {
 export interface ObjectStore extends AsyncDisposable {
   /** Streams the body with bounded memory, a chunk being good until the next is asked for; visible only after the returned promise resolves. Replaces what was there. */
   put(key: string, body: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<StoredObject>;
-  /** The bytes from `start` (0) to `end` (exclusive, the end of the object), or null for a key that is not there. */
+  /**
+   * The bytes from `start` (0) to `end` (exclusive, the end of the object), or null for a key that is not there. A chunk is good until the
+   * next is asked for: whoever keeps one, or hands it to a stream that reads ahead, copies it.
+   */
   get(
     key: string,
     signal: AbortSignal,

@@ -129,6 +129,7 @@ async function text(store: ObjectStore, key: string, range?: { start: number; en
   const parts: Uint8Array[] = [];
   const body = await store.get(key, never(), range);
   if (body === null) throw new Error(`no object ${key}`);
-  for await (const part of body) parts.push(part);
+  // Copied: a chunk is good until the next is asked for.
+  for await (const part of body) parts.push(Buffer.from(part));
   return Buffer.concat(parts).toString();
 }

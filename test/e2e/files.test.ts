@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
@@ -29,6 +29,15 @@ describe("files into a task", () => {
     const { code, stdout } = await toolx.run(["run", "shell", ...files, "--", command]);
     expect(code).toBe(0);
     expect(stdout).toBe(`oneoneran\n${sha256(Buffer.from([0, 255, 10, 226]))}  -\n`);
+  });
+
+  test("many megabytes go in, out on stdout, and out of the log, byte for byte", async () => {
+    const large = randomBytes(5_000_000);
+    await writeFile(join(toolx.workDir, "noise"), large);
+    const run = await toolx.run(["run", "shell", "--task-id", "t-noise", "--file", "noise", "--", "cat noise"]);
+    expect(sha256(run.stdoutBytes)).toBe(sha256(large));
+    const logs = await toolx.run(["logs", "t-noise"]);
+    expect(sha256(logs.stdoutBytes)).toBe(sha256(large));
   });
 
   test("a script from a file imports what was given beside it", async () => {

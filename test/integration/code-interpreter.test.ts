@@ -2,7 +2,6 @@ import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { extractTar } from "../../src/adapters/disk/extract-tar.ts";
 import { submit } from "../../src/executor/submit.ts";
 import type { Result } from "../../src/model/result.ts";
 import type { JsonValue } from "../../src/model/task.ts";
@@ -10,6 +9,7 @@ import { codeInterpreterTool } from "../../src/tools/code_interpreter/code-inter
 import { type TestHouse, testHouse } from "../support/house.ts";
 import { programs } from "../support/programs.ts";
 import { aTask, never } from "../support/samples.ts";
+import { storedArtifacts } from "../support/stored-artifacts.ts";
 
 let house: TestHouse;
 beforeAll(async () => {
@@ -33,11 +33,11 @@ const node = (code: string, rest: object = {}): Promise<Result> =>
 
 /** The files that a task kept, as text. */
 async function kept(result: Result): Promise<ReadonlyMap<string, Buffer>> {
-  const tar = await house.parts.objects.get(result.output.artifacts_object ?? "", never());
-  if (tar === null) return new Map();
+  const stored = await storedArtifacts(house.parts.objects, result);
+  if (stored === null) return new Map();
   const folder = await mkdtemp(join(tmpdir(), "kept-"));
   try {
-    await extractTar(tar, folder, null);
+    await stored.pull(folder);
     const names = await readdir(folder, { recursive: true, withFileTypes: true });
     const files = names.filter((each) => each.isFile()).map((each) => join(each.parentPath, each.name));
     return new Map(

@@ -65,7 +65,7 @@ async function get(
   return (await sizeIfThere(path)) === null ? null : read(root, key, path, signal, range);
 }
 
-/** Opened at the first step, so that an object nobody reads holds no file. */
+/** Opened at the first step, so that an object nobody reads holds no file. One buffer serves all chunks: new ones would wait for a collection, many MiB of them. */
 async function* read(
   root: string,
   key: string,
@@ -76,10 +76,11 @@ async function* read(
   await using file = await translated(root, "read", key, () => open(path, "r"));
   const end = range?.end ?? Number.MAX_SAFE_INTEGER;
   let at = range?.start ?? 0;
+  const buffer = Buffer.allocUnsafe(Math.min(pieceBytes, Math.max(0, end - at)));
   while (at < end) {
     signal.throwIfAborted();
-    const buffer = Buffer.allocUnsafe(Math.min(pieceBytes, end - at));
-    const { bytesRead } = await translated(root, "read", key, () => file.read(buffer, 0, buffer.byteLength, at));
+    const length = Math.min(buffer.byteLength, end - at);
+    const { bytesRead } = await translated(root, "read", key, () => file.read(buffer, 0, length, at));
     if (bytesRead === 0) return;
     yield buffer.subarray(0, bytesRead);
     at += bytesRead;

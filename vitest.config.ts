@@ -15,8 +15,9 @@ export default defineConfig({
       project("conformance", 0),
       project("integration", 1, oneAtATime),
       project("e2e", 2, oneAtATime),
-      project("security", 3, oneAtATime),
-      project("security-gvisor", 4, {
+      project("services", 3, oneAtATime),
+      project("security", 4, oneAtATime),
+      project("security-gvisor", 5, {
         ...oneAtATime,
         include: ["test/security/**/*.test.ts"],
         env: { TOOLX_TEST_RUNTIME: "runsc", TOOLX_TEST_CASES: "one_a_row" },

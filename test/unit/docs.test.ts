@@ -191,7 +191,12 @@ describe("every path in the documents is there", () => {
       .map((name) => join(folder, name));
   const imageFolders = readdirSync(join(checkout, "sandbox-images")).map((name) => join("sandbox-images", name));
   const documents = [...inFolder("."), ...inFolder("docs"), ...inFolder("docs/decisions")];
-  const all = [...documents, ...imageFolders.flatMap(inFolder), "sandbox-images/init/testdata/README.md"];
+  const all = [
+    ...documents,
+    ...imageFolders.flatMap(inFolder),
+    "sandbox-images/init/testdata/README.md",
+    "test/services/README.md",
+  ];
 
   test.each(all)("%s: its links", (path) => {
     const prose = read(path).replaceAll(/^```.*?^```$/gms, "");

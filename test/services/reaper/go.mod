@@ -1,0 +1,3 @@
+module tool-executor/test-reaper
+
+go 1.24

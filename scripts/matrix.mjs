@@ -1,4 +1,5 @@
 // `npm run test:matrix`: the hostile suite under every runtime on the installed engine, and on a newer one beside it.
+// What stands behind `--` goes to the test runner: `npm run test:matrix -- -t C2`.
 import { spawn } from "node:child_process";
 import { join } from "node:path";
 import { installPrerequisites } from "./prerequisites.mjs";
@@ -19,14 +20,14 @@ await asProgram(async () => {
     await copyImages(second.dockerHost);
     const outcomes = [];
     for (const dockerHost of [process.env.DOCKER_HOST ?? "unix:///var/run/docker.sock", second.dockerHost]) {
-      const version = await engineVersion(dockerHost);
+      const engine = await engineName(dockerHost);
       for (const runtime of runtimes) {
-        tell(`the hostile suite under ${runtime} on engine ${version}`);
-        outcomes.push({ version, runtime, code: await hostileSuite(dockerHost, runtime) });
+        tell(`the hostile suite under ${runtime} on ${engine}`);
+        outcomes.push({ engine, runtime, code: await hostileSuite(dockerHost, runtime) });
       }
     }
-    for (const { version, runtime, code } of outcomes)
-      process.stdout.write(`engine ${version.padEnd(22)} ${runtime.padEnd(6)} ${code === 0 ? "green" : "FAILED"}\n`);
+    for (const { engine, runtime, code } of outcomes)
+      process.stdout.write(`${engine.padEnd(32)} ${runtime.padEnd(6)} ${code === 0 ? "green" : "FAILED"}\n`);
     const failed = outcomes.filter(({ code }) => code !== 0).length;
     process.stdout.write(`${outcomes.length - failed} passed, ${failed} failed\n`);
     return failed === 0 ? 0 : 1;
@@ -35,15 +36,17 @@ await asProgram(async () => {
   }
 });
 
-async function engineVersion(dockerHost) {
-  const version = await output("docker", ["--host", dockerHost, "version", "--format", "{{.Server.Version}}"]);
-  if (version === null) throw new SetupError(`no engine answers at ${dockerHost}`);
-  return version.trim();
+async function engineName(dockerHost) {
+  const format = "engine {{.Server.Version}}, API {{.Server.APIVersion}}";
+  const name = await output("docker", ["--host", dockerHost, "version", "--format", format]);
+  if (name === null) throw new SetupError(`no engine answers at ${dockerHost}`);
+  return name.trim();
 }
 
 async function hostileSuite(dockerHost, runtime) {
   const program = join(checkout, "node_modules/vitest/vitest.mjs");
-  const args = ["--disable-warning=ExperimentalWarning", program, "run", "--project", "security"];
+  const own = process.argv.slice(2);
+  const args = ["--disable-warning=ExperimentalWarning", program, "run", "--project", "security", ...own];
   const env = { DOCKER_HOST: dockerHost, TOOLX_TEST_RUNTIME: runtime };
   return await exitCode(join(checkout, "node_modules/.bin/node"), args, { env });
 }

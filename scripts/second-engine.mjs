@@ -1,6 +1,7 @@
 // A newer engine beside the installed one, for the tests that are to hold on both: built from its Go modules, on folders,
 // a socket and a bridge of its own. Root only.
 import { spawn } from "node:child_process";
+import { createHash } from "node:crypto";
 import { chmod, mkdir, mkdtemp, open, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -9,7 +10,13 @@ import { checkout, endOf, findProgram, output, run, runQuietly, SetupError, tell
 
 /** Each program with its module; the one that filters system calls needs a C compiler and a library. */
 const programs = [
-  { name: "dockerd", module: "github.com/moby/moby/v2/cmd/dockerd", version: "v2.0.0-beta.24" },
+  {
+    name: "dockerd",
+    module: "github.com/moby/moby/v2/cmd/dockerd",
+    version: "v2.0.0-beta.24",
+    // The engine of Docker 29; built from its module it knows no version of its own.
+    stamp: "-X github.com/moby/moby/v2/dockerversion.Version=29-v2.0.0-beta.24",
+  },
   { name: "containerd", module: "github.com/containerd/containerd/v2/cmd/containerd", version: "v2.4.2" },
   {
     name: "containerd-shim-runc-v2",
@@ -19,8 +26,11 @@ const programs = [
   { name: "runc", module: "github.com/opencontainers/runc", version: "v1.3.4", tags: "seccomp", cgo: true },
 ];
 const libraries = ["gcc", "libc6-dev", "libseccomp-dev", "pkg-config"];
-const versions = programs.map(({ name, version }) => `${name}-${version}`).join("_");
-const cache = join(checkout, "node_modules/.cache/tool-executor", `engine-${versions}`);
+const inputs = createHash("sha256")
+  .update(JSON.stringify([programs, libraries]))
+  .digest("hex")
+  .slice(0, 12);
+const cache = join(checkout, "node_modules/.cache/tool-executor", `engine-${inputs}`);
 
 /** At most 15 characters, the kernel's bound. Two of these engines at once would need two names, and two machines. */
 const bridge = "toolx-second";
@@ -82,10 +92,10 @@ async function requirePrograms() {
   try {
     const install = `apt-get -qq update && apt-get -qq --yes --no-install-recommends install ${libraries.join(" ")}`;
     await runQuietly("installing a C compiler in the build", "docker", inside({}, "sh", "-c", install));
-    for (const { name, module, version, tags, cgo } of programs) {
+    for (const { name, module, version, stamp, tags, cgo } of programs) {
       tell(`building ${name} ${version}`);
       const env = { CGO_ENABLED: cgo ? "1" : "0", GOBIN: "/src" };
-      const flags = ["-ldflags", "-s -w", ...(tags ? ["-tags", tags] : [])];
+      const flags = ["-ldflags", ["-s -w", ...(stamp ? [stamp] : [])].join(" "), ...(tags ? ["-tags", tags] : [])];
       await runQuietly(`building ${name}`, "docker", inside(env, "go", "install", ...flags, `${module}@${version}`));
       await container.docker("cp", `${container.id}:/src/${name}`, join(trial, name));
       await chmod(join(trial, name), 0o755);

@@ -131,6 +131,11 @@ export async function openDockerSandbox(parts: DockerSandboxParts, signal: Abort
   };
 }
 
+/** 128 + SIGKILL: what a container that ran out of memory ends with, and many another. */
+const killedExitCode = 137;
+/** How long the engine may take to say that memory ran out. Seen: 130 ms after the container's end, with four at once. */
+const lateOomMs = 1_000;
+
 /** The task's own limits inside the container. */
 function startLimits(limits: Limits): StartLimits {
   return {
@@ -146,9 +151,10 @@ async function lastWords(engine: Engine, id: string, link: SandboxLink, why: str
   const none = new AbortController().signal;
   await engine.kill(id, none).catch(() => undefined);
   const end = await engine.inspect(id, none).catch(() => null);
+  const wasKilled = end?.exitCode === killedExitCode;
   const printed = link.diagnosis().trim();
   return {
-    oomKilled: end?.oomKilled ?? false,
+    oomKilled: end !== null && (end.oomKilled || (wasKilled && (await engine.toldOom(id, lateOomMs)))),
     exitCode: end && !end.running ? end.exitCode : null,
     diagnosis: printed ? `${why}; it printed: ${printed}` : why,
   };

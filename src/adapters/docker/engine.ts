@@ -42,6 +42,11 @@ export interface Engine {
   inspect(id: string, signal: AbortSignal): Promise<ContainerEnd | null>;
   /** SIGKILL to the whole container; one that has ended already is no error. */
   kill(id: string, signal: AbortSignal): Promise<void>;
+  /**
+   * Whether the engine has told, or tells within `waitMs`, that memory ran out in this container. Its word may come after the
+   * container's end, and then it is in no answer of `inspect`. False as well when the engine does not answer.
+   */
+  toldOom(id: string, waitMs: number): Promise<boolean>;
   /** By id or name, running or not, with its anonymous volumes; one that is gone is no error. */
   remove(idOrName: string, signal: AbortSignal): Promise<void>;
 }
@@ -91,6 +96,7 @@ export function engine(docker: Dockerode, deadlines: EngineDeadlines): Engine {
           void (await unlessStatus([404, 409], () => docker.getContainer(id).kill({ signal: "SIGKILL", abortSignal }))),
         signal,
       ),
+    toldOom: (id, waitMs) => toldOom(docker, id, waitMs),
     remove: (id, signal) =>
       engineCall(
         named("remove", id),
@@ -103,4 +109,16 @@ export function engine(docker: Dockerode, deadlines: EngineDeadlines): Engine {
         signal,
       ),
   };
+}
+
+/** `since` makes the engine begin with what it still knows, so that it is all the same which comes first, the event or the question. */
+async function toldOom(docker: Dockerode, id: string, waitMs: number): Promise<boolean> {
+  const abortSignal = AbortSignal.timeout(waitMs);
+  try {
+    const events = await docker.getEvents({ since: 0, filters: { container: [id], event: ["oom"] }, abortSignal });
+    for await (const _event of events) return true;
+  } catch {
+    // Nothing was heard in time.
+  }
+  return false;
 }

@@ -13,7 +13,8 @@ function engineAnswering(...answers: readonly ("gone" | "no answer")[]) {
   const unused = (): never => {
     throw new Error("not for this test");
   };
-  const engine: Engine = { create: unused, attach: unused, start: unused, inspect: unused, kill: unused, remove };
+  const calls = { create: unused, attach: unused, start: unused, inspect: unused, kill: unused, toldOom: unused };
+  const engine: Engine = { ...calls, remove };
   return { engine, asked };
 }
 

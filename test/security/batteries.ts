@@ -1,0 +1,13 @@
+import type { Battery } from "./battery.ts";
+import { kernelCallBatteries } from "./rows/kernel-calls.ts";
+import { kernelFileBatteries } from "./rows/kernel-files.ts";
+import { otherAbiBatteries } from "./rows/other-abi.ts";
+import { socketBatteries } from "./rows/socket-families.ts";
+
+/** Everything that is tried against the kernel and the way out of a container. */
+export const batteries: readonly Battery[] = [
+  ...kernelFileBatteries,
+  ...kernelCallBatteries,
+  ...otherAbiBatteries,
+  ...socketBatteries,
+];

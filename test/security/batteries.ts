@@ -1,7 +1,10 @@
 import type { Battery } from "./battery.ts";
+import { engineSurfaceBatteries } from "./rows/engine-surface.ts";
 import { kernelCallBatteries } from "./rows/kernel-calls.ts";
 import { kernelFileBatteries } from "./rows/kernel-files.ts";
 import { otherAbiBatteries } from "./rows/other-abi.ts";
+import { privilegeBatteries } from "./rows/privileges.ts";
+import { selfWallingBatteries } from "./rows/self-walling.ts";
 import { socketBatteries } from "./rows/socket-families.ts";
 
 /** Everything that is tried against the kernel and the way out of a container. */
@@ -10,4 +13,7 @@ export const batteries: readonly Battery[] = [
   ...kernelCallBatteries,
   ...otherAbiBatteries,
   ...socketBatteries,
+  ...privilegeBatteries,
+  ...engineSurfaceBatteries,
+  ...selfWallingBatteries,
 ];

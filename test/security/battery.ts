@@ -107,6 +107,18 @@ def forks(number, *args):
     if made == 0: os._exit(0)
     os.waitpid(made, 0x40000000)  # __WALL
 
+def inside(flags, act):
+    "What an act answers in a process of new namespaces, made by clone3."
+    reading, writing = os.pipe()
+    if call(435, buffer(88, struct.pack("QQQQQ", flags, 0, 0, 0, 17)), 88) == 0:
+        said = "done"
+        try: act()
+        except OSError as error: said = errno.errorcode[error.errno]
+        os.write(writing, said.encode())
+        os._exit(0)
+    os.close(writing)
+    return os.read(reading, 100).decode()
+
 def buffer(size=4096, bytes=b""): return ctypes.create_string_buffer(bytes, size)
 
 def opens(path, flags=R):

@@ -1,4 +1,4 @@
-import { attempt, type Battery, battery, type Try } from "../battery.ts";
+import { type Answer, attempt, type Battery, battery, type Try } from "../battery.ts";
 
 const refused = /^(EROFS|EACCES|EPERM|ENOENT)$/;
 
@@ -47,20 +47,31 @@ const devices: readonly (readonly ["b" | "c", number, number, string])[] = [
   ["c", 5, 1, "console"],
 ];
 
-const makesDevice = ([kind, major, minor, name]: (typeof devices)[number]): Try =>
-  attempt(
-    `mknod ${kind} ${major} ${minor} (${name})`,
-    `os.mknod("/tmp/${name.replaceAll("/", "-")}", stat.S_IF${kind === "b" ? "BLK" : "CHR"} | 0o666, os.makedev(${major}, ${minor}))`,
+/** The sentry lets anybody make a node, and opens those it has a device of its own for: it passes nothing through to the host. */
+const sentrysOwn: ReadonlySet<string> = new Set(["fuse", "net/tun"]);
+const openedOnGvisor = (name: string) => (sentrysOwn.has(name) ? "done" : /^(ENXIO|EPERM|ENOENT)$/);
+
+const makesDevice = ([kind, major, minor, name]: (typeof devices)[number]): Try => {
+  const path = `/tmp/${name.replaceAll("/", "-")}`;
+  const type = kind === "b" ? "BLK" : "CHR";
+  return attempt(
+    `mknod ${kind} ${major} ${minor} (${name}), and open it`,
+    `os.mknod("${path}", stat.S_IF${type} | 0o666, os.makedev(${major}, ${minor})); opens("${path}", RW)`,
     "EPERM",
+    openedOnGvisor(name),
   );
+};
+
+// An empty folder stands where a masked one was.
+const nothing = /^(none|nothing to try)$/;
 
 /** Read to the end, or the first file below it: what comes must be nothing. */
-const hides = (path: string): Try =>
+const hides = (path: string, onGvisor: Answer = nothing): Try =>
   attempt(
     `read ${path}`,
     `those(lambda one: read(one, 64) != "", below("${path}") if os.path.isdir("${path}") else ["${path}"])`,
-    // An empty folder stands where a masked one was.
-    /^(none|nothing to try)$/,
+    nothing,
+    onGvisor,
   );
 
 const hidden = [
@@ -72,7 +83,6 @@ const hidden = [
   "/proc/interrupts",
   "/proc/kallsyms",
   "/proc/kmsg",
-  "/proc/cmdline",
   "/proc/config.gz",
   "/proc/acpi",
   "/proc/scsi",
@@ -103,13 +113,26 @@ export const kernelFileBatteries: readonly Battery[] = [
   ]),
   battery("B19", "devices", [
     ...devices.map(makesDevice),
-    ...devices.map(([, , , name]) => attempt(`open /dev/${name}`, `opens("/dev/${name}", RW)`, refused)),
+    ...devices.map(([, , , name]) =>
+      attempt(`open /dev/${name}`, `opens("/dev/${name}", RW)`, refused, openedOnGvisor(name)),
+    ),
     attempt("open /dev/tty", 'opens("/dev/tty", RW)', "ENXIO"),
     attempt(
       "open any device but the harmless ones",
       'those(can(R), [one for one in below("/dev") if stat.S_ISBLK(os.stat(one).st_mode) or stat.S_ISCHR(os.stat(one).st_mode) and os.path.basename(one) not in ("null", "zero", "full", "random", "urandom", "tty", "ptmx", "stdin", "stdout", "stderr", "0", "1", "2")])',
       /^(none|nothing to try)$/,
+      "/dev/fuse /dev/net/tun",
     ),
   ]),
-  battery("B23", "memory, keys, counters and hardware", hidden.map(hides)),
+  battery("B23", "memory, keys, counters and hardware", [
+    ...hidden.map((path) => hides(path)),
+    // gVisor masks no file; it shows the line of a machine that does not exist.
+    hides("/proc/cmdline", "/proc/cmdline"),
+    attempt(
+      "the words of /proc/cmdline",
+      'read("/proc/cmdline").strip() or "nothing"',
+      "nothing",
+      "BOOT_IMAGE=/vmlinuz-4.4.0-gvisor quiet",
+    ),
+  ]),
 ];

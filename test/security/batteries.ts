@@ -1,5 +1,6 @@
 import type { Battery } from "./battery.ts";
 import { engineSurfaceBatteries } from "./rows/engine-surface.ts";
+import { escapeCheckBatteries } from "./rows/escape-checks.ts";
 import { kernelCallBatteries } from "./rows/kernel-calls.ts";
 import { kernelFileBatteries } from "./rows/kernel-files.ts";
 import { otherAbiBatteries } from "./rows/other-abi.ts";
@@ -15,5 +16,6 @@ export const batteries: readonly Battery[] = [
   ...socketBatteries,
   ...privilegeBatteries,
   ...engineSurfaceBatteries,
+  ...escapeCheckBatteries,
   ...selfWallingBatteries,
 ];

@@ -116,9 +116,9 @@ export const kernelCallBatteries: readonly Battery[] = [
     refused("keyctl 999", 250, 999, 0, 0, 0, 0),
   ]),
   battery("B6", "tracing", [
-    attempt("ptrace attach to PID 1", "call(101, 16, 1, 0, 0)", "EPERM"),
-    attempt("ptrace seize PID 1", "call(101, 0x4206, 1, 0, 0)", "EPERM"),
-    attempt("ptrace attach to its parent", "call(101, 16, os.getppid(), 0, 0); None", "EPERM"),
+    attempt("ptrace attach to PID 1", "traced(1)", "EPERM"),
+    attempt("ptrace seize PID 1", "call(101, 0x4206, 1, 1, 0)", "EPERM"),
+    attempt("ptrace attach to its parent", "traced(os.getppid())", "EPERM"),
     attempt("ptrace traceme", "call(101, 0, 0, 0, 0); None", "EPERM"),
   ]),
   battery("B7", "memory and descriptors of others", [

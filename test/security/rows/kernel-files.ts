@@ -103,11 +103,11 @@ export const kernelFileBatteries: readonly Battery[] = [
   battery("B1", "the host's magic keys", [creates("/proc/sysrq-trigger"), writes("/proc/sysrq-trigger")]),
   battery("B2", "the kernel's settings", [
     ...settings.map(writes),
-    attempt("write any file below /proc/sys", 'those(can(W), below("/proc/sys"))', "none"),
-    attempt("write any file below /sys", 'those(can(W), below("/sys"))', "none"),
+    attempt("write any file below /proc/sys", 'those(lambda one: os.access(one, os.W_OK), below("/proc/sys"))', "none"),
+    attempt("write any file below /sys", 'those(lambda one: os.access(one, os.W_OK), below("/sys"))', "none"),
     attempt(
       "write any file of /proc but those of processes",
-      'those(can(W), [one for one in glob.glob("/proc/*") + [two for top in ("irq", "fs", "bus", "acpi") for two in below("/proc/" + top)] if not re.match("/proc/([0-9]|self$|thread-self$)", one) and os.path.isfile(one)])',
+      'those(lambda one: os.access(one, os.W_OK), [one for one in glob.glob("/proc/*") + [two for top in ("irq", "fs", "bus", "acpi") for two in below("/proc/" + top)] if not re.match("/proc/([0-9]|self$|thread-self$)", one) and os.path.isfile(one)])',
       "none",
     ),
   ]),
@@ -118,8 +118,9 @@ export const kernelFileBatteries: readonly Battery[] = [
     ),
     attempt("open /dev/tty", 'opens("/dev/tty", RW)', "ENXIO"),
     attempt(
-      "open any device but the harmless ones",
-      'those(can(R), [one for one in below("/dev") if stat.S_ISBLK(os.stat(one).st_mode) or stat.S_ISCHR(os.stat(one).st_mode) and os.path.basename(one) not in ("null", "zero", "full", "random", "urandom", "tty", "ptmx", "stdin", "stdout", "stderr", "0", "1", "2")])',
+      "any device but the harmless ones",
+      // Not opened: a watchdog would start to run.
+      'those(lambda one: True, [one for one in below("/dev") if stat.S_ISBLK(os.stat(one).st_mode) or stat.S_ISCHR(os.stat(one).st_mode) and os.path.basename(one) not in ("null", "zero", "full", "random", "urandom", "tty", "ptmx", "stdin", "stdout", "stderr", "0", "1", "2")])',
       /^(none|nothing to try)$/,
       "/dev/fuse /dev/net/tun",
     ),

@@ -40,12 +40,7 @@ export const selfWallingBatteries: readonly Battery[] = [
       ),
       attempt("a filter of its own", `${ownFilter}call(110)`, "EADDRNOTAVAIL"),
       attempt("what a filter of its own lets through", `${openFilter}call(272, 0)`, "EPERM"),
-      attempt(
-        "the old door to a filter",
-        "call(157, 22, 1, 0, 0, 0); os._exit(0)",
-        "SIGKILL",
-        /^(SIGKILL|EINVAL|silence)$/,
-      ),
+      attempt("the strict mode in their place", "call(157, 22, 1, 0, 0, 0)", "EINVAL"),
       attempt(
         "bubblewrap",
         'output("bwrap", "--ro-bind", "/", "/", "true")',

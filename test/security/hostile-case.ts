@@ -13,19 +13,21 @@ export interface HostileCase {
   readonly isBrief: boolean;
   /** The neighbour may take so many times its idle time; 3 unless the row says otherwise. */
   readonly neighbourFactor: number;
+  /** How many concrete inputs it tries: paths, calls, devices, … One that is not as it must be is named. */
+  readonly inputs: number;
   act(ground: Ground): Promise<void>;
 }
 
-type Traits = Partial<Pick<HostileCase, "isBrief" | "neighbourFactor">>;
+type Traits = Partial<Pick<HostileCase, "isBrief" | "neighbourFactor" | "inputs">>;
 
 /** A case that does more than run one task. */
 export function hostile(
   id: string,
   name: string,
   act: (ground: Ground) => Promise<void>,
-  { isBrief = false, neighbourFactor = 3 }: Traits = {},
+  { isBrief = false, neighbourFactor = 3, inputs = 1 }: Traits = {},
 ): HostileCase {
-  return { id, name, isBrief, neighbourFactor, act };
+  return { id, name, isBrief, neighbourFactor, inputs, act };
 }
 
 /** One task, and what is expected of its end. */

@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, describe, test } from "vitest";
 import { testRuntime } from "../support/house.ts";
+import { batteries } from "./batteries.ts";
+import { batteryCase } from "./battery.ts";
 import { type Ground, openGround } from "./ground.ts";
 import { type IdleTimes, withInvariants } from "./invariants.ts";
 import { cancelRows } from "./rows/cancels.ts";
@@ -11,6 +13,7 @@ import { manyAtOnceRows } from "./rows/many-at-once.ts";
 import { neighbourRows } from "./rows/neighbours.ts";
 import { pidOneRows } from "./rows/pid-one.ts";
 import { resultFileRows } from "./rows/result-file.ts";
+import { sweepRows } from "./rows/sweep.ts";
 import { score } from "./score.ts";
 
 const rows = [
@@ -23,6 +26,8 @@ const rows = [
   ...pidOneRows,
   ...engineRows,
   ...manyAtOnceRows,
+  ...batteries.map(batteryCase),
+  ...sweepRows,
 ];
 
 /** `TOOLX_TEST_CASES=one_a_row`: the first case of each, where the other runtime has had them all. */

@@ -9,31 +9,31 @@ export interface Score {
 }
 
 export function score(): Score {
-  const rows = new Map<string, { cases: number; green: number; worst: number }>();
+  const rows = new Map<string, { inputs: number; green: number; worst: number }>();
   const rowOf = ({ id }: HostileCase) => {
-    const row = rows.get(id) ?? { cases: 0, green: 0, worst: 0 };
+    const row = rows.get(id) ?? { inputs: 0, green: 0, worst: 0 };
     rows.set(id, row);
     return row;
   };
   return {
     started(one) {
-      rowOf(one).cases += 1;
+      rowOf(one).inputs += one.inputs;
     },
     green(one, neighbourRatio) {
       const row = rowOf(one);
-      row.green += 1;
+      row.green += one.inputs;
       row.worst = Math.max(row.worst, neighbourRatio);
     },
     text(notApplicable) {
-      const lines = [...rows].map(([id, { cases, green, worst }]) => {
-        const verdict = green === cases ? "green" : "RED";
-        return `${id.padEnd(4)} ${verdict.padEnd(5)} ${green} of ${cases} cases, neighbour ${worst.toFixed(1)} x idle`;
+      const lines = [...rows].map(([id, { inputs, green, worst }]) => {
+        const verdict = green === inputs ? "green" : "RED";
+        return `${id.padEnd(4)} ${verdict.padEnd(5)} ${green} of ${inputs} cases, neighbour ${worst.toFixed(1)} x idle`;
       });
       const left = Object.entries(notApplicable).map(([id, why]) => `${id.padEnd(4)} not applicable: ${why}`);
       const all = [...rows.values()];
-      const greenRows = all.filter(({ cases, green }) => cases === green).length;
-      const cases = all.reduce((sum, row) => sum + row.cases, 0);
-      const count = `${greenRows} of ${all.length} rows green, ${cases} cases, ${left.length} not applicable`;
+      const greenRows = all.filter(({ inputs, green }) => inputs === green).length;
+      const inputs = all.reduce((sum, row) => sum + row.inputs, 0);
+      const count = `${greenRows} of ${all.length} rows green, ${inputs} cases, ${left.length} not applicable`;
       return [...lines, ...left, count].join("\n");
     },
   };

@@ -6,6 +6,7 @@ export const unreadablePaths: readonly string[] = [
   // Memory, keys and timers of the kernel and of other processes.
   "/proc/kcore",
   "/proc/keys",
+  "/proc/key-users",
   "/proc/timer_list",
   "/proc/timer_stats",
   "/proc/sched_debug",

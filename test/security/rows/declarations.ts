@@ -2,22 +2,14 @@ import { expect } from "vitest";
 import { ownerLabel } from "../../../src/adapters/docker/labels.ts";
 import type { House } from "../../../src/app/house.ts";
 import { ownerText } from "../../../src/model/owner.ts";
-import { derivedImage } from "../../support/derived-image.ts";
 import { anOwner } from "../../support/samples.ts";
 import type { Ground } from "../ground.ts";
 import { brief, expectReason, type HostileCase, hostile, isGvisor, shell } from "../hostile-case.ts";
-
-const never = new AbortController().signal;
+import { withImage } from "../with-image.ts";
 
 /** The same house, whose `shell` image says what `lines` say. */
-async function withImage(ground: Ground, lines: readonly string[], act: (house: House) => Promise<void>) {
-  const { parts, docker } = ground.house;
-  const shellImage = await parts.images.resolve("shell", never);
-  if (shellImage === null) throw new Error("no shell image");
-  await using image = await derivedImage(docker, shellImage.id, lines);
-  const images = { ...parts.images, resolve: async () => ({ ...shellImage, id: image.id }) };
-  await act({ ...ground.house, parts: { ...parts, images } });
-}
+const withShellImage = (ground: Ground, lines: readonly string[], act: (house: House) => Promise<void>) =>
+  withImage(ground.house, "shell", lines, act);
 
 /** What the engine says of the sandbox while its task runs. */
 async function whileRunning(ground: Ground, house: House, command: string, look: (facts: string) => void) {
@@ -43,7 +35,7 @@ async function whileRunning(ground: Ground, house: House, command: string, look:
 
 export const declarationRows: readonly HostileCase[] = [
   hostile("C10", "a health check that burns a processor", (ground) =>
-    withImage(ground, ["HEALTHCHECK --interval=1s --retries=1 CMD while :;do :;done"], async (house) => {
+    withShellImage(ground, ["HEALTHCHECK --interval=1s --retries=1 CMD while :;do :;done"], async (house) => {
       const result = await whileRunning(
         ground,
         house,
@@ -60,7 +52,7 @@ export const declarationRows: readonly HostileCase[] = [
     }),
   ),
   hostile("C11", "an image with a stop signal, an entry point, a user, a volume and labels of its own", (ground) =>
-    withImage(
+    withShellImage(
       ground,
       [
         "STOPSIGNAL SIGCONT",
@@ -103,7 +95,7 @@ export const declarationRows: readonly HostileCase[] = [
       "C11",
       `an image with a volume at ${path}`,
       (ground) =>
-        withImage(ground, [`VOLUME ${path}`], async (house) => {
+        withShellImage(ground, [`VOLUME ${path}`], async (house) => {
           const { result, sandboxId } = await ground.run(shell("echo it ran"), { house });
           expectReason(result, "image");
           expect(sandboxId).toBeNull();

@@ -13,19 +13,21 @@ export interface HostileCase {
   readonly isBrief: boolean;
   /** The neighbour may take so many times its idle time; 3 unless the row says otherwise. */
   readonly neighbourFactor: number;
+  /** All of it, the invariants too. */
+  readonly boundMs: number;
   act(ground: Ground): Promise<void>;
 }
 
-type Traits = Partial<Pick<HostileCase, "isBrief" | "neighbourFactor">>;
+export type Traits = Partial<Pick<HostileCase, "isBrief" | "neighbourFactor" | "boundMs">>;
 
 /** A case that does more than run one task. */
 export function hostile(
   id: string,
   name: string,
   act: (ground: Ground) => Promise<void>,
-  { isBrief = false, neighbourFactor = 3 }: Traits = {},
+  { isBrief = false, neighbourFactor = 3, boundMs = 120_000 }: Traits = {},
 ): HostileCase {
-  return { id, name, isBrief, neighbourFactor, act };
+  return { id, name, isBrief, neighbourFactor, boundMs, act };
 }
 
 /** One task, and what is expected of its end. */

@@ -2,22 +2,10 @@ import { expect } from "vitest";
 import { ownerLabel } from "../../../src/adapters/docker/labels.ts";
 import type { House } from "../../../src/app/house.ts";
 import { ownerText } from "../../../src/model/owner.ts";
-import { derivedImage } from "../../support/derived-image.ts";
 import { anOwner } from "../../support/samples.ts";
 import type { Ground } from "../ground.ts";
 import { brief, expectReason, type HostileCase, hostile, isGvisor, shell } from "../hostile-case.ts";
-
-const never = new AbortController().signal;
-
-/** The same house, whose `shell` image says what `lines` say. */
-async function withImage(ground: Ground, lines: readonly string[], act: (house: House) => Promise<void>) {
-  const { parts, docker } = ground.house;
-  const shellImage = await parts.images.resolve("shell", never);
-  if (shellImage === null) throw new Error("no shell image");
-  await using image = await derivedImage(docker, shellImage.id, lines);
-  const images = { ...parts.images, resolve: async () => ({ ...shellImage, id: image.id }) };
-  await act({ ...ground.house, parts: { ...parts, images } });
-}
+import { withImage } from "../with-image.ts";
 
 /** What the engine says of the sandbox while its task runs. */
 async function whileRunning(ground: Ground, house: House, command: string, look: (facts: string) => void) {

@@ -1,4 +1,5 @@
 import type { Readable, Writable } from "node:stream";
+import { terminalName } from "./terminal-text.ts";
 
 /** What a command may touch of the process it runs in. */
 export interface CliIo {
@@ -19,8 +20,8 @@ export function written(stream: Writable, chunk: string | Buffer): Promise<void>
   });
 }
 
-/** One line of our own words. */
-export const say = (io: CliIo, line: string): void => void io.stderr.write(`${line}\n`);
+/** One line of our own words, whatever names are in it. */
+export const say = (io: CliIo, line: string): void => void io.stderr.write(`${terminalName(line)}\n`);
 
 /** Rows under a heading, columns as wide as needed. */
 export function table(rows: readonly (readonly string[])[]): string {

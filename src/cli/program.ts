@@ -4,11 +4,10 @@ import type { Config } from "../app/config.ts";
 import { loadConfig } from "../app/config.ts";
 import { cliExitCode, ExecutorError } from "../model/failure.ts";
 import type { CliContext } from "./context.ts";
-import { type CliIo, isClosedPipe } from "./io.ts";
+import { type CliIo, isClosedPipe, say } from "./io.ts";
 import { laterVerbs } from "./later.ts";
 import { badFlag } from "./quantities.ts";
 import type { RunFlags } from "./run-request.ts";
-import { terminalName } from "./terminal-text.ts";
 
 /** The process a command line runs in. */
 export interface CliHost {
@@ -51,13 +50,18 @@ function report(io: CliIo, error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
   if (isClosedPipe(error)) return 141;
   if (error instanceof ExecutorError) {
-    io.stderr.write(`toolx: ${error.code}: ${terminalName(error.message)}\n`);
-    for (const { path, message } of error.details.slice(1)) io.stderr.write(`  ${path}: ${terminalName(message)}\n`);
-    if (error.hint) io.stderr.write(`  hint: ${terminalName(error.hint)}\n`);
+    say(io, `toolx: ${error.code}: ${error.message}`);
+    for (const { path, message } of error.details.slice(1)) say(io, `  ${path}: ${message}`);
+    if (error.hint) say(io, `  hint: ${error.hint}`);
     return cliExitCode(error.code, null);
   }
-  io.stderr.write(`toolx: internal: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
+  const told = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  saidByLines(io, `toolx: internal: ${told}`);
   return 125;
+}
+
+function saidByLines(io: CliIo, text: string): void {
+  for (const line of text.split("\n")) say(io, line);
 }
 
 function program(context: CliContext): Command {
@@ -69,7 +73,7 @@ function program(context: CliContext): Command {
     .configureOutput({
       writeOut: (text) => void io.stdout.write(text),
       writeErr: (text) => void io.stderr.write(text),
-      outputError: (text, write) => write(text.replace(/^error: /, "toolx: validation: ")),
+      outputError: (text) => saidByLines(io, text.replace(/^error: /, "toolx: validation: ").trimEnd()),
     })
     .showHelpAfterError("(toolx COMMAND --help lists what is allowed)");
 

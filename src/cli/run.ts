@@ -92,7 +92,7 @@ async function pullAfterRun(context: CliContext, result: Result, out: string): P
   if (result.output.artifacts.length === 0 || result.task_id === null) return;
   const folder = resolve(context.io.cwd, out);
   const pulled = await pullArtifacts(context, { tenantId: result.tenant_id, taskId: result.task_id }, folder, []);
-  say(context.io, `  ${pulled} file${pulled === 1 ? "" : "s"} in ${terminalName(folder)}`);
+  say(context.io, `  ${pulled} file${pulled === 1 ? "" : "s"} in ${folder}`);
 }
 
 /** The task's own streams on ours: exact bytes into a pipe, made harmless on a terminal. Our reader holds the task back. */

@@ -7,8 +7,9 @@ export interface TerminalText {
   end(): string;
 }
 
-// Colour (SGR) is all that passes of the escape sequences; line feed and tab of the control characters.
-const steering = /\x1b\[[0-9;:]*m|\r\n|[\x00-\x08\x0b-\x1f\x7f-\x9f]/g;
+// Colour (SGR) is all that passes of the escape sequences; line feed and tab of the control characters. Marks that override the reading
+// direction show a line other than it is; those that only say how a neutral character is read may pass.
+const steering = /\x1b\[[0-9;:]*m|\r\n|[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]/g;
 // A sequence that may go on in the next piece.
 const unfinished = /(?:\x1b(?:\[[0-9;:]{0,64})?|\r)$/;
 

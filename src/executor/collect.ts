@@ -41,7 +41,7 @@ export async function collect(
   signal: AbortSignal,
 ): Promise<Collected> {
   const manifest = manifestSink(smallFiles);
-  const scan = tarScan(manifest);
+  const scan = tarScan(manifest, caps);
   let end: CollectEnd | null = null;
   let endSeq = 0;
   sandbox.collect(caps);

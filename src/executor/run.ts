@@ -54,7 +54,7 @@ export async function run(
     outputs.journal.append(entries);
     const last = batch.findLast((event) => event.kind !== "gone");
     if (last) sandbox.ack(last.seq);
-    outputs.logSink.write(outputs.attempt, entries);
+    tell(outputs, entries);
     let exit: Exit | null = null;
     let failure: StartFailure | null = null;
     let gone: SandboxGone | null = null;
@@ -82,6 +82,15 @@ export async function run(
     overdue: false,
     startedAt,
   };
+}
+
+/** A sink must not throw; one that does loses its lines, which the journal has, and never the task. */
+function tell({ logSink, attempt }: RunOutputs, entries: readonly LogEntry[]): void {
+  try {
+    logSink.write(attempt, entries);
+  } catch {
+    // Its own bug: nothing of the task hangs on it.
+  }
 }
 
 function logEntry(event: SandboxEvent, clock: Clock): readonly LogEntry[] {

@@ -29,40 +29,61 @@ export interface TarScan {
   finish(): void;
 }
 
+/** What an archive may hold at most; what sandbox-init was asked for. */
+export interface TarCaps {
+  readonly maxBytes: number;
+  readonly maxEntries: number;
+}
+
 /**
- * Reads the narrow kind of tar that sandbox-init writes: plain files, directories, PAX names and sizes. Everything else is refused:
- * what comes out of a sandbox is hostile until it is shown to be plain.
+ * Reads the narrow kind of tar that sandbox-init writes: plain files and directories of root's, PAX names and sizes. Everything else is
+ * refused: what comes out of a sandbox is hostile until it is shown to be plain, and whoever unpacks it later may understand more of tar
+ * than is read here. Memory is bounded whatever comes, and so is what is let through.
  */
-export function tarScan(sink: TarSink): TarScan {
+export function tarScan(sink: TarSink, caps: TarCaps): TarScan {
   let block: Buffer<ArrayBufferLike> = Buffer.alloc(0);
   let position = 0;
   let contentLeft = 0;
   let paddingLeft = 0;
   let paxLeft = 0;
   let pax: Buffer<ArrayBufferLike> = Buffer.alloc(0);
-  let extended: { readonly path?: Buffer; readonly sizeBytes?: number } = {};
+  let extended: Extended | null = null;
   let zeroBlocks = 0;
+  let entryCount = 0;
+  let fileBytes = 0;
 
   const header = (bytes: Buffer): void => {
+    if (zeroBlocks === 2) throw refused(position, "bytes after the end");
     if (bytes.every((byte) => byte === 0)) {
+      if (extended !== null) throw refused(position, "an extended header of nothing");
       zeroBlocks += 1;
       return;
     }
     if (zeroBlocks > 0) throw refused(position, "an entry after the end");
     checkSum(bytes, position);
+    if (bytes.toString("latin1", 257, 265) !== "ustar\x0000")
+      throw refused(position, "a header of another kind of tar");
     const type = String.fromCharCode(bytes[156] ?? 0);
     const ownSize = octal(bytes.subarray(124, 136), position);
     if (type === "x") {
-      if (ownSize > maxPaxBytes) throw refused(position, `a PAX header of ${ownSize} bytes, at most ${maxPaxBytes}`);
+      if (extended !== null) throw refused(position, "an extended header of an extended header");
+      if (ownSize === 0 || ownSize > maxPaxBytes)
+        throw refused(position, `a PAX header of ${ownSize} bytes, at most ${maxPaxBytes}`);
       paxLeft = ownSize;
       paddingLeft = padding(ownSize);
       pax = Buffer.alloc(0);
       return;
     }
     if (type !== "0" && type !== "5") throw refused(position, `an entry of type ${JSON.stringify(type)}`);
-    const path = safePath(extended.path ?? ustarName(bytes), position);
-    const sizeBytes = type === "5" ? 0 : (extended.sizeBytes ?? ownSize);
-    extended = {};
+    checkOwner(bytes, type, position);
+    const path = safePath(extended?.path ?? ustarName(bytes), type, position);
+    const sizeBytes = extended?.sizeBytes ?? ownSize;
+    if (type === "5" && sizeBytes > 0) throw refused(position, `a folder of ${sizeBytes} bytes`);
+    entryCount += 1;
+    fileBytes += sizeBytes;
+    if (entryCount > caps.maxEntries) throw refused(position, `more than ${caps.maxEntries} entries`);
+    if (fileBytes > caps.maxBytes) throw refused(position, `files of more than ${caps.maxBytes} bytes`);
+    extended = null;
     contentLeft = sizeBytes;
     paddingLeft = padding(sizeBytes);
     sink.entry({ kind: type === "5" ? "directory" : "file", path, sizeBytes, offset: position + blockBytes });
@@ -130,23 +151,40 @@ const upToNul = (bytes: Buffer): Buffer => {
   return end < 0 ? bytes : bytes.subarray(0, end);
 };
 
+/** SAFETY: the archive is root's when root unpacks it, so it may hold no program that changes its user, and no name of an owner. */
+function checkOwner(bytes: Buffer, type: string, position: number): void {
+  const mode = octal(bytes.subarray(100, 108), position);
+  const isPlain = mode === 0o755 || (mode === 0o644 && type === "0");
+  if (!isPlain) throw refused(position, `an entry of mode ${mode.toString(8)}`);
+  const ids = [bytes.subarray(108, 116), bytes.subarray(116, 124)];
+  const names = [bytes.subarray(265, 297), bytes.subarray(297, 329)];
+  if (ids.some((id) => octal(id, position) !== 0) || names.some((name) => upToNul(name).length > 0))
+    throw refused(position, "an entry with an owner");
+}
+
 function ustarName(bytes: Buffer): Buffer {
   const name = upToNul(bytes.subarray(0, 100));
   const prefix = upToNul(bytes.subarray(345, 500));
   return prefix.length > 0 ? Buffer.concat([prefix, Buffer.from("/"), name]) : Buffer.from(name);
 }
 
-function safePath(path: Buffer, position: number): Buffer {
-  const trimmed = path.at(-1) === 0x2f ? path.subarray(0, -1) : path;
+/** A folder's name may end with a slash. */
+function safePath(path: Buffer, type: string, position: number): Buffer {
+  const trimmed = type === "5" && path.at(-1) === 0x2f ? path.subarray(0, -1) : path;
   const parts = trimmed.toString("latin1").split("/");
   const plain = parts.every((part) => part !== "" && part !== "." && part !== ".." && !part.includes("\0"));
   if (!plain) throw refused(position, "a name that is not plainly relative");
   return Buffer.from(trimmed);
 }
 
-/** `LENGTH KEY=VALUE\n` records; only `path` and `size` are known, others are left alone. */
-function paxRecords(bytes: Buffer, position: number): { path?: Buffer; sizeBytes?: number } {
-  const found: { path?: Buffer; sizeBytes?: number } = {};
+interface Extended {
+  path?: Buffer;
+  sizeBytes?: number;
+}
+
+/** `LENGTH KEY=VALUE\n` records: `path` and `size`, once each. Others would say things to whoever unpacks that nobody looked at here. */
+function paxRecords(bytes: Buffer, position: number): Extended {
+  const found: Extended = {};
   let at = 0;
   while (at < bytes.length) {
     const space = bytes.indexOf(0x20, at);
@@ -160,12 +198,12 @@ function paxRecords(bytes: Buffer, position: number): { path?: Buffer; sizeBytes
     if (equals < 1) throw refused(position, "a broken PAX record");
     const key = record.toString("latin1", 0, equals);
     const value = record.subarray(equals + 1);
-    if (key === "path") found.path = Buffer.from(value);
-    if (key === "size") {
+    if (key === "path" && found.path === undefined) found.path = Buffer.from(value);
+    else if (key === "size" && found.sizeBytes === undefined) {
       const text = value.toString("latin1");
       if (!/^\d{1,15}$/.test(text)) throw refused(position, "a PAX size that is no number");
       found.sizeBytes = Number(text);
-    }
+    } else throw refused(position, `a PAX record ${JSON.stringify(key.slice(0, 100))}, or a second one`);
     at = end;
   }
   return found;

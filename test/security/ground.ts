@@ -15,6 +15,7 @@ export interface Request {
   readonly limits?: Record<string, unknown>;
   readonly image?: string;
   readonly stdin?: string;
+  readonly files?: readonly object[];
   readonly tenant_id?: string;
   readonly not_before?: string;
 }

@@ -15,19 +15,21 @@ export interface HostileCase {
   readonly neighbourFactor: number;
   /** How many concrete inputs it tries: paths, calls, devices, … One that is not as it must be is named. */
   readonly inputs: number;
+  /** All of it, the invariants too. */
+  readonly boundMs: number;
   act(ground: Ground): Promise<void>;
 }
 
-type Traits = Partial<Pick<HostileCase, "isBrief" | "neighbourFactor" | "inputs">>;
+export type Traits = Partial<Pick<HostileCase, "isBrief" | "neighbourFactor" | "inputs" | "boundMs">>;
 
 /** A case that does more than run one task. */
 export function hostile(
   id: string,
   name: string,
   act: (ground: Ground) => Promise<void>,
-  { isBrief = false, neighbourFactor = 3, inputs = 1 }: Traits = {},
+  { isBrief = false, neighbourFactor = 3, inputs = 1, boundMs = 120_000 }: Traits = {},
 ): HostileCase {
-  return { id, name, isBrief, neighbourFactor, inputs, act };
+  return { id, name, isBrief, neighbourFactor, inputs, boundMs, act };
 }
 
 /** One task, and what is expected of its end. */

@@ -9,6 +9,8 @@ import { never } from "./samples.ts";
 export interface StoredArtifacts {
   readonly tar: Buffer;
   readonly manifest: Manifest;
+  /** Named in the manifest as left out. */
+  readonly skipped: readonly { readonly path: string; readonly why: string }[];
   /** Puts all of it below a folder, as `toolx artifacts pull` does; answers how many files. */
   pull(folder: string): Promise<number>;
 }
@@ -19,10 +21,12 @@ export async function storedArtifacts(objects: ObjectStore, { output }: Result):
   if (object === null) return null;
   const key = manifestKey(object.slice(0, object.lastIndexOf("/")));
   const tar = await wholeObject(objects, object);
-  const manifest = parseManifest(await wholeObject(objects, key), key);
+  const bytes = await wholeObject(objects, key);
+  const manifest = parseManifest(bytes, key);
   return {
     tar,
     manifest,
+    skipped: JSON.parse(bytes.toString("utf8")).end.skipped,
     pull: (folder) => extractArtifacts(manifest, async (start, end) => once(tar.subarray(start, end)), folder, null),
   };
 }

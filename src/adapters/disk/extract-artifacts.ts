@@ -23,6 +23,8 @@ export async function extractArtifacts(
   withFolders: boolean = wanted === null,
 ): Promise<number> {
   const root = Buffer.from(folder);
+  const there = new Set(manifest.entries.map(({ path }) => path));
+  for (const path of wanted ?? []) if (!there.has(path)) throw damaged({ path }, "the manifest does not name it");
   let count = 0;
   try {
     if (withFolders) for (const name of manifest.folders) await plainFolder(root, segmentsOf(name));

@@ -38,6 +38,7 @@ export async function openDockerSandbox(parts: DockerSandboxParts, signal: Abort
   const { engine, id, resume } = parts;
   let ackedSeq = resume?.lastSeq ?? 0;
   let gone = false;
+  let failed = false;
   let endSeq = Number.POSITIVE_INFINITY;
   let disposed: Promise<void> | null = null;
   let lastWait: NodeJS.Timeout | null = null;
@@ -51,6 +52,7 @@ export async function openDockerSandbox(parts: DockerSandboxParts, signal: Abort
   const link: SandboxLink = sandboxLink(engine, id, resume ?? fromTheStart, {
     frames: (frames) => {
       const events = frames.map(told);
+      failed ||= events.some((event) => event.kind === "failed");
       const end = events.find((event) => event.kind === "end");
       if (end?.kind === "end") endSeq = end.seq;
       queue.push(events);
@@ -80,7 +82,8 @@ export async function openDockerSandbox(parts: DockerSandboxParts, signal: Abort
     async putFiles(tar, putSignal) {
       for await (const chunk of tar) {
         const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
-        for (let at = 0; at < bytes.length && !gone; at += pieceBytes) {
+        // What nobody will unpack is not sent: its acknowledgements would pile up behind the failure, which nobody reads before the start.
+        for (let at = 0; at < bytes.length && !gone && !failed; at += pieceBytes) {
           link.send(frameType.input, bytes.subarray(at, at + pieceBytes));
           await link.drained(inputCreditBytes, putSignal);
         }

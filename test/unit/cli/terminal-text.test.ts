@@ -19,6 +19,8 @@ describe("a task's text on a terminal", () => {
     ["a line end of DOS is a line end", "a\r\nb", "a\nb"],
     ["C1 controls do not", "\u009b2J", "\\x9b2J"],
     ["a backspace does not", "a\bb", "a\\x08b"],
+    ["turning the reading direction does not", "a\u202eb\u2066c", "a\\u202eb\\u2066c"],
+    ["text that is read from the right does", "\u200fשלום", "\u200fשלום"],
     ["what is no UTF-8 is replaced", "\ufffd", "\ufffd"],
   ])("%s", (_name, given, wanted) => {
     expect(shown(given)).toBe(wanted);
@@ -34,7 +36,7 @@ describe("a task's text on a terminal", () => {
     fc.assert(
       fc.property(fc.array(fc.uint8Array({ maxLength: 30 })), (pieces) => {
         const rest = shown(...pieces.map((piece) => Buffer.from(piece))).replaceAll(/\x1b\[[0-9;:]*m/g, "");
-        expect(rest).not.toMatch(/[\x00-\x08\x0b-\x1f\x7f-\x9f]/);
+        expect(rest).not.toMatch(/[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]/);
       }),
     );
   });

@@ -2,26 +2,31 @@ import { createHash } from "node:crypto";
 import fc from "fast-check";
 import { pack } from "tar-stream";
 import { describe, expect, test } from "vitest";
-import { type TarEntry, tarScan } from "../../../src/executor/tar-scan.ts";
+import { type TarCaps, type TarEntry, tarScan } from "../../../src/executor/tar-scan.ts";
 
 interface Seen extends TarEntry {
   readonly content: Buffer;
 }
 
-function scan(chunks: readonly Buffer[]): readonly Seen[] {
+const wide: TarCaps = { maxBytes: 2 ** 40, maxEntries: 10_000 };
+
+function scan(chunks: readonly Buffer[], caps = wide): readonly Seen[] {
   const seen: Seen[] = [];
   let entry: TarEntry | null = null;
   let content: Buffer[] = [];
-  const scanning = tarScan({
-    entry: (one) => {
-      entry = one;
-      content = [];
+  const scanning = tarScan(
+    {
+      entry: (one) => {
+        entry = one;
+        content = [];
+      },
+      content: (bytes) => content.push(Buffer.from(bytes)),
+      done: () => {
+        if (entry) seen.push({ ...entry, content: Buffer.concat(content) });
+      },
     },
-    content: (bytes) => content.push(Buffer.from(bytes)),
-    done: () => {
-      if (entry) seen.push({ ...entry, content: Buffer.concat(content) });
-    },
-  });
+    caps,
+  );
   for (const chunk of chunks) scanning.push(chunk);
   scanning.finish();
   return seen;
@@ -37,7 +42,8 @@ async function tarOf(
 ): Promise<Buffer> {
   const packing = pack();
   for (const { name, content = Buffer.alloc(0), type = "file" as const, pax } of files) {
-    const header = { name, type, size: content.length, linkname: "x", ...(pax ? { pax } : {}) };
+    const linkname = type === "link" || type === "symlink" ? "x" : undefined;
+    const header = { name, type, size: content.length, linkname, ...(pax ? { pax } : {}) };
     packing.entry(header as never, content);
   }
   packing.finalize();

@@ -158,6 +158,12 @@ describe("an object that is not what was put: nothing of the damaged file is the
     expect(await pull({ ...whole, bytes })).toBe(3);
   });
 
+  test("one that is wanted and that the manifest does not name", async () => {
+    const refusal = { code: "internal", message: expect.stringContaining('"fourth" is damaged') };
+    await expect(pull(whole, folder, ["first", "fourth"])).rejects.toMatchObject(refusal);
+    expect(await readdir(folder)).toEqual([]);
+  });
+
   test("two entries in one place", async () => {
     const [first, second] = whole.manifest.entries as [ManifestEntry, ManifestEntry];
     const manifest = { entries: [first, { ...second, offset: first.offset + 1 }], folders: [] };

@@ -51,13 +51,20 @@ create table attempts (
   primary key (tenant_id, task_id, number)
 );
 
--- A row waits for a relay to send the task's result; the bytes are those of the task, which no longer change.
+-- A row waits for a relay to send it. Without a value of its own it stands for bytes of its task, which no longer change: the
+-- result, or for a dead letter the request.
 create table outbox (
   id bigint generated always as identity primary key,
-  tenant_id text not null,
-  task_id text not null,
-  result_sha256 text not null,
+  kind text not null,
+  tenant_id text,
+  task_id text,
+  -- JSON, where they do not follow from the task.
+  headers bytea,
+  value bytea,
+  result_sha256 text,
   created_at bigint not null,
+  -- Until then one relay has it.
+  claimed_until bigint not null default 0,
   published_at bigint
 );
 

@@ -1,4 +1,4 @@
-export type Value = string | number | boolean | Buffer | null | readonly string[];
+export type Value = string | number | boolean | Buffer | null | readonly string[] | readonly number[];
 export type Values = Readonly<Record<string, Value>>;
 
 /** A statement as the server takes it. */

@@ -1,11 +1,14 @@
 import { createHash } from "node:crypto";
 import type { Attempt } from "../../model/attempt.ts";
+import { reasonTable } from "../../model/failure.ts";
+import type { OutboxKind } from "../../model/outbox.ts";
 import { type Owner, ownerText } from "../../model/owner.ts";
 import type { Result } from "../../model/result.ts";
 import type { TaskKey } from "../../model/task.ts";
-import type { TaskRecord, TaskStore } from "../../ports/task-store.ts";
+import type { Holder, TaskRecord, TaskStore } from "../../ports/task-store.ts";
 import { type CallBounds, openConnections } from "./connections.ts";
 import type { DatabaseAddress } from "./database-address.ts";
+import { outboxRow } from "./outbox-row.ts";
 import type { Values } from "./positional.ts";
 import { requireSchema } from "./schema.ts";
 import * as statements from "./statements.ts";
@@ -47,7 +50,9 @@ export async function postgresTaskStore(
 
   const endWith = (sql: string, held: Held, ending: string, result: Result, bytes: Buffer, signal: AbortSignal) => {
     const sha256 = createHash("sha256").update(bytes).digest("hex");
-    return written(sql, { ...held, ending, reason: result.reason, result: bytes, sha256 }, signal);
+    const { reason } = result;
+    const kinds: readonly OutboxKind[] = reasonTable[reason].deadLetter ? ["result", "dead_letter"] : ["result"];
+    return written(sql, { ...held, ending, reason, result: bytes, sha256, kinds }, signal);
   };
 
   /** The task with its cancel marked, the finished task, or null for a key that is not known. */
@@ -95,10 +100,33 @@ export async function postgresTaskStore(
       written(statements.release, { ...fence(attempt), ending: "released", strike: strike ? 1 : 0 }, signal),
     finish: (attempt, result, bytes, signal) =>
       endWith(statements.finish, fence(attempt), "finished", result, bytes, signal),
-    finishUnleased: (key, expected, result, bytes, signal) => {
-      const owner = expected.owner === null ? null : ownerText(expected.owner);
-      const unleased = { ...key, number: expected.attempt, owner };
-      return endWith(statements.finishUnleased, unleased, "lost", result, bytes, signal);
+    finishUnleased: (key, expected, result, bytes, signal) =>
+      endWith(statements.finishUnleased, asSeen(key, expected), "lost", result, bytes, signal),
+    async listExpired(limit, signal) {
+      return (await rows(statements.listExpired, { limit: atMost1000(limit) }, signal, "twice is once")).map(
+        taskRecord,
+      );
+    },
+    async adopt(attempt, owner, leaseMs, signal) {
+      const values = { ...fence(attempt), newOwner: ownerText(owner), leaseMs };
+      return (await written(statements.adopt, values, signal)) ? { ...attempt, owner } : null;
+    },
+    releaseLost: (key, expected, strike, signal) =>
+      written(statements.releaseLost, { ...asSeen(key, expected), ending: "lost", strike: strike ? 1 : 0 }, signal),
+    async claimOutbox(limit, claimMs, signal) {
+      // A claim whose answer was lost is anybody's again when its time is over.
+      return (await rows(statements.claimOutbox, { limit: atMost1000(limit), claimMs }, signal)).map(outboxRow);
+    },
+    async markPublished(ids, signal) {
+      await rows(statements.markPublished, { ids }, signal, "twice is once");
+    },
+    async outboxAgeMs(signal) {
+      const [oldest] = await rows(statements.outboxAge, {}, signal, "twice is once");
+      return oldest === undefined ? null : Number(oldest.age);
+    },
+    republish: (key, signal) => written(statements.republish, { ...key }, signal),
+    async deadLetter(headers, value, signal) {
+      await rows(statements.deadLetter, { headers: Buffer.from(JSON.stringify(headers)), value }, signal);
     },
     async requestCancel(key, stubTtlMs, signal) {
       const record = await markCancel(key, signal);
@@ -112,13 +140,22 @@ export async function postgresTaskStore(
       const values = {
         tenantId: filter.tenantId ?? null,
         states: filter.states ?? null,
-        limit: Math.min(Math.max(filter.limit, 1), 1000),
+        limit: atMost1000(filter.limit),
       };
       return (await rows(statements.listTasks, values, signal, "twice is once")).map(taskRecord);
     },
     [Symbol.asyncDispose]: () => held.disposeAsync(),
   };
 }
+
+const atMost1000 = (limit: number): number => Math.min(Math.max(limit, 1), 1000);
+
+const asSeen = (key: TaskKey, { attempt, owner, leaseExpired = false }: Holder) => ({
+  ...key,
+  number: attempt,
+  owner: owner === null ? null : ownerText(owner),
+  leaseExpired,
+});
 
 /** What a write expects to find: the attempt, and its owner where one has it. */
 type Held = {

@@ -73,15 +73,24 @@ const endAttempt = `
   where attempts.tenant_id = written.tenant_id and attempts.task_id = written.task_id
     and number = written.attempt and ended_at is null`;
 
-export const release = `
+/** As somebody has seen it held, by an owner or by nobody. */
+const heldAsSeen = `
+  tenant_id = :tenantId and task_id = :taskId and attempt = :number and lease_owner is not distinct from :owner
+    and (not :leaseExpired or lease_until <= clock_ms())`;
+
+const giveBack = (expected: string): string => `
   with written as (
     update tasks
     set state = 'QUEUED', lease_owner = null, lease_until = null, sandbox_id = null, started_at = null,
       strikes = strikes + :strike
-    where ${fenced} and state in ('LEASED', 'STARTING', 'RUNNING', 'COLLECTING')
+    where ${expected} and state in ('LEASED', 'STARTING', 'RUNNING', 'COLLECTING')
     returning tenant_id, task_id, attempt),
   ended as (${endAttempt})
   select true as written from written`;
+
+export const release = giveBack(fenced);
+
+export const releaseLost = giveBack(heldAsSeen);
 
 const end = (expected: string): string => `
   with written as (
@@ -92,14 +101,57 @@ const end = (expected: string): string => `
     returning tenant_id, task_id, attempt),
   ended as (${endAttempt}),
   sent as (
-    insert into outbox (tenant_id, task_id, result_sha256, created_at)
-    select tenant_id, task_id, :sha256, clock_ms() from written)
+    insert into outbox (kind, tenant_id, task_id, result_sha256, created_at)
+    select kind, tenant_id, task_id, :sha256, clock_ms()
+    from written, unnest(:kinds::text[]) with ordinality as kinds (kind, place)
+    order by place)
   select true as written from written`;
 
 export const finish = end(fenced);
 
-export const finishUnleased = end(`
-  tenant_id = :tenantId and task_id = :taskId and attempt = :number and lease_owner is not distinct from :owner`);
+export const finishUnleased = end(heldAsSeen);
+
+export const listExpired = "select * from tasks where lease_until <= clock_ms() order by lease_until limit :limit";
+
+export const adopt = `
+  with adopted as (
+    update tasks set lease_owner = :newOwner, lease_until = clock_ms() + :leaseMs
+    where ${fenced} and state <> 'FINISHED'
+    returning tenant_id, task_id, attempt)
+  update attempts set owner = :newOwner
+  from adopted
+  where attempts.tenant_id = adopted.tenant_id and attempts.task_id = adopted.task_id and number = attempt
+  returning true as written`;
+
+/** What another relay is claiming at this moment is passed over. */
+export const claimOutbox = `
+  with chosen as (
+    select id from outbox
+    where published_at is null and claimed_until <= clock_ms()
+    order by id limit :limit for update skip locked),
+  claimed as (
+    update outbox set claimed_until = clock_ms() + :claimMs
+    from chosen where outbox.id = chosen.id
+    returning outbox.*)
+  select claimed.*, request, result, reason, attempt, received_at
+  from claimed left join tasks using (tenant_id, task_id)
+  order by claimed.id`;
+
+export const markPublished = `
+  update outbox set published_at = clock_ms() where id = any(:ids::bigint[]) and published_at is null`;
+
+export const outboxAge = `
+  select clock_ms() - created_at as age from outbox where published_at is null order by id limit 1`;
+
+export const republish = `
+  insert into outbox (kind, tenant_id, task_id, result_sha256, created_at)
+  select 'result', tenant_id, task_id, encode(sha256(result), 'hex'), clock_ms()
+  from tasks
+  where tenant_id = :tenantId and task_id = :taskId and state = 'FINISHED'
+  returning true as written`;
+
+export const deadLetter = `
+  insert into outbox (kind, headers, value, created_at) values ('dead_letter', :headers, :value, clock_ms())`;
 
 export const requestCancel = `
   update tasks set cancel_requested = true

@@ -18,7 +18,7 @@ export default defineConfig({
       project("security", 3, oneAtATime),
       project("security-gvisor", 4, {
         ...oneAtATime,
-        include: ["test/security/**/*.test.ts"],
+        include: ["test/security/hostile.test.ts"],
         env: { TOOLX_TEST_RUNTIME: "runsc", TOOLX_TEST_CASES: "one_a_row" },
       }),
     ],

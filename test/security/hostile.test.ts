@@ -14,6 +14,7 @@ import { neighbourRows } from "./rows/neighbours.ts";
 import { pidOneRows } from "./rows/pid-one.ts";
 import { resultFileRows } from "./rows/result-file.ts";
 import { sweepRows } from "./rows/sweep.ts";
+import { workingFolderRows } from "./rows/working-folders.ts";
 import { score } from "./score.ts";
 
 const rows = [
@@ -28,6 +29,7 @@ const rows = [
   ...manyAtOnceRows,
   ...batteries.map(batteryCase),
   ...sweepRows,
+  ...workingFolderRows,
 ];
 
 /** `TOOLX_TEST_CASES=one_a_row`: the first case of each, where the other runtime has had them all. */

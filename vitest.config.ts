@@ -19,7 +19,7 @@ export default defineConfig({
       project("security", 4, oneAtATime),
       project("security-gvisor", 5, {
         ...oneAtATime,
-        include: ["test/security/**/*.test.ts"],
+        include: ["test/security/hostile.test.ts"],
         env: { TOOLX_TEST_RUNTIME: "runsc", TOOLX_TEST_CASES: "one_a_row" },
       }),
     ],

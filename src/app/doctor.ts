@@ -1,15 +1,13 @@
 import { engineFacts } from "../adapters/docker/engine-facts.ts";
 import { listImages } from "../adapters/docker/images.ts";
 import { runtimeTraits } from "../adapters/docker/runtimes.ts";
-import { submit } from "../executor/submit.ts";
 import { ExecutorError } from "../model/failure.ts";
-import type { Result } from "../model/result.ts";
 import type { Config } from "./config.ts";
 import { engineFindings, imageFindings } from "./engine-findings.ts";
-import { type Finding, finding, notTried } from "./finding.ts";
+import { type Finding, notTried } from "./finding.ts";
 import { hostFindings } from "./host-findings.ts";
-import { dockerAt, type House } from "./house.ts";
-import type { Probe } from "./probe.ts";
+import { dockerAt } from "./house.ts";
+import { probeFindings, under } from "./probe-findings.ts";
 import { probes } from "./probes.ts";
 import { scratchHouse } from "./scratch-house.ts";
 
@@ -71,55 +69,12 @@ async function* probed(runtime: string, config: Config, signal: AbortSignal): As
   for (let at = 0; at < all.length; at += atOnce) {
     const found = all
       .slice(at, at + atOnce)
-      .map((probe, index) => findingsOf(house, probe, { runtime, number: at + index }, config, signal));
+      .map((probe, index) => probeFindings(house, probe, { runtime, number: at + index }, config, signal));
     for (const findings of await Promise.all(found)) yield* findings;
   }
-}
-
-/** Far beyond what any probe needs, so that only the limit that is meant ends one. */
-const probeSeconds = 20;
-
-async function findingsOf(
-  house: House,
-  { command, env, limits, checks }: Probe,
-  { runtime, number }: { readonly runtime: string; readonly number: number },
-  config: Config,
-  signal: AbortSignal,
-): Promise<readonly Finding[]> {
-  const request = {
-    task_id: `probe-${number}`,
-    tenant_id: "doctor",
-    tool_name: "shell",
-    payload: { command },
-    runtime,
-    env: env ?? {},
-    limits: { timeout_seconds: Math.min(probeSeconds, config.limitRules.timeout_seconds.max), ...limits },
-  };
-  let result: Result;
-  try {
-    result = await submit(house.parts, house.parseTask(request), { watcher: () => undefined, stdin: null }, signal);
-  } catch (error) {
-    if (signal.aborted || !(error instanceof ExecutorError)) throw error;
-    return checks.map(({ name, tried, advice }) => ({
-      name: under(runtime, name),
-      verdict: "fail",
-      tried,
-      seen: error.message,
-      advice,
-    }));
-  }
-  signal.throwIfAborted();
-  return checks.map(({ name, tried, advice, otherwise, look }) => {
-    const { holds, seen } = look(result);
-    // A task that could not run says more by its message than by what it did not do.
-    const why = result.sandbox === null && result.error !== null ? result.error.message : seen;
-    return finding(under(runtime, name), tried, { holds, seen: why }, { verdict: otherwise, advice });
-  });
 }
 
 function* notProbed(runtime: string, config: Config, why: string): Generator<Finding> {
   for (const { checks } of probes(config.graceMs, runtimeTraits(runtime)))
     for (const { name, tried } of checks) yield notTried(under(runtime, name), tried, why);
 }
-
-const under = (runtime: string, name: string): string => `${runtime}: ${name}`;

@@ -1,6 +1,7 @@
 import type { RuntimeTraits } from "../adapters/docker/runtimes.ts";
 import { bytesPerMb, cgroupMemoryBytes } from "../model/limits.ts";
 import type { Result } from "../model/result.ts";
+import { kernelProbe } from "./kernel-probe.ts";
 import type { Check, Probe } from "./probe.ts";
 import { wallChecks, wallScript } from "./wall-probe.ts";
 
@@ -19,6 +20,7 @@ export const probes = (graceMs: number, runtime: RuntimeTraits): readonly Probe[
   artifactsProbe,
   cpuProbe,
   { command: wallScript, limits: {}, checks: wallChecks(runtime) },
+  kernelProbe(runtime),
 ];
 
 /** Beyond deadline and grace: to notice, to kill and to say so, on a busy host. */

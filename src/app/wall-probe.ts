@@ -40,7 +40,7 @@ const walls: readonly Omit<Check, "advice">[] = [
 ];
 
 /** `wanted`: each name must have been printed, and every value printed for it must match. */
-function wall(name: string, tried: string, wanted: Readonly<Record<string, RegExp>>): Omit<Check, "advice"> {
+export function wall(name: string, tried: string, wanted: Readonly<Record<string, RegExp>>): Omit<Check, "advice"> {
   return {
     name,
     tried,

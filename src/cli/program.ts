@@ -179,7 +179,10 @@ function program(context: CliContext): Command {
     .command("doctor")
     .description("try every limit and wall on this host, and say what to do")
     .addOption(outputOption())
-    .action(async (flags) => (await import("./doctor.ts")).doctorCommand(context, flags.output === "json"));
+    .option("--json", "the same as -o json")
+    .action(async ({ output, json }) =>
+      (await import("./doctor.ts")).doctorCommand(context, output === "json" || json === true),
+    );
   root
     .command("config")
     .description("the settings")

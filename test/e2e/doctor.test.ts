@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import type { Finding } from "../../src/app/finding.ts";
 import { type Cli, openCli } from "../support/cli.ts";
+import { weakEngine } from "../support/weak-engine.ts";
 
 let toolx: Cli;
 beforeAll(async () => {
@@ -30,6 +31,15 @@ const walls = [
   "no new privileges",
   "no capabilities",
   "system call filter",
+  "kernel calls",
+  "kernel sockets",
+  "second ABI",
+  "kernel settings",
+  "kernel memory",
+  "devices",
+  "things of the host",
+  "ulimits",
+  "programs in /output",
 ];
 
 const runtimes = ["runc", "runsc"];
@@ -44,7 +54,9 @@ test("doctor tries every limit and wall under both runtimes within 60 s, all hol
   expect(warned.filter((name) => !known.includes(name) && !/folder$/.test(name))).toEqual([]);
   const held = findings.filter(({ verdict }) => verdict === "ok").map(({ name }) => name);
   const tried = runtimes.flatMap((runtime) => [...limits, ...walls].map((name) => `${runtime}: ${name}`));
-  expect([...held, ...warned]).toEqual(expect.arrayContaining(["engine", "runtime runc", "runtime runsc", ...tried]));
+  expect([...held, ...warned]).toEqual(
+    expect.arrayContaining(["engine", "runtime runc", "runtime runsc", ...tried, "runc: cgroup limits"]),
+  );
   expect(code).toBe(0);
   expect(tookMs).toBeLessThan(60_000);
   expect((await toolx.run(["ps", "-a", "-o", "json"])).stdout).toBe("");
@@ -60,7 +72,7 @@ test("a runtime that the engine lacks is a warning with what to do, and its limi
     advice: expect.stringContaining("Kata"),
   });
   const untried = findings.filter(({ verdict }) => verdict === "not_tried").map(({ name }) => name);
-  expect(untried).toEqual([...limits, ...walls].map((name) => `kata: ${name}`));
+  expect(untried).toEqual([...limits, ...walls, "cgroup limits"].map((name) => `kata: ${name}`));
   expect(code).toBe(0);
 });
 
@@ -80,5 +92,21 @@ test("a scratch folder that others may write fails by name, in plain lines", asy
   const { code, stdout } = await toolx.run(["doctor"], { env: { SANDBOX_ROOT: "/tmp" } });
   expect(stdout).toMatch(/^FAIL +scratch folder +write a file in \/tmp: .*can be written by others.*\n +→ /m);
   expect(stdout).toMatch(/^not tried +runc: memory /m);
+  expect(code).toBe(1);
+});
+
+test("behind an engine that leaves a wall out doctor says which in JSON, and exits 1", async () => {
+  await using engine = await weakEngine("/var/run/docker.sock", () => ({
+    SecurityOpt: ["no-new-privileges", "seccomp=unconfined"],
+  }));
+  const env = { DOCKER_HOST: `unix://${engine.socketPath}`, TOOL_EXECUTOR_RUNTIMES: "runc" };
+  const { code, stdout } = await toolx.run(["doctor", "--json"], { env });
+  const findings: readonly Finding[] = JSON.parse(stdout);
+  expect(findings.filter(({ verdict }) => verdict === "fail").map(({ name }) => name)).toEqual([
+    "runc: system call filter",
+    "runc: kernel calls",
+    "runc: kernel sockets",
+    "runc: second ABI",
+  ]);
   expect(code).toBe(1);
 });

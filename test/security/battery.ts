@@ -159,6 +159,12 @@ def those(test, things):
     if count == 0: return "nothing to try"
     return "none" if not found else " ".join(sorted(found)[:20])
 
+def said(act):
+    "The error's name, or done."
+    try: act()
+    except OSError as error: return errno.errorcode.get(error.errno, str(error))
+    return "done"
+
 def can(flags):
     def test(path):
         opens(path, flags | os.O_NONBLOCK)

@@ -6,6 +6,7 @@ import { attemptPrefix } from "../../src/model/attempt.ts";
 import type { Result } from "../../src/model/result.ts";
 import { type Task, type TaskKey, taskKey } from "../../src/model/task.ts";
 import type { TaskRecord } from "../../src/ports/task-store.ts";
+import { type ContainerFacts, type HostModules, settingFindings } from "../support/container-settings.ts";
 import { type TestHouse, testHouse } from "../support/house.ts";
 
 /** A request as far as a case cares; ids and the canary are added. */
@@ -52,15 +53,20 @@ export interface Ground extends AsyncDisposable {
   takeRuns(): readonly Ran[];
   /** Whatever the engine answered about our containers while they ran, and what this process wrote to stderr. */
   readonly sinks: () => string;
+  /** Of every container that ran: what is wrong with its settings. */
+  readonly settingFindings: () => readonly string[];
   /** Hash of what an earlier task left: its result, its artifacts, its log. */
   otherTasksOutput(): Promise<string>;
 }
 
-export async function openGround(): Promise<Ground> {
+/** @param settings of the house, as in the environment. */
+export async function openGround(settings: Readonly<Record<string, string>> = {}): Promise<Ground> {
   await using stack = new AsyncDisposableStack();
-  const house = stack.use(await testHouse());
+  const house = stack.use(await testHouse(settings));
   const canary = `canary-${randomBytes(12).toString("hex")}`;
   const sinks: string[] = [];
+  const wrongSettings: string[] = [];
+  const host = await hostModules(house);
   stack.defer(tapStderr((text) => sinks.push(text)));
   let runs: Ran[] = [];
   let number = 0;
@@ -70,9 +76,15 @@ export async function openGround(): Promise<Ground> {
     return { tenant_id: "hostile", ...request, task_id: `case-${number}`, env: { CANARY: canary } };
   };
 
+  const look = (facts: unknown): void => {
+    sinks.push(JSON.stringify(facts));
+    const container = facts as ContainerFacts;
+    for (const one of settingFindings(container, host)) wrongSettings.push(`${one} of container ${container.Id}`);
+  };
+
   const ran = async (task: Task, { house: other = house, watcher, stdin, cancel }: Hooks): Promise<Ran> => {
     const key = taskKey(task);
-    const parts = { ...other.parts, sandboxes: inspected(other, sinks) };
+    const parts = { ...other.parts, sandboxes: inspected(other, look) };
     const following = { watcher: watcher ?? (() => undefined), stdin: stdin ?? null };
     const result = await submit(parts, task, following, cancel ?? new AbortController().signal);
     const record = await other.parts.store.get(key, new AbortController().signal);
@@ -118,13 +130,14 @@ export async function openGround(): Promise<Ground> {
       return taken;
     },
     sinks: () => sinks.join("\n"),
+    settingFindings: () => wrongSettings,
     otherTasksOutput: () => outputHash(house, other.key),
     [Symbol.asyncDispose]: () => held.disposeAsync(),
   };
 }
 
 /** The same sandboxes, each looked at through the engine once it is made. */
-function inspected({ parts, docker }: House, sinks: string[]): House["parts"]["sandboxes"] {
+function inspected({ parts, docker }: House, look: (facts: unknown) => void): House["parts"]["sandboxes"] {
   return {
     ...parts.sandboxes,
     async create(spec, signal) {
@@ -137,12 +150,18 @@ function inspected({ parts, docker }: House, sinks: string[]): House["parts"]["s
           docker
             .getContainer(sandbox.id)
             .inspect()
-            .then((facts) => sinks.push(JSON.stringify(facts)))
-            .catch(() => undefined);
+            // The sandbox may be gone already.
+            .then(look, () => undefined);
         },
       };
     },
   };
+}
+
+async function hostModules({ docker }: House): Promise<HostModules> {
+  const options: readonly string[] = (await docker.info()).SecurityOptions ?? [];
+  const has = (name: string): boolean => options.some((one) => one.includes(`name=${name}`));
+  return { hasAppArmor: has("apparmor"), hasSelinux: has("selinux") };
 }
 
 function tapStderr(onText: (text: string) => void): () => void {

@@ -25,6 +25,7 @@ import { resultFileRows } from "./rows/result-file.ts";
 import { storedObjectRows } from "./rows/stored-objects.ts";
 import { sweepRows } from "./rows/sweep.ts";
 import { terminalRows } from "./rows/terminals.ts";
+import { workingFolderRows } from "./rows/working-folders.ts";
 import { score } from "./score.ts";
 
 const rows = [
@@ -50,6 +51,7 @@ const rows = [
   ...artifactNameRows,
   ...inputRows,
   ...storedObjectRows,
+  ...workingFolderRows,
 ];
 
 /** `TOOLX_TEST_CASES=one_a_row`: the first case of each, where the other runtime has had them all. */

@@ -35,6 +35,7 @@ export async function withInvariants(ground: Ground, one: HostileCase, idleTimes
   expect(await hashesOutside(ground), "I4 files outside").toEqual(before.hashes);
   for (const run of runs) await oneTerminalRow(ground, run);
   await canaryNowhere(ground);
+  expect(ground.settingFindings(), "settings of the containers that ran").toEqual([]);
   return ratio;
 }
 
@@ -95,8 +96,8 @@ async function nothingLeft({ house }: Ground, runs: readonly Ran[]): Promise<voi
 
 const outside: readonly string[] = [
   "/etc/shadow",
-  ...["runc", "containerd-shim-runc-v2", "containerd", "dockerd", "docker-proxy"].flatMap((name) =>
-    ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin"].map((folder) => join(folder, name)),
+  ...["runc", "containerd-shim-runc-v2", "containerd", "dockerd", "docker-proxy", "docker-init", "runsc"].flatMap(
+    (name) => ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin"].map((folder) => join(folder, name)),
   ),
 ].filter((path) => existsSync(path));
 

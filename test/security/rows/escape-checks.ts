@@ -7,8 +7,9 @@ const check = (name: string, code: string): Try => attempt(name, code, /^(none|n
 const programs = (...names: readonly string[]): string =>
   `those(lambda one: any(os.access(at + "/" + one, os.X_OK) for at in os.environ["PATH"].split(":")), ${JSON.stringify(names)})`;
 
-const asks = (...urls: readonly string[]): string =>
-  `those(lambda one: socket.create_connection((one, 80), 1).close() is None, ${JSON.stringify(urls)})`;
+/** By a datagram's route: nothing is sent. */
+const asks = (...hosts: readonly string[]): string =>
+  `those(lambda one: socket.socket(2, 2).connect((one, 80)) is None, ${JSON.stringify(hosts)})`;
 
 const readable = (...paths: readonly string[]): string => `those(can(R), ${JSON.stringify(paths)})`;
 const writable = (...paths: readonly string[]): string => `those(can(W), ${JSON.stringify(paths)})`;
@@ -54,7 +55,7 @@ const rights: readonly Try[] = [
   ),
   check(
     "cap_dac_read_search",
-    'those(lambda one: call(304, os.open("/", R), buffer(64, struct.pack("IiQ", 8, 1, one)), 0) >= 0, [2])',
+    'those(lambda one: said(lambda: call(304, os.open("/", R), buffer(64, struct.pack("IiQ", 8, 1, one)), 0)) != "EPERM", [2])',
   ),
 ];
 
@@ -68,10 +69,10 @@ const host: readonly Try[] = [
     `those(lambda one: one.startswith("/dev/") and "/etc/" not in one, [line.split(" - ")[1].split()[1] for line in ${mountLines} if line.split()[4] not in ("/etc/hosts", "/etc/hostname", "/etc/resolv.conf")])`,
   ),
   check(
-    "a disk to rewrite (debugfs)",
-    'those(lambda one: os.mknod("/tmp/disk", stat.S_IFBLK | 0o600, os.stat(one).st_dev) or can(RW)("/tmp/disk"), ["/etc/hostname", "/"])',
+    "a disk to rewrite",
+    'those(lambda one: said(lambda: (os.mknod("/workspace/disk", stat.S_IFBLK | 0o600, os.stat(one).st_dev), opens("/workspace/disk", RW))) not in ("EPERM", "ENXIO"), ["/etc/hostname"])',
   ),
-  check("kpartx, dmsetup", programs("kpartx", "dmsetup", "nbd-client")),
+  check("programs for disks", programs("kpartx", "dmsetup", "nbd-client")),
   check(
     "a socket of the engine",
     'those(lambda one: stat.S_ISSOCK(os.stat(one).st_mode), ["/var/run/docker.sock", "/run/containerd/containerd.sock", "/run/crio/crio.sock", "/run/podman/podman.sock", "/var/run/secrets/docker.sock", "/host/var/run/docker.sock"])',
@@ -102,10 +103,6 @@ const host: readonly Try[] = [
     'those(can(RW), [f"/proc/{one}/mem" for one in os.listdir("/proc") if one.isdigit() and int(one) not in (os.getpid(), os.getppid())])',
   ),
   check(
-    "roots of others",
-    'those(lambda one: os.stat(f"/proc/{one}/root/.").st_ino != os.stat("/").st_ino, [one for one in os.listdir("/proc") if one.isdigit()])',
-  ),
-  check(
     "namespaces of the host",
     'those(lambda one: call(308, os.open("/proc/1/ns/" + one, R), 0) == 0, ["mnt", "pid", "net", "user", "cgroup"])',
   ),
@@ -117,7 +114,10 @@ const kernel: readonly Try[] = [
     "modprobe, hotplug, poweroff_cmd",
     writable("/proc/sys/kernel/modprobe", "/proc/sys/kernel/hotplug", "/proc/sys/kernel/poweroff_cmd"),
   ),
-  check("binfmt_misc", writable("/proc/sys/fs/binfmt_misc/register", "/proc/sys/fs/binfmt_misc/status")),
+  check(
+    "binfmt_misc",
+    'those(lambda one: said(lambda: mount("none", one, "binfmt_misc")) != "EPERM", ["/tmp", "/proc/sys/fs/binfmt_misc"])',
+  ),
   check("uevent_helper", writable("/sys/kernel/uevent_helper", "/sys/class/mem/null/uevent")),
   check("magic keys", writable("/proc/sysrq-trigger")),
   check(
@@ -130,7 +130,7 @@ const kernel: readonly Try[] = [
   ),
   check(
     "a cgroup to mount",
-    'those(lambda one: os.makedirs("/tmp/cg", exist_ok=True) or mount("cgroup", "/tmp/cg", "cgroup", 0, one) is None, [b"rdma", b"none,name=toolxkit"])',
+    'those(lambda one: said(lambda: mount("cgroup", "/tmp", "cgroup", 0, one)) != "EPERM", [b"memory,toolxnone", b"toolxnone"])',
   ),
   check(
     "devices.allow",
@@ -161,7 +161,7 @@ const kernel: readonly Try[] = [
 const program: readonly Try[] = [
   check(
     "the runtime's program by /proc/self/exe",
-    'those(can(W), ["/proc/self/exe", "/proc/1/exe"] + glob.glob("/proc/[0-9]*/exe"))',
+    'those(lambda one: os.access(one, os.W_OK), ["/proc/self/exe", "/proc/1/exe"] + glob.glob("/proc/[0-9]*/exe"))',
   ),
   check(
     "a folder that leaked",
@@ -217,8 +217,8 @@ const secrets: readonly Try[] = [
     "those(lambda one: socket.create_connection(one, 1).close() is None, [(at, port) for at in ('127.0.0.1', '172.17.0.1') for port in (2375, 2376, 4243, 6443, 10250, 10255)])",
   ),
   check(
-    "names that resolve",
-    'those(lambda one: socket.gethostbyname(one), ["host.docker.internal", "kubernetes.default.svc", "metadata.google.internal"])',
+    "names of its host",
+    'those(lambda one: one in read("/etc/hosts"), ["host.docker.internal", "gateway.docker.internal", "kubernetes.default", "metadata.google.internal"])',
   ),
 ];
 

@@ -37,7 +37,7 @@ const mounts: readonly (readonly [string, string])[] = [
   ["a tmpfs", 'mount("none", "/tmp", "tmpfs")'],
   ["proc", 'mount("proc", "/tmp", "proc")'],
   ["sysfs", 'mount("sysfs", "/tmp", "sysfs")'],
-  ["cgroup", 'mount("cgroup", "/tmp", "cgroup", 0, b"none,name=toolxtest")'],
+  ["cgroup", 'mount("cgroup", "/tmp", "cgroup", 0, b"toolxnone")'],
   ["cgroup2", 'mount("none", "/tmp", "cgroup2")'],
   ["devpts", 'mount("devpts", "/tmp", "devpts")'],
   ["mqueue", 'mount("mqueue", "/tmp", "mqueue")'],
@@ -84,10 +84,10 @@ const placeBatteries: readonly Battery[] = [
     newer("listmount", 458, 0, 0, 0, 0),
   ]),
   battery("B22", "a cgroup's release agent", [
-    ...["memory", "rdma", "devices", "pids"].map((kind) =>
+    ...["memory", "cpu", "devices", "pids"].map((kind) =>
       attempt(
         `mount the ${kind} controller`,
-        `os.makedirs("/tmp/c", exist_ok=True); mount("cgroup", "/tmp/c", "cgroup", 0, b"${kind}")`,
+        `os.makedirs("/tmp/c", exist_ok=True); mount("cgroup", "/tmp/c", "cgroup", 0, b"${kind},toolxnone")`,
         "EPERM",
       ),
     ),

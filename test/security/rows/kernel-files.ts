@@ -13,7 +13,6 @@ const settings = [
   "/proc/sys/kernel/randomize_va_space",
   "/proc/sys/kernel/yama/ptrace_scope",
   "/proc/sys/kernel/unprivileged_bpf_disabled",
-  "/proc/sys/fs/binfmt_misc/register",
   "/proc/sys/fs/suid_dumpable",
   "/proc/sys/vm/panic_on_oom",
   "/proc/sys/vm/drop_caches",
@@ -47,6 +46,8 @@ const devices: readonly (readonly ["b" | "c", number, number, string])[] = [
   ["c", 5, 1, "console"],
 ];
 
+export const deviceNames: readonly string[] = [...devices.map(([, , , name]) => name), "userfaultfd", "tty"];
+
 /** The sentry lets anybody make a node, and opens those it has a device of its own for: it passes nothing through to the host. */
 const sentrysOwn: ReadonlySet<string> = new Set(["fuse", "net/tun"]);
 const openedOnGvisor = (name: string) => (sentrysOwn.has(name) ? "done" : /^(ENXIO|EPERM|ENOENT)$/);
@@ -74,7 +75,7 @@ const hides = (path: string, onGvisor: Answer = nothing): Try =>
     onGvisor,
   );
 
-const hidden = [
+export const hidden: readonly string[] = [
   "/proc/kcore",
   "/proc/keys",
   "/proc/key-users",

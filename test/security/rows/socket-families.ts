@@ -46,7 +46,8 @@ const families: Readonly<Record<number, string>> = {
   45: "MCTP",
 };
 
-const everyType = (family: number): string => `those(lambda kind: sock(${family}, kind) is None, (1, 2, 3, 4, 5, 10))`;
+const everyType = (family: number): string =>
+  `those(lambda kind: said(lambda: sock(${family}, kind)) != "EPERM", (1, 2, 3, 4, 5, 10))`;
 
 const refused = (name: string, family: number, type: number, protocol: number): Try =>
   attempt(name, `sock(${family}, ${type}, ${protocol})`, "EPERM");
@@ -71,7 +72,7 @@ export const socketBatteries: readonly Battery[] = [
     ),
     attempt(
       "a pair of any family but the local one",
-      "those(lambda one: call(53, one, 1, 0, buffer()) == 0, [one for one in range(64) if one != 1])",
+      'those(lambda one: said(lambda: call(53, one, 1, 0, buffer())) != "EPERM", [one for one in range(64) if one != 1])',
       "none",
     ),
     refused("raw internet", 2, 3, 1),

@@ -93,7 +93,8 @@ test.each<[string, string, Result]>([
 });
 
 test("under gVisor everything is tried too, and only what it is known not to give is no failure", () => {
-  expect([...underGvisor.keys()]).toEqual([...underRunc.keys()]);
+  // Its cgroups inside are its own.
+  expect([...underGvisor.keys()]).toEqual([...underRunc.keys()].filter((name) => name !== "cgroup limits"));
   expect([...underRunc.values()].filter(({ otherwise }) => otherwise !== "fail")).toEqual([]);
   expect([...underGvisor.values()].filter(({ otherwise }) => otherwise !== "fail").map(({ name }) => name)).toEqual([
     "disk inodes",
@@ -164,5 +165,40 @@ describe("the walls", () => {
 
   test("none stands by silence", () => {
     expect(fallen(printed([]))).toEqual(names);
+  });
+});
+
+describe("the kernel and the way out", () => {
+  const names: Readonly<Record<string, string>> = {
+    calls: "kernel calls",
+    sockets: "kernel sockets",
+    abi: "second ABI",
+    settings: "kernel settings",
+    memory: "kernel memory",
+    devices: "devices",
+    host: "things of the host",
+    ulimits: "ulimits",
+    shm: "ulimits",
+    cgroup: "cgroup limits",
+    programs: "programs in /output",
+  };
+  const walls = [...new Set(Object.values(names))];
+  const fallen = (lines: readonly string[]): readonly string[] => {
+    const result = ended("ok", {}, { stdout: lines.map((one) => `${one}\n`).join("") });
+    return walls.filter((name) => !check(name).look(result).holds);
+  };
+  const sound = Object.keys(names).map((key) => `${key}=none`);
+
+  test("hold where nothing got through", () => {
+    expect(fallen(sound)).toEqual([]);
+  });
+
+  test.each(Object.entries(names))("a thing of %s that got through brings %s down, and that one alone", (key, wall) => {
+    expect(fallen(sound.map((line) => (line === `${key}=none` ? `${key}=something` : line)))).toEqual([wall]);
+  });
+
+  test("none holds by silence, nor on a machine whose calls are not known", () => {
+    expect(fallen([])).toEqual(walls);
+    expect(fallen(["machine=riscv64"])).toEqual(walls);
   });
 });

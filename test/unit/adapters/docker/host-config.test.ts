@@ -202,6 +202,7 @@ describe("the walls of a sandbox", () => {
   test.each([
     ["/proc/kcore"],
     ["/proc/keys"],
+    ["/proc/key-users"],
     ["/proc/timer_list"],
     ["/proc/sched_debug"],
     ["/proc/interrupts"],

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, test } from "vitest";
 import { testRuntime } from "../support/house.ts";
 import { type Ground, openGround } from "./ground.ts";
+import { shell } from "./hostile-case.ts";
 import { type IdleTimes, withInvariants } from "./invariants.ts";
 import { archiveRows } from "./rows/archives.ts";
 import { artifactCapRows } from "./rows/artifact-caps.ts";
@@ -23,6 +24,7 @@ import { resultFileRows } from "./rows/result-file.ts";
 import { storedObjectRows } from "./rows/stored-objects.ts";
 import { terminalRows } from "./rows/terminals.ts";
 import { score } from "./score.ts";
+import { watched } from "./stored-output.ts";
 
 const rows = [
   ...exhaustionRows,
@@ -71,6 +73,8 @@ describe(`hostile inputs, under ${testRuntime}`, () => {
 
   beforeAll(async () => {
     ground = await openGround();
+    // The buffers of this process grow with the first flood, and stay: what grows after that is a leak.
+    await watched(ground, shell("yes | head -c 200M"));
     for (let warm = 0; warm < 8; warm += 1) idleTimes.push(await ground.neighbour());
   });
 

@@ -3,6 +3,7 @@ import { testRuntime } from "../support/house.ts";
 import { batteries } from "./batteries.ts";
 import { batteryCase } from "./battery.ts";
 import { type Ground, openGround } from "./ground.ts";
+import { shell } from "./hostile-case.ts";
 import { type IdleTimes, withInvariants } from "./invariants.ts";
 import { archiveRows } from "./rows/archives.ts";
 import { artifactCapRows } from "./rows/artifact-caps.ts";
@@ -27,6 +28,7 @@ import { sweepRows } from "./rows/sweep.ts";
 import { terminalRows } from "./rows/terminals.ts";
 import { workingFolderRows } from "./rows/working-folders.ts";
 import { score } from "./score.ts";
+import { watched } from "./stored-output.ts";
 
 const rows = [
   ...exhaustionRows,
@@ -78,6 +80,8 @@ describe(`hostile inputs, under ${testRuntime}`, () => {
 
   beforeAll(async () => {
     ground = await openGround();
+    // The buffers of this process grow with the first flood, and stay: what grows after that is a leak.
+    await watched(ground, shell("yes | head -c 200M"));
     for (let warm = 0; warm < 8; warm += 1) idleTimes.push(await ground.neighbour());
   });
 

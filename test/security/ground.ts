@@ -53,8 +53,10 @@ export interface Ground extends AsyncDisposable {
   takeRuns(): readonly Ran[];
   /** Whatever the engine answered about our containers while they ran, and what this process wrote to stderr. */
   readonly sinks: () => string;
-  /** Of every container that ran: what is wrong with its settings. */
+  /** Of every container that was looked at: what is wrong with its settings. */
   readonly settingFindings: () => readonly string[];
+  /** Containers that were made, and those of them that were looked at: all but where a case's engine did not answer. */
+  readonly containers: () => { readonly made: number; readonly lookedAt: number };
   /** Hash of what an earlier task left: its result, its artifacts, its log. */
   otherTasksOutput(): Promise<string>;
 }
@@ -66,6 +68,8 @@ export async function openGround(settings: Readonly<Record<string, string>> = {}
   const canary = `canary-${randomBytes(12).toString("hex")}`;
   const sinks: string[] = [];
   const wrongSettings: string[] = [];
+  let made = 0;
+  let lookedAt = 0;
   const host = await hostModules(house);
   stack.defer(tapStderr((text) => sinks.push(text)));
   let runs: Ran[] = [];
@@ -77,6 +81,7 @@ export async function openGround(settings: Readonly<Record<string, string>> = {}
   };
 
   const look = (facts: unknown): void => {
+    lookedAt += 1;
     sinks.push(JSON.stringify(facts));
     const container = facts as ContainerFacts;
     for (const one of settingFindings(container, host)) wrongSettings.push(`${one} of container ${container.Id}`);
@@ -84,7 +89,7 @@ export async function openGround(settings: Readonly<Record<string, string>> = {}
 
   const ran = async (task: Task, { house: other = house, watcher, stdin, cancel }: Hooks): Promise<Ran> => {
     const key = taskKey(task);
-    const parts = { ...other.parts, sandboxes: inspected(other, look) };
+    const parts = { ...other.parts, sandboxes: inspected(other, () => made++, look) };
     const following = { watcher: watcher ?? (() => undefined), stdin: stdin ?? null };
     const result = await submit(parts, task, following, cancel ?? new AbortController().signal);
     const record = await other.parts.store.get(key, new AbortController().signal);
@@ -131,32 +136,45 @@ export async function openGround(settings: Readonly<Record<string, string>> = {}
     },
     sinks: () => sinks.join("\n"),
     settingFindings: () => wrongSettings,
+    containers: () => ({ made, lookedAt }),
     otherTasksOutput: () => outputHash(house, other.key),
     [Symbol.asyncDispose]: () => held.disposeAsync(),
   };
 }
 
-/** The same sandboxes, each looked at through the engine once it is made. */
-function inspected({ parts, docker }: House, look: (facts: unknown) => void): House["parts"]["sandboxes"] {
+/** The same sandboxes, each looked at through the engine while its task runs. None is taken away before. */
+function inspected(
+  { parts, docker }: House,
+  onMade: () => void,
+  look: (facts: unknown) => void,
+): House["parts"]["sandboxes"] {
   return {
     ...parts.sandboxes,
     async create(spec, signal) {
       const sandbox = await parts.sandboxes.create(spec, signal);
+      onMade();
+      let looking: Promise<void> = Promise.resolve();
       return {
         ...sandbox,
         async start(command, startSignal) {
           await sandbox.start(command, startSignal);
           // After the start, so that the environment would show; not awaited, so that it costs the task nothing.
-          docker
+          looking = docker
             .getContainer(sandbox.id)
-            .inspect()
-            // The sandbox may be gone already.
+            .inspect({ abortSignal: AbortSignal.timeout(lookMs) })
             .then(look, () => undefined);
+        },
+        async [Symbol.asyncDispose]() {
+          await looking;
+          await sandbox[Symbol.asyncDispose]();
         },
       };
     },
   };
 }
+
+/** For an engine that a case has stopped. */
+const lookMs = 1000;
 
 async function hostModules({ docker }: House): Promise<HostModules> {
   const options: readonly string[] = (await docker.info()).SecurityOptions ?? [];

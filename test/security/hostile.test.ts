@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { testRuntime } from "../support/house.ts";
 import { batteries } from "./batteries.ts";
 import { batteryCase } from "./battery.ts";
@@ -88,6 +88,9 @@ describe(`hostile inputs, under ${testRuntime}`, () => {
   afterAll(async () => {
     await ground[Symbol.asyncDispose]();
     process.stdout.write(`under ${testRuntime}\n${total.text(notApplicable)}\n`);
+    const { made, lookedAt } = ground.containers();
+    // Some cases stop their engine, and some end a sandbox before it has a task.
+    expect(lookedAt, `of ${made} containers, those whose settings were looked at`).toBeGreaterThan(made * 0.9);
   });
 
   for (const one of chosen) {

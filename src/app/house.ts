@@ -46,16 +46,11 @@ export const systemClock: Clock = {
 
 /** @throws ExecutorError internal, when the data folder or the database cannot be used. */
 export async function openArchive(config: Config): Promise<Archive> {
-  const store = await openTaskStore(config);
-  const objects = diskObjectStore(join(config.dataDir, "objects"));
-  return {
-    store,
-    objects,
-    async [Symbol.asyncDispose]() {
-      await objects[Symbol.asyncDispose]();
-      await store[Symbol.asyncDispose]();
-    },
-  };
+  await using stack = new AsyncDisposableStack();
+  const store = stack.use(await openTaskStore(config));
+  const objects = stack.use(await openObjectStore(config));
+  const held = stack.move();
+  return { store, objects, [Symbol.asyncDispose]: () => held.disposeAsync() };
 }
 
 /** A file of the data folder, or the database that stands in its place; its client is loaded only then. */
@@ -63,6 +58,13 @@ async function openTaskStore({ dataDir, database }: Config): Promise<TaskStore> 
   if (database === null) return sqliteTaskStore(join(dataDir, "tasks.db"), systemClock);
   const { postgresTaskStore } = await import("../adapters/postgres/postgres-task-store.ts");
   return await postgresTaskStore(database, new AbortController().signal);
+}
+
+/** A folder of the data folder, or the bucket that stands in its place; its client is loaded only then. */
+async function openObjectStore({ dataDir, s3 }: Config): Promise<ObjectStore> {
+  if (s3 === null) return diskObjectStore(join(dataDir, "objects"));
+  const { s3ObjectStore } = await import("../adapters/s3/s3-object-store.ts");
+  return s3ObjectStore(s3);
 }
 
 /** The images that were added to this installation; nothing is read yet. */

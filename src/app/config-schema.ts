@@ -1,4 +1,5 @@
 import { join, resolve } from "node:path";
+import { parseLokiUrl, shownLokiUrl } from "../adapters/loki/loki-address.ts";
 import { parseDatabaseUrl, shownDatabaseUrl } from "../adapters/postgres/database-address.ts";
 import { parseS3Endpoint } from "../adapters/s3/s3-address.ts";
 import { defaultLimitRules, type LimitName } from "../model/limits.ts";
@@ -152,6 +153,16 @@ export const settings = {
     /^[a-z0-9-]{1,64}$/,
     "us-east-1",
   ),
+  lokiUrl: {
+    name: "LOKI_URL",
+    unit: null,
+    description:
+      "The Loki that gets what tasks write, line by line, while they run; files of the data folder where it is empty.",
+    allowed: "http(s)://host:port, with user:password@ and a path where wanted",
+    byDefault: () => "",
+    parse: (text) => (parseLokiUrl(text) === null ? null : text),
+    shown: (text) => (text === "" ? "" : shownLokiUrl(text)),
+  } satisfies Setting<string>,
   graceMs: integer(
     "TOOL_EXECUTOR_GRACE_MS",
     "ms",

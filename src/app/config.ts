@@ -1,6 +1,7 @@
 import { accessSync, constants, existsSync, readFileSync } from "node:fs";
 import { availableParallelism, homedir } from "node:os";
 import { join } from "node:path";
+import { type LokiAddress, parseLokiUrl } from "../adapters/loki/loki-address.ts";
 import { type DatabaseAddress, parseDatabaseUrl } from "../adapters/postgres/database-address.ts";
 import { parseS3Endpoint, type S3Address } from "../adapters/s3/s3-address.ts";
 import { ExecutorError } from "../model/failure.ts";
@@ -29,6 +30,8 @@ export interface Config {
   readonly database: DatabaseAddress | null;
   /** Where files, artifacts and logs are kept, when not in the data folder. Holds a secret key. */
   readonly s3: S3Address | null;
+  /** What gets the lines that tasks write, when files of the data folder do not. Holds a password where there is one. */
+  readonly loki: LokiAddress | null;
   readonly graceMs: number;
   readonly engineDeadlines: {
     readonly createMs: number;
@@ -122,6 +125,7 @@ export function loadConfig(programDir: string, env: Environment = process.env): 
       secretKey: value(settings.s3SecretKey),
       region: value(settings.s3Region),
     }),
+    loki: parseLokiUrl(value(settings.lokiUrl)),
     graceMs: value(settings.graceMs),
     engineDeadlines: {
       createMs: value(settings.createMs),

@@ -14,6 +14,7 @@ import { fairSlots } from "../executor/slots.ts";
 import type { Task } from "../model/task.ts";
 import { openLog } from "../observe/log.ts";
 import type { Clock } from "../ports/clock.ts";
+import type { LogSink } from "../ports/log-sink.ts";
 import type { ObjectStore } from "../ports/object-store.ts";
 import type { OwnImages } from "../ports/own-images.ts";
 import type { TaskStore } from "../ports/task-store.ts";
@@ -67,6 +68,13 @@ async function openObjectStore({ dataDir, s3 }: Config): Promise<ObjectStore> {
   return s3ObjectStore(s3);
 }
 
+/** Files of the data folder, or the aggregator that stands in their place. */
+async function openLogSink({ dataDir, loki }: Config): Promise<LogSink> {
+  if (loki === null) return fileLogSink(join(dataDir, "logs"));
+  const { lokiLogSink } = await import("../adapters/loki/loki-log-sink.ts");
+  return lokiLogSink(loki);
+}
+
 /** The images that were added to this installation; nothing is read yet. */
 export const ownImagesOf = (config: Config): OwnImages => ownImagesFolder(join(config.dataDir, "images"));
 
@@ -87,7 +95,7 @@ export async function openHouse(config: Config, tools?: Catalog): Promise<House>
   const archive = stack.use(await openArchive(config));
   const liveness = stack.use(await hostLiveness(config.runtimeDir));
   const scratch = await diskScratch(config.sandboxRoot);
-  const logSink = stack.use(fileLogSink(join(config.dataDir, "logs")));
+  const logSink = stack.use(await openLogSink(config));
   const docker = dockerAt(config.dockerHost);
   const catalog = tools ?? (await openCatalog(config));
   const parts: Parts = {

@@ -78,7 +78,6 @@ describe.each(servers)("on %s", (name, server, inside) => {
     const put = most - before;
     expect(await digest(await store.get("large", never()))).toBe(await digest(pieces(1024, mib)));
     clearInterval(watch);
-    console.log(`${name}: put ${(put / mib).toFixed(0)} MiB, get ${((most - before) / mib).toFixed(0)} MiB`);
     expect(put / mib).toBeLessThan(64);
   });
 

@@ -72,6 +72,15 @@ describe("the configuration", () => {
     });
   });
 
+  test("never shows the password of LOKI_URL", () => {
+    const config = load({ LOKI_URL: "https://me:hunter2@logs.example/loki" });
+    expect(config.loki?.url).toBe("https://logs.example/loki");
+    expect(configJson(config.settings) + configTable(config.settings)).not.toContain("hunter2");
+    expect(() => load({ LOKI_URL: "https://me:hunter2@logs.example/?a" })).toThrow(
+      /^LOKI_URL in the environment must be/,
+    );
+  });
+
   describe("of an S3 server", () => {
     const s3 = { S3_ENDPOINT: "https://s3.example", S3_BUCKET: "tools", S3_ACCESS_KEY: "me", S3_SECRET_KEY: "hunter2" };
 

@@ -321,6 +321,15 @@ describe("the schema", () => {
     expect(await store.list({ limit: 1 }, never())).toEqual([]);
   });
 
+  test("may change under a worker that runs: what it had planned is planned again", async () => {
+    await using database = await freshDatabase(postgres());
+    await using store = await open(database.address);
+    await store.intake(aTask(), "h1", never());
+    expect(await store.get(key, never())).not.toBeNull();
+    await database.client.query("alter table tasks add column later text");
+    expect(await store.get(key, never())).not.toBeNull();
+  });
+
   test.each([
     ["one that older workers must not meet is refused", false],
     ["one that lets older workers run is used", true],

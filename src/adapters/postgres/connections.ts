@@ -6,7 +6,7 @@ import pg from "pg";
 import { deadline } from "../../model/deadline.ts";
 import { ExecutorError } from "../../model/failure.ts";
 import { addressText, type DatabaseAddress, type TlsMode } from "./database-address.ts";
-import { positional, type Values } from "./positional.ts";
+import { positionalQueries, type Values } from "./positional.ts";
 import { aftermath, noAnswer, postgresFailure } from "./postgres-failure.ts";
 
 export type Row = Readonly<Record<string, unknown>>;
@@ -51,6 +51,7 @@ const goodbyeMs = 1000;
 export function openConnections(address: DatabaseAddress, { callMs, retryMs }: CallBounds): Connections {
   const where = addressText(address);
   const sockets = new Set<Socket>();
+  const positional = positionalQueries();
   const { host, port, database, user, password } = address;
   const pool = new pg.Pool({
     ...{ host, port, database, user, password, ssl: sslOptions(address.tls) },

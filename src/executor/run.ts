@@ -23,6 +23,7 @@ export interface RunEnd {
 /** Where what the task writes goes. */
 export interface RunOutputs {
   readonly attempt: Attempt;
+  readonly toolName: string;
   readonly journal: Journal;
   readonly logSink: LogSink;
   readonly stdout: HeadTail;
@@ -85,9 +86,9 @@ export async function run(
 }
 
 /** A sink must not throw; one that does loses its lines, which the journal has, and never the task. */
-function tell({ logSink, attempt }: RunOutputs, entries: readonly LogEntry[]): void {
+function tell({ logSink, attempt, toolName }: RunOutputs, entries: readonly LogEntry[]): void {
   try {
-    logSink.write(attempt, entries);
+    logSink.write(attempt, entries, toolName);
   } catch {
     // Its own bug: nothing of the task hangs on it.
   }

@@ -58,7 +58,7 @@ export interface TaskStore extends AsyncDisposable {
   intake(task: Task, requestSha256: string, signal: AbortSignal): Promise<Intake>;
   /** The next attempt of one queued task for `owner`, or null when it is not QUEUED, or `not_before` is to come. */
   leaseTask(key: TaskKey, owner: Owner, leaseMs: number, signal: AbortSignal): Promise<Attempt | null>;
-  /** The next attempt of any queued task: priority first, then age. */
+  /** The next attempt of any queued task: priority first, then age. Null when there is none, or others are taking all at this moment. */
   leaseNext(owner: Owner, leaseMs: number, signal: AbortSignal): Promise<Attempt | null>;
   /** LEASED → STARTING. */
   starting(attempt: Attempt, signal: AbortSignal): Promise<boolean>;

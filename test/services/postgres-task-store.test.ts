@@ -158,6 +158,52 @@ describe("a server that fails is one clear failure, in bounded time", () => {
     expect(sockets()).toBeLessThanOrEqual(socketsBefore);
   });
 
+  test.each([
+    ["a step", "starting", true],
+    ["the end", "finish", true],
+    ["the end, which somebody else has reached first", "finish", false],
+  ] as const)(
+    "%s whose answer is lost on the way is known to have been written, or not",
+    async (_name, verb, isOurs) => {
+      await using stack = new AsyncDisposableStack();
+      const { url, address, client } = stack.use(await freshDatabase(postgres()));
+      const proxy = stack.use(await startToxiproxy(postgres(), 5432));
+      const direct = stack.use(await open(address));
+      const patient = { callMs: 20_000, retryMs: 15_000 };
+      const through = { ...addressOf(url), port: proxy.port };
+      const store = stack.use(await postgresTaskStore(through, never(), patient));
+      await store.intake(aTask(), "h1", never());
+      const attempt = await store.leaseTask(key, anOwner(), 10_000, never());
+      if (attempt === null) throw new Error("not leased");
+      if (!isOurs)
+        await direct.finishUnleased(
+          key,
+          { attempt: 1, owner: attempt.owner },
+          aResult(),
+          Buffer.from("first"),
+          never(),
+        );
+      const sessions = async (): Promise<number> => {
+        const idle =
+          "select from pg_stat_activity where application_name = 'tool-executor' and datname = current_database()";
+        return (await client.query(idle)).rowCount ?? 0;
+      };
+      await proxy.swallowAnswers();
+      const write =
+        verb === "starting"
+          ? store.starting(attempt, never())
+          : store.finish(attempt, aResult(), Buffer.from("ours"), never());
+      const state = verb === "starting" ? "STARTING" : "FINISHED";
+      await until("the write", async () => (await direct.get(key, never()))?.state === state, 5000);
+      await proxy.cut();
+      await until("the end of the connection", async () => (await sessions()) === 1, 5000);
+      await proxy.mend();
+      expect(await write).toBe(isOurs);
+      const { rows } = await client.query("select count(*)::int as count from outbox");
+      expect(rows).toEqual([{ count: verb === "finish" ? 1 : 0 }]);
+    },
+  );
+
   test("a call is given up when its signal aborts, and the next one works", async () => {
     await using stack = new AsyncDisposableStack();
     const { address, client } = stack.use(await freshDatabase(postgres()));
@@ -273,6 +319,15 @@ describe("the schema", () => {
     expect(migrated.filter(({ from, to }) => from === to)).toHaveLength(4);
     await using store = await open(database.address);
     expect(await store.list({ limit: 1 }, never())).toEqual([]);
+  });
+
+  test("may change under a worker that runs: what it had planned is planned again", async () => {
+    await using database = await freshDatabase(postgres());
+    await using store = await open(database.address);
+    await store.intake(aTask(), "h1", never());
+    expect(await store.get(key, never())).not.toBeNull();
+    await database.client.query("alter table tasks add column later text");
+    expect(await store.get(key, never())).not.toBeNull();
   });
 
   test.each([

@@ -9,6 +9,8 @@ export interface Toxiproxy extends AsyncDisposable {
   slow(latencyMs: number): Promise<void>;
   /** Connections stay open, and nothing goes through. */
   blackHole(): Promise<void>;
+  /** What is sent arrives, and no answer comes. */
+  swallowAnswers(): Promise<void>;
   /** Connections are cut off and refused. */
   cut(): Promise<void>;
   /** Bytes a second, in both directions. */
@@ -41,6 +43,9 @@ export async function startToxiproxy(service: Service, inside: number): Promise<
     async blackHole() {
       // A timeout of 0 is none: what comes is thrown away, and nothing is closed.
       await toxic("timeout", "upstream", { timeout: 0 });
+      await toxic("timeout", "downstream", { timeout: 0 });
+    },
+    async swallowAnswers() {
       await toxic("timeout", "downstream", { timeout: 0 });
     },
     async cut() {

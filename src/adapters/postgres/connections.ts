@@ -6,7 +6,7 @@ import pg from "pg";
 import { deadline } from "../../model/deadline.ts";
 import { ExecutorError } from "../../model/failure.ts";
 import { addressText, type DatabaseAddress, type TlsMode } from "./database-address.ts";
-import { positional, type Values } from "./positional.ts";
+import { positionalQueries, type Values } from "./positional.ts";
 import { aftermath, noAnswer, postgresFailure } from "./postgres-failure.ts";
 
 export type Row = Readonly<Record<string, unknown>>;
@@ -29,6 +29,15 @@ export interface Connections extends AsyncDisposable {
    * @throws ExecutorError internal, naming the database and why, within the bounds; the signal's reason when it aborts.
    */
   rows(sql: string, values: Values, signal: AbortSignal, repeat?: "twice is once" | "once"): Promise<readonly Row[]>;
+  /**
+   * The same for a write that its own success refuses a second time, and whether an answer was lost on the way: then no row means that the
+   * caller has to look.
+   */
+  write(
+    sql: string,
+    values: Values,
+    signal: AbortSignal,
+  ): Promise<{ readonly isWritten: boolean; readonly isLost: boolean }>;
   /** Several statements in one transaction, on one connection; rolled back when `work` throws. Never tried again. */
   transaction<T>(work: (rows: (sql: string) => Promise<readonly Row[]>) => Promise<T>, signal: AbortSignal): Promise<T>;
 }
@@ -42,6 +51,7 @@ const goodbyeMs = 1000;
 export function openConnections(address: DatabaseAddress, { callMs, retryMs }: CallBounds): Connections {
   const where = addressText(address);
   const sockets = new Set<Socket>();
+  const positional = positionalQueries();
   const { host, port, database, user, password } = address;
   const pool = new pg.Pool({
     ...{ host, port, database, user, password, ssl: sslOptions(address.tls) },
@@ -95,23 +105,34 @@ export function openConnections(address: DatabaseAddress, { callMs, retryMs }: C
     }
   };
 
+  /** `onLost` hears of an answer that was lost, and says whether to ask again. */
+  const asked = (sql: string, values: Values, signal: AbortSignal, onLost: () => boolean): Promise<readonly Row[]> =>
+    bounded(signal, async (bound) => {
+      const query = positional(sql, values);
+      const giveUpAt = performance.now() + retryMs;
+      for (let delayMs = retryDelayMs; ; delayMs *= 2) {
+        try {
+          return (await lent(bound, (client) => client.query<Row>(query))).rows;
+        } catch (cause) {
+          const next = aftermath(cause);
+          const mayRepeat = next === "retry" || (next === "unknown" && onLost());
+          if (!mayRepeat || performance.now() + delayMs > giveUpAt) throw cause;
+        }
+        await sleep(delayMs, undefined, { signal: bound });
+      }
+    });
+
   return {
     address: where,
-    rows: (sql, values, signal, repeat = "once") =>
-      bounded(signal, async (bound) => {
-        const query = positional(sql, values);
-        const giveUpAt = performance.now() + retryMs;
-        for (let delayMs = retryDelayMs; ; delayMs *= 2) {
-          try {
-            return (await lent(bound, (client) => client.query<Row>(query))).rows;
-          } catch (cause) {
-            const next = aftermath(cause);
-            const mayRepeat = next === "retry" || (next === "unknown" && repeat === "twice is once");
-            if (!mayRepeat || performance.now() + delayMs > giveUpAt) throw cause;
-          }
-          await sleep(delayMs, undefined, { signal: bound });
-        }
-      }),
+    rows: (sql, values, signal, repeat = "once") => asked(sql, values, signal, () => repeat === "twice is once"),
+    async write(sql, values, signal) {
+      let isLost = false;
+      const rows = await asked(sql, values, signal, () => {
+        isLost = true;
+        return true;
+      });
+      return { isWritten: rows.length > 0, isLost };
+    },
     transaction: (work, signal) =>
       bounded(signal, (bound) =>
         lent(bound, async (client) => {

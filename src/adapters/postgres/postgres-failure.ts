@@ -30,8 +30,8 @@ export function aftermath(cause: unknown): Aftermath {
   return isBrokenOff(cause) ? "unknown" : "give up";
 }
 
-/** States that another try, perhaps on another server, may find gone: a standby, a restart, a conflict of transactions. */
-const passing = /^(?:25006|40001|40P01|53300|55P03|57P01|57P02|57P03|08...)$/;
+/** States that another try, on another connection or server, may find gone: a standby, a restart, a plan from before a migration. */
+const passing = /^(?:0A000|25006|40001|40P01|53300|55P03|57P01|57P02|57P03|08...)$/;
 
 interface KnownFailure {
   readonly why: string;

@@ -4,7 +4,7 @@ import { reasonTable } from "../../model/failure.ts";
 import type { OutboxKind } from "../../model/outbox.ts";
 import { type Owner, ownerText } from "../../model/owner.ts";
 import type { Result } from "../../model/result.ts";
-import type { TaskKey } from "../../model/task.ts";
+import type { TaskKey, TaskState } from "../../model/task.ts";
 import type { Holder, TaskRecord, TaskStore } from "../../ports/task-store.ts";
 import { type CallBounds, openConnections } from "./connections.ts";
 import type { DatabaseAddress } from "./database-address.ts";
@@ -19,8 +19,8 @@ export const defaultCallBounds: CallBounds = { callMs: 10_000, retryMs: 2000 };
 
 /**
  * The task store of many machines, in one PostgreSQL database. Leases and times go by the database's clock, so that the clocks of
- * the workers do not matter. A call ends within `callMs`. One that fails after it was sent may have been carried out all the
- * same; the next one finds that, because every write holds a fence.
+ * the workers do not matter. A call ends within `callMs`. A step of an attempt, or its end, whose answer was lost is asked for again and
+ * then looked at; any other write that fails after it was sent may have been carried out all the same.
  * @throws ExecutorError internal, for a database that cannot be reached or whose schema is not this version's.
  */
 export async function postgresTaskStore(
@@ -32,7 +32,7 @@ export async function postgresTaskStore(
   const connections = stack.use(openConnections(address, bounds));
   await requireSchema(connections, signal);
 
-  const { rows } = connections;
+  const { rows, write } = connections;
   const written = async (sql: string, values: Values, signal: AbortSignal): Promise<boolean> =>
     (await rows(sql, values, signal)).length > 0;
 
@@ -48,11 +48,36 @@ export async function postgresTaskStore(
     return { key, number: Number(leased.attempt), owner };
   };
 
+  /** A write under the fence. One whose answer was lost has been carried out if the task now `isSo`. */
+  const fenced = async (
+    sql: string,
+    values: Values & Pick<Held, "tenantId" | "taskId">,
+    isSo: (record: TaskRecord) => boolean,
+    signal: AbortSignal,
+  ): Promise<boolean> => {
+    const { isWritten, isLost } = await write(sql, values, signal);
+    if (isWritten || !isLost) return isWritten;
+    const record = await get({ tenantId: values.tenantId, taskId: values.taskId }, signal);
+    return record !== null && isSo(record);
+  };
+
+  /** To the next state; nobody else brings our attempt there. */
+  const step = (sql: string, attempt: Attempt, to: TaskState, more: Values, signal: AbortSignal): Promise<boolean> => {
+    const { number, owner } = fence(attempt);
+    const isThere = (now: TaskRecord): boolean =>
+      now.state === to && now.attempt === number && now.owner !== null && ownerText(now.owner) === owner;
+    return fenced(sql, { ...fence(attempt), ...more }, isThere, signal);
+  };
+
   const endWith = (sql: string, held: Held, ending: string, result: Result, bytes: Buffer, signal: AbortSignal) => {
     const sha256 = createHash("sha256").update(bytes).digest("hex");
     const { reason } = result;
     const kinds: readonly OutboxKind[] = reasonTable[reason].deadLetter ? ["result", "dead_letter"] : ["result"];
-    return written(sql, { ...held, ending, reason, result: bytes, sha256, kinds }, signal);
+    const values = { ...held, ending, reason, result: bytes, sha256, kinds };
+    // Under this attempt nobody else ends it with these bytes.
+    const isEnded = (now: TaskRecord): boolean =>
+      now.attempt === held.number && now.resultBytes !== null && now.resultBytes.equals(bytes);
+    return fenced(sql, values, isEnded, signal);
   };
 
   /** The task with its cancel marked, the finished task, or null for a key that is not known. */
@@ -88,10 +113,10 @@ export async function postgresTaskStore(
     },
     leaseTask: (key, owner, leaseMs, signal) => leaseWith(statements.leaseTask, owner, { ...key, leaseMs }, signal),
     leaseNext: (owner, leaseMs, signal) => leaseWith(statements.leaseNext, owner, { leaseMs }, signal),
-    starting: (attempt, signal) => written(statements.starting, fence(attempt), signal),
+    starting: (attempt, signal) => step(statements.starting, attempt, "STARTING", {}, signal),
     running: (attempt, sandboxId, deadlineAt, signal) =>
-      written(statements.running, { ...fence(attempt), sandboxId, deadlineAt }, signal),
-    collecting: (attempt, signal) => written(statements.collecting, fence(attempt), signal),
+      step(statements.running, attempt, "RUNNING", { sandboxId, deadlineAt }, signal),
+    collecting: (attempt, signal) => step(statements.collecting, attempt, "COLLECTING", {}, signal),
     async renew(attempt, leaseMs, signal) {
       const [renewed] = await rows(statements.renew, { ...fence(attempt), leaseMs }, signal, "twice is once");
       return renewed === undefined ? null : { cancelRequested: renewed.cancel_requested === true };

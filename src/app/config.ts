@@ -2,11 +2,11 @@ import { accessSync, constants, existsSync, readFileSync } from "node:fs";
 import { availableParallelism, homedir } from "node:os";
 import { join } from "node:path";
 import { ExecutorError } from "../model/failure.ts";
-import { defaultLimitRules, type LimitName, type LimitRule, type LimitRules } from "../model/limits.ts";
+import { bytesPerMb, defaultLimitRules, type LimitName, type LimitRule, type LimitRules } from "../model/limits.ts";
 import { nearest } from "../model/nearest.ts";
 import { quoted } from "../model/quoted.ts";
 import { parseJson } from "../schema/parse-json.ts";
-import { type Host, limitSettings, notBuiltYet, type Setting, settings } from "./config-schema.ts";
+import { type Host, limitSettings, type Setting, settings } from "./config-schema.ts";
 import { cpuNumbers } from "./cpu-list.ts";
 
 /** Every setting's value, checked. Folders are absolute paths; none of them has been made or looked at. */
@@ -25,6 +25,20 @@ export interface Config {
   /** Folders, modules and packages with custom tools, as they were given. */
   readonly toolSources: readonly string[];
   readonly install: "ask" | "yes" | "no";
+  readonly http: {
+    /** `host:port`, or `off`. */
+    readonly listen: string;
+    /** Names the server may be called by; empty: whatever is usual where it listens. */
+    readonly hosts: readonly string[];
+    readonly maxConnections: number;
+  };
+  /** Of one input file that the server takes. */
+  readonly maxFileBytes: number;
+  readonly drainMs: number;
+  /** The server that the command line talks to; empty: none was named. */
+  readonly url: string;
+  /** Empty: none. A secret. */
+  readonly apiKey: string;
   readonly logLevel: "trace" | "debug" | "info" | "warn" | "error" | "silent";
   readonly graceMs: number;
   readonly engineDeadlines: {
@@ -57,8 +71,7 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 /**
  * The configuration: the environment before `<data>/config.json` before the defaults. An empty variable counts as unset.
  * @param programDir the folder above `src`; the data folder is in it when it is a checkout that this user may write.
- * @throws ExecutorError validation, naming the setting, its value and what is allowed, also for a name that no setting has;
- * policy_denied for a setting of a feature that is not built yet.
+ * @throws ExecutorError validation, naming the setting, its value and what is allowed, also for a name that no setting has.
  */
 export function loadConfig(programDir: string, env: Environment = process.env): Config {
   const host = hostOf(programDir, env);
@@ -75,7 +88,8 @@ export function loadConfig(programDir: string, env: Environment = process.env): 
   };
   const value = <Value extends string | number>(setting: Setting<Value>): Value => {
     const { value, origin } = given(setting) ?? { value: setting.byDefault(host), origin: "default" as const };
-    rows.push({ name: setting.name, value, origin, unit: setting.unit, description: setting.description });
+    const { name, unit, description, shown } = setting;
+    rows.push({ name, value: shown === undefined ? value : shown(value), origin, unit, description });
     return value;
   };
   /** A maximum, and a default that is no more than it. */
@@ -110,6 +124,17 @@ export function loadConfig(programDir: string, env: Environment = process.env): 
       .split(":")
       .filter((source) => source !== ""),
     install: value(settings.install),
+    http: {
+      listen: value(settings.httpListen),
+      hosts: value(settings.httpHosts)
+        .split(",")
+        .filter((name) => name !== ""),
+      maxConnections: value(settings.httpMaxConnections),
+    },
+    maxFileBytes: value(settings.maxFileMb) * bytesPerMb,
+    drainMs: value(settings.drainSeconds) * 1000,
+    url: value(settings.url),
+    apiKey: value(settings.apiKey),
     logLevel: value(settings.logLevel),
     graceMs: value(settings.graceMs),
     engineDeadlines: {
@@ -181,7 +206,8 @@ function parsed<Value extends string | number>(
 ): Value {
   const value = setting.parse(text, host);
   if (value !== null) return value;
-  throw new ExecutorError("validation", `${setting.name} ${place} is ${quoted(text)}, must be ${setting.allowed}`, {
+  const said = setting.shown === undefined ? `is ${quoted(text)}, must be` : "must be";
+  throw new ExecutorError("validation", `${setting.name} ${place} ${said} ${setting.allowed}`, {
     hint: "toolx config show lists every setting",
   });
 }
@@ -199,11 +225,6 @@ function refuseUnknownVariables(env: Environment): void {
   const names = namesOfSettings();
   for (const [name, text] of Object.entries(env)) {
     if (!name.startsWith("TOOL_EXECUTOR_") || text === undefined || text === "" || names.includes(name)) continue;
-    if (notBuiltYet.includes(name)) {
-      throw new ExecutorError("policy_denied", `${name} is set, but what it sets is not built yet`, {
-        hint: `unset ${name}`,
-      });
-    }
     throw unknownSetting(name, "in the environment", names);
   }
 }

@@ -82,8 +82,14 @@ export function memoryTaskStore(clock: Clock): TaskStore {
     },
     async leaseNext(owner, leaseMs, signal) {
       signal.throwIfAborted();
-      // Sorting is stable, so equal priorities stay in the order of intake.
-      const [first] = [...records.values()].filter(isDue).sort((a, b) => b.task.priority - a.task.priority);
+      const held = new Map<string, number>();
+      for (const { task, owner: holder } of records.values())
+        if (holder !== null) held.set(task.tenant_id, (held.get(task.tenant_id) ?? 0) + 1);
+      const heldBy = ({ task }: TaskRecord): number => held.get(task.tenant_id) ?? 0;
+      // Sorting is stable, so what is equal stays in the order of intake.
+      const [first] = [...records.values()]
+        .filter(isDue)
+        .sort((a, b) => heldBy(a) - heldBy(b) || b.task.priority - a.task.priority);
       return lease(first, owner, leaseMs);
     },
     async starting(attempt, signal) {
@@ -141,9 +147,12 @@ export function memoryTaskStore(clock: Clock): TaskStore {
       signal.throwIfAborted();
       return records.get(keyText(key)) ?? null;
     },
-    async list({ tenantId, states, limit }, signal) {
+    async list({ tenantId, states, olderThan, limit }, signal) {
       signal.throwIfAborted();
-      return [...records.values()]
+      const all = [...records.values()];
+      const end = olderThan === undefined ? all.length : [...records.keys()].indexOf(keyText(olderThan));
+      return all
+        .slice(0, Math.max(end, 0))
         .reverse()
         .filter(({ task }) => tenantId === undefined || task.tenant_id === tenantId)
         .filter(({ state }) => states === undefined || states.includes(state))

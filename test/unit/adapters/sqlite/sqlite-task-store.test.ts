@@ -124,7 +124,7 @@ describe("a file that cannot be used is one clear failure, and is left as it was
     const database = openDatabase(path);
     database.exec("pragma user_version = 999");
     database.close();
-    expect(() => sqliteTaskStore(path, handClock())).toThrow(failing("has schema 999, this version knows 1 at most"));
+    expect(() => sqliteTaskStore(path, handClock())).toThrow(failing("has schema 999, this version knows 2 at most"));
   });
 
   test("a folder", () => {

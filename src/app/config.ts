@@ -1,6 +1,7 @@
 import { accessSync, constants, existsSync, readFileSync } from "node:fs";
 import { availableParallelism, homedir } from "node:os";
 import { join } from "node:path";
+import { type DatabaseAddress, parseDatabaseUrl } from "../adapters/postgres/database-address.ts";
 import { ExecutorError } from "../model/failure.ts";
 import { bytesPerMb, defaultLimitRules, type LimitName, type LimitRule, type LimitRules } from "../model/limits.ts";
 import { nearest } from "../model/nearest.ts";
@@ -40,6 +41,8 @@ export interface Config {
   /** Empty: none. A secret. */
   readonly apiKey: string;
   readonly logLevel: "trace" | "debug" | "info" | "warn" | "error" | "silent";
+  /** Where tasks are kept, when not in the data folder. Holds a password. */
+  readonly database: DatabaseAddress | null;
   readonly graceMs: number;
   readonly engineDeadlines: {
     readonly createMs: number;
@@ -136,6 +139,7 @@ export function loadConfig(programDir: string, env: Environment = process.env): 
     url: value(settings.url),
     apiKey: value(settings.apiKey),
     logLevel: value(settings.logLevel),
+    database: parseDatabaseUrl(value(settings.databaseUrl)),
     graceMs: value(settings.graceMs),
     engineDeadlines: {
       createMs: value(settings.createMs),

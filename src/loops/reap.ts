@@ -145,11 +145,10 @@ const held: readonly TaskState[] = ["LEASED", "STARTING", "RUNNING", "COLLECTING
 const pageSize = 1000;
 
 async function settleLostTasks(
-  ports: ReapPorts,
+  { store, liveness, isUnderWay, mayRunAgain, concludeLost }: ReapPorts,
   stateOf: (owner: Owner) => Promise<OwnerState>,
   signal: AbortSignal,
 ): Promise<Pick<ReapReport, "ended" | "requeued">> {
-  const { store, concludeLost, mayRunAgain } = ports;
   let ended = 0;
   let requeued = 0;
   for (let more = true; more; ) {
@@ -157,40 +156,26 @@ async function settleLostTasks(
     const before = ended + requeued;
     for (const record of records) {
       const { owner, attempt } = record;
-      if (owner === null || !isLost(await stateOf(owner), record, owner, ports)) continue;
+      if (owner === null) continue;
       const key = taskKey(record.task);
-      // Each is false where another pass, or the task's new owner, was first.
+      const state = await stateOf(owner);
+      // Of a living owner only what is our own and was given up by us: its end could not be stored.
+      const isOurs = ownerText(owner) === ownerText(liveness.self);
+      if (state === "alive" && (!isOurs || isUnderWay({ key, number: attempt }))) continue;
+      const holder = { attempt, owner, leaseExpired: state !== "dead" };
+      // False: its lease lasts, or another pass or the task's new owner was first.
       if (mayRunAgain?.(record)) {
-        if (await store.release({ key, number: attempt, owner }, true, signal)) requeued += 1;
+        if (await store.releaseLost(key, holder, true, signal)) requeued += 1;
         continue;
       }
       const { result, bytes } = concludeLost(record);
-      if (await store.finishUnleased(key, { attempt, owner }, result, bytes, signal)) ended += 1;
+      if (await store.finishUnleased(key, holder, result, bytes, signal)) ended += 1;
     }
     // What was settled makes room on the page for what was behind it.
     more = records.length === pageSize && ended + requeued > before;
   }
   return { ended, requeued };
 }
-
-function isLost(
-  state: OwnerState,
-  { task, attempt, leaseUntil }: TaskRecord,
-  owner: Owner,
-  { clock, liveness, isUnderWay }: ReapPorts,
-): boolean {
-  const isOver = leaseUntil !== null && leaseUntil < clock.now();
-  switch (state) {
-    case "alive":
-      return isOver && isSame(owner, liveness.self) && !isUnderWay({ key: taskKey(task), number: attempt });
-    case "dead":
-      return true;
-    case "elsewhere":
-      return isOver;
-  }
-}
-
-const isSame = (one: Owner, other: Owner): boolean => ownerText(one) === ownerText(other);
 
 /** Asks once for each owner: one that is dead stays so, and one that lives is spared for this pass. */
 function rememberedStates(liveness: Liveness, signal: AbortSignal): (owner: Owner) => Promise<OwnerState> {

@@ -4,6 +4,8 @@ import { type TaskKey, taskKey } from "../../src/model/task.ts";
 import type { Clock } from "../../src/ports/clock.ts";
 import type { TaskStore } from "../../src/ports/task-store.ts";
 import { anOwner, aResult, aTask, handClock, never } from "../support/samples.ts";
+import { outboxConformance } from "./task-store-outbox.ts";
+import { takeoverConformance } from "./task-store-takeover.ts";
 
 const leaseMs = 10_000;
 const key: TaskKey = taskKey(aTask());
@@ -16,6 +18,8 @@ export type OpenTaskStores = (clock: Clock) => Promise<readonly [TaskStore, Task
 
 /** What every task store promises, whatever it is made of. */
 export function taskStoreConformance(name: string, open: OpenTaskStores): void {
+  takeoverConformance(name, open);
+  outboxConformance(name, open);
   const withStores = async (
     act: (store: TaskStore, other: TaskStore, clock: ReturnType<typeof handClock>) => Promise<void>,
   ): Promise<void> => {
@@ -254,6 +258,18 @@ export function taskStoreConformance(name: string, open: OpenTaskStores): void {
         const next = async (view: TaskStore) => (await view.leaseNext(us, leaseMs, never()))?.key.taskId;
         expect([await next(store), await next(other), await next(store)]).toEqual(["flood-1", "small-1", "flood-2"]);
         expect([await next(other), await next(store), await next(other)]).toEqual(["small-2", "flood-3", undefined]);
+      }));
+
+    test("of tenants that have equally much under way it is the turn of the one that waited longer", () =>
+      withStores(async (store, other, clock) => {
+        for (const taskId of ["flood-1", "flood-2"])
+          await store.intake(aTask({ task_id: taskId, priority: 9 }), "h1", never());
+        const first = await store.leaseNext(us, leaseMs, never());
+        await store.intake(aTask({ tenant_id: "beta", task_id: "small" }), "h1", never());
+        clock.advance(1);
+        if (first !== null) await store.finish(first, aResult({ task_id: "flood-1" }), bytes, never());
+        const order = [await other.leaseNext(us, leaseMs, never()), await store.leaseNext(us, leaseMs, never())];
+        expect(order.map((attempt) => attempt?.key.taskId)).toEqual(["small", "flood-2"]);
       }));
 
     test("a tenant whose tasks are all put off holds up no other", () =>

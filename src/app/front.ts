@@ -12,12 +12,12 @@ import type { Liveness } from "../ports/liveness.ts";
 import type { TaskRecord } from "../ports/task-store.ts";
 import { parseManifest } from "../schema/manifest.ts";
 import type { Catalog } from "../tools/catalog.ts";
-import type { Tool } from "../tools/tool.ts";
 import type { Config } from "./config.ts";
 import { openCatalog } from "./custom-tools.ts";
 import { type Archive, openArchive, systemClock } from "./house.ts";
 import type { Pulse } from "./pulse.ts";
 import { taskEvents } from "./task-events.ts";
+import { toolReport } from "./tool-report.ts";
 
 export interface FrontSources {
   readonly archive: Pick<Archive, "store" | "objects">;
@@ -31,19 +31,20 @@ export interface FrontSources {
 /** What the data folder tells, without a server. @throws ExecutorError internal, when the data folder cannot be used. */
 export async function openFront(config: Config): Promise<Front> {
   const archive = await openArchive(config);
-  return {
-    ...frontOf({
-      archive,
-      catalog: () => openCatalog(config),
-      liveness: () => hostLiveness(config.runtimeDir),
-      sandboxRoot: config.sandboxRoot,
-      pulse: null,
-    }),
-    [Symbol.asyncDispose]: () => archive[Symbol.asyncDispose](),
-  };
+  return { ...localFront(config, archive), [Symbol.asyncDispose]: () => archive[Symbol.asyncDispose]() };
 }
 
-/** The same on what is open already; dispose lets go of nothing. */
+/** The same on an archive that is open already. */
+export const localFront = (config: Config, archive: FrontSources["archive"]): Front =>
+  frontOf({
+    archive,
+    catalog: () => openCatalog(config),
+    liveness: () => hostLiveness(config.runtimeDir),
+    sandboxRoot: config.sandboxRoot,
+    pulse: null,
+  });
+
+/** Dispose lets go of nothing. */
 export function frontOf(sources: FrontSources): Front {
   const { store, objects } = sources.archive;
   const manifestOf = async (key: TaskKey, signal: AbortSignal): Promise<Manifest | null> => {
@@ -78,7 +79,7 @@ export function frontOf(sources: FrontSources): Front {
       const [start, end] = [entry.offset + range.start, entry.offset + range.end];
       return await stored(name, key, signal, { start, end });
     },
-    tools: async () => toolReport(await sources.catalog()),
+    tools: async () => reported(await sources.catalog()),
     async [Symbol.asyncDispose]() {},
   };
 }
@@ -111,24 +112,7 @@ async function ended(
 /** For tasks that another process runs. */
 const lookEveryMs = 250;
 
-const toolReport = (catalog: Catalog): ToolReport => ({
-  tools: catalog.list().map(described),
-  broken: catalog.broken().map(({ name, source, problems }) => ({ name, source, problems })),
-});
-
-/** A tool as `tools ls` and `GET /v1/tools` tell of it. */
-function described({ name, description, images, runtime, limits, retry, inputSchema, outputSchema }: Tool) {
-  return {
-    name,
-    description,
-    images,
-    runtime,
-    limits: { ...limits },
-    retry,
-    input_schema: inputSchema,
-    output_schema: outputSchema,
-  };
-}
+const reported = (catalog: Catalog): ToolReport => toolReport(catalog.list(), catalog.broken());
 
 async function gathered(bytes: AsyncIterable<Uint8Array>): Promise<Buffer> {
   const parts: Buffer[] = [];

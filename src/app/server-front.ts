@@ -37,9 +37,9 @@ export function serverFront({ house, sandboxRoot, pulse, wake, maxFileBytes }: S
       const { tenant_id: tenantId, task_id: taskId } = asked;
       if (tenantId !== undefined && task.tenant_id !== tenantId) throw notTheirs("tenant_id", task.tenant_id, tenantId);
       if (taskId !== undefined && task.task_id !== taskId) throw notTheirs("task_id", task.task_id, taskId);
-      await takeIn(parts, task, signal);
+      const { kind } = await takeIn(parts, task, signal);
       wake();
-      return taskKey(task);
+      return { key: taskKey(task), isNew: kind === "accepted" };
     },
     async hasFile(tenantId, sha256, signal) {
       const key = inputFileKey(tenantId, sha256);

@@ -1,9 +1,7 @@
-import { hostLiveness } from "../adapters/disk/host-liveness.ts";
-import { openArchive, systemClock } from "../app/house.ts";
-import { cancelTask } from "../executor/cancel-task.ts";
 import { keyText, type TaskKey } from "../model/task.ts";
 import type { CliContext } from "./context.ts";
 import { say } from "./io.ts";
+import { openFrontOf } from "./server.ts";
 
 /**
  * `toolx cancel`: idempotent. A queued task ends here; for a running one the executor that has it is woken. A task not seen yet is
@@ -11,10 +9,8 @@ import { say } from "./io.ts";
  */
 export async function cancelCommand(context: CliContext, key: TaskKey): Promise<void> {
   const { io } = context;
-  const config = context.config();
-  await using archive = await openArchive(config);
-  const liveness = () => hostLiveness(config.runtimeDir);
-  const cancelled = await cancelTask(archive.store, systemClock, liveness, key, io.interrupt);
+  await using front = await openFrontOf(context);
+  const cancelled = await front.cancel(key, io.interrupt);
   switch (cancelled.kind) {
     case "unknown":
       return say(io, `${keyText(key)} is not known here yet; it will be cancelled if it comes within 15 minutes`);

@@ -83,6 +83,12 @@ export interface ByteRange {
   readonly end: number;
 }
 
+export interface Submitted {
+  readonly key: TaskKey;
+  /** False: the first task stands. */
+  readonly isNew: boolean;
+}
+
 /** The same of an executor that takes tasks in. */
 export interface ServerFront extends Front {
   /**
@@ -94,7 +100,7 @@ export interface ServerFront extends Front {
     request: Uint8Array | object,
     asked: { readonly tenant_id?: string; readonly task_id?: string },
     signal: AbortSignal,
-  ): Promise<TaskKey>;
+  ): Promise<Submitted>;
   hasFile(tenantId: string, sha256: string, signal: AbortSignal): Promise<boolean>;
   /** @throws ExecutorError validation, when the bytes are others than the name says; nothing is kept then. */
   putFile(tenantId: string, sha256: string, body: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<void>;

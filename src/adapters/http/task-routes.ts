@@ -59,7 +59,8 @@ export function taskRoutes(app: FastifyInstance, context: RouteContext): void {
       if (!Buffer.isBuffer(request.body))
         throw new ExecutorError("validation", "the body is empty; allowed: a JSON object");
       // Whoever goes away meanwhile may ask for it again: it is taken in as a whole or not at all.
-      const key = await front.submit(request.body, asked, uninterrupted);
+      const { key, isNew } = await front.submit(request.body, asked, uninterrupted);
+      reply.header(intakeHeader, isNew ? "accepted" : "duplicate");
       const found = await front.get(key, waitMs, gone(reply, context.closing));
       if (found === null) throw noSuchTask();
       if (found.resultBytes !== null && found.summary.reason !== null)
@@ -165,6 +166,9 @@ const uninterrupted: AbortSignal = new AbortController().signal;
 
 /** Tells a result from a task that has none yet, without looking into the body. */
 const stateHeader = "tool-executor-state";
+
+/** Whether the request is a new task. */
+const intakeHeader = "tool-executor-intake";
 
 const cancelAnswer = {
   tenant_id: { type: "string" },

@@ -1,5 +1,5 @@
 import swagger from "@fastify/swagger";
-import fastify, { type FastifyInstance, type FastifyRequest } from "fastify";
+import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import { artifactRoutes } from "./artifact-routes.ts";
 import { eventRoutes } from "./event-routes.ts";
 import { fileRoutes } from "./file-routes.ts";
@@ -13,6 +13,11 @@ export async function httpApi(context: RouteContext): Promise<FastifyInstance> {
   const app: FastifyInstance = fastify({
     logger: false,
     bodyLimit: context.maxBodyBytes,
+    frameworkErrors: (error, _request, untyped) => {
+      const problem = problemOf(error, false);
+      const reply: FastifyReply = untyped;
+      reply.headers(plainHeaders).status(problem.status).type(problemType).send(JSON.stringify(problem));
+    },
     exposeHeadRoutes: false,
     routerOptions: { caseSensitive: true, ignoreDuplicateSlashes: false, ignoreTrailingSlash: false },
   });

@@ -117,8 +117,9 @@ const codeByStatus: ReadonlyMap<number, HttpCode> = new Map(
 function frameworkStatus(error: unknown): number | null {
   if (!(error instanceof Error) || !("statusCode" in error) || !("code" in error)) return null;
   const { statusCode, code } = error;
-  const isOurs = typeof statusCode === "number" && statusCode >= 400 && statusCode < 500;
-  return isOurs && String(code).startsWith("FST_") ? statusCode : null;
+  const isTheirs = typeof statusCode === "number" && statusCode >= 400 && statusCode < 500;
+  // A body that broke off in the middle comes as a reset connection.
+  return isTheirs && (String(code).startsWith("FST_") || code === "ECONNRESET") ? statusCode : null;
 }
 
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

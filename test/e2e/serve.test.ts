@@ -1,4 +1,5 @@
 import { existsSync, statSync } from "node:fs";
+import { readFile } from "node:fs/promises";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { testDocker } from "../support/bare-container.ts";
 import { type Cli, openCli } from "../support/cli.ts";
@@ -82,6 +83,17 @@ describe("toolx serve", () => {
     );
     await stopped(server);
   });
+});
+
+test("a server that has nothing to do is content with 150 MiB", async () => {
+  const server = await startServer(toolx);
+  await server.submit(shellCall("t-1", "true"), "30s");
+  await server.ask("/docs");
+  const { pid } = server.process.child;
+  const kib = Number(/^VmRSS:\s+(\d+) kB$/m.exec(await readFile(`/proc/${pid}/status`, "utf8"))?.[1]);
+  expect(kib).toBeGreaterThan(10 * 1024);
+  expect(kib).toBeLessThanOrEqual(150 * 1024);
+  await stopped(server);
 });
 
 describe("told to end", () => {

@@ -1,4 +1,5 @@
 import { join, resolve } from "node:path";
+import { parseDatabaseUrl, shownDatabaseUrl } from "../adapters/postgres/database-address.ts";
 import { defaultLimitRules, type LimitName } from "../model/limits.ts";
 import { cpuNumbers } from "./cpu-list.ts";
 
@@ -27,6 +28,8 @@ export interface Setting<Value extends string | number> {
   readonly byDefault: (host: Host) => Value;
   /** Null for what is not allowed. */
   readonly parse: (text: string, host: Host) => Value | null;
+  /** Where a value holds a secret: what of it may be shown. A value that is not allowed is then never shown. */
+  readonly shown?: (value: Value) => string;
 }
 
 /** Every setting but the limits, by its name in the configuration. */
@@ -113,6 +116,17 @@ export const settings = {
     ["trace", "debug", "info", "warn", "error", "silent"],
     "warn",
   ),
+  databaseUrl: {
+    name: "DATABASE_URL",
+    unit: null,
+    description:
+      "The PostgreSQL database that tasks and results are kept in, instead of a file of the data folder; none where it is empty.",
+    allowed:
+      "postgres://user:password@host:port/database, with ?sslmode=disable, require or verify-full (&sslrootcert=/path of a certificate) where wanted",
+    byDefault: () => "",
+    parse: (text) => (parseDatabaseUrl(text) === null ? null : text),
+    shown: (text) => (text === "" ? "" : shownDatabaseUrl(text)),
+  } satisfies Setting<string>,
   graceMs: integer(
     "TOOL_EXECUTOR_GRACE_MS",
     "ms",

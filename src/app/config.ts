@@ -1,6 +1,7 @@
 import { accessSync, constants, existsSync, readFileSync } from "node:fs";
 import { availableParallelism, homedir } from "node:os";
 import { join } from "node:path";
+import { type DatabaseAddress, parseDatabaseUrl } from "../adapters/postgres/database-address.ts";
 import { ExecutorError } from "../model/failure.ts";
 import { defaultLimitRules, type LimitName, type LimitRule, type LimitRules } from "../model/limits.ts";
 import { nearest } from "../model/nearest.ts";
@@ -26,6 +27,8 @@ export interface Config {
   readonly toolSources: readonly string[];
   readonly install: "ask" | "yes" | "no";
   readonly logLevel: "trace" | "debug" | "info" | "warn" | "error" | "silent";
+  /** Where tasks are kept, when not in the data folder. Holds a password. */
+  readonly database: DatabaseAddress | null;
   readonly graceMs: number;
   readonly engineDeadlines: {
     readonly createMs: number;
@@ -75,7 +78,8 @@ export function loadConfig(programDir: string, env: Environment = process.env): 
   };
   const value = <Value extends string | number>(setting: Setting<Value>): Value => {
     const { value, origin } = given(setting) ?? { value: setting.byDefault(host), origin: "default" as const };
-    rows.push({ name: setting.name, value, origin, unit: setting.unit, description: setting.description });
+    const { name, unit, description, shown } = setting;
+    rows.push({ name, value: shown === undefined ? value : shown(value), origin, unit, description });
     return value;
   };
   /** A maximum, and a default that is no more than it. */
@@ -111,6 +115,7 @@ export function loadConfig(programDir: string, env: Environment = process.env): 
       .filter((source) => source !== ""),
     install: value(settings.install),
     logLevel: value(settings.logLevel),
+    database: parseDatabaseUrl(value(settings.databaseUrl)),
     graceMs: value(settings.graceMs),
     engineDeadlines: {
       createMs: value(settings.createMs),
@@ -181,7 +186,8 @@ function parsed<Value extends string | number>(
 ): Value {
   const value = setting.parse(text, host);
   if (value !== null) return value;
-  throw new ExecutorError("validation", `${setting.name} ${place} is ${quoted(text)}, must be ${setting.allowed}`, {
+  const said = setting.shown === undefined ? `is ${quoted(text)}, must be` : "must be";
+  throw new ExecutorError("validation", `${setting.name} ${place} ${said} ${setting.allowed}`, {
     hint: "toolx config show lists every setting",
   });
 }

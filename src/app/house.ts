@@ -44,9 +44,9 @@ export const systemClock: Clock = {
   monotonicMs: () => performance.now(),
 };
 
-/** @throws ExecutorError internal, when the data folder cannot be used. */
+/** @throws ExecutorError internal, when the data folder or the database cannot be used. */
 export async function openArchive(config: Config): Promise<Archive> {
-  const store = sqliteTaskStore(join(config.dataDir, "tasks.db"), systemClock);
+  const store = await openTaskStore(config);
   const objects = diskObjectStore(join(config.dataDir, "objects"));
   return {
     store,
@@ -56,6 +56,13 @@ export async function openArchive(config: Config): Promise<Archive> {
       await store[Symbol.asyncDispose]();
     },
   };
+}
+
+/** A file of the data folder, or the database that stands in its place; its client is loaded only then. */
+async function openTaskStore({ dataDir, database }: Config): Promise<TaskStore> {
+  if (database === null) return sqliteTaskStore(join(dataDir, "tasks.db"), systemClock);
+  const { postgresTaskStore } = await import("../adapters/postgres/postgres-task-store.ts");
+  return await postgresTaskStore(database, new AbortController().signal);
 }
 
 /** The images that were added to this installation; nothing is read yet. */

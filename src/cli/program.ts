@@ -184,6 +184,11 @@ function program(context: CliContext): Command {
     .addOption(outputOption())
     .action(async (flags) => (await import("./config.ts")).configShowCommand(context, flags.output === "json"));
   root
+    .command("migrate")
+    .description("bring the database of DATABASE_URL to the schema of this version")
+    .addOption(outputOption())
+    .action(async (flags) => (await import("./migrate.ts")).migrateCommand(context, flags.output === "json"));
+  root
     .command("gc")
     .description("remove what dead executors left: containers, folders, sockets")
     .addOption(outputOption())

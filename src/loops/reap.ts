@@ -136,7 +136,7 @@ const held: readonly TaskState[] = ["LEASED", "STARTING", "RUNNING", "COLLECTING
 const pageSize = 1000;
 
 async function endLostTasks(
-  { store, clock, concludeLost }: ReapPorts,
+  { store, concludeLost }: ReapPorts,
   stateOf: (owner: Owner) => Promise<OwnerState>,
   signal: AbortSignal,
 ): Promise<number> {
@@ -146,26 +146,17 @@ async function endLostTasks(
     const before = ended;
     for (const record of records) {
       const { owner, attempt } = record;
-      if (owner === null || !isLost(await stateOf(owner), record, clock.now())) continue;
+      const state = owner === null ? "alive" : await stateOf(owner);
+      if (state === "alive") continue;
       const { result, bytes } = concludeLost(record);
-      // False: another pass, or the task's new owner, was first.
-      if (await store.finishUnleased(taskKey(record.task), { attempt, owner }, result, bytes, signal)) ended += 1;
+      const holder = { attempt, owner, leaseExpired: state === "elsewhere" };
+      // False: its lease lasts, or another pass or the task's new owner was first.
+      if (await store.finishUnleased(taskKey(record.task), holder, result, bytes, signal)) ended += 1;
     }
     // What was ended makes room on the page for what was behind it.
     more = records.length === pageSize && ended > before;
   }
   return ended;
-}
-
-function isLost(owner: OwnerState, { leaseUntil }: TaskRecord, now: number): boolean {
-  switch (owner) {
-    case "alive":
-      return false;
-    case "dead":
-      return true;
-    case "elsewhere":
-      return leaseUntil !== null && leaseUntil < now;
-  }
 }
 
 /** Asks once for each owner: one that is dead stays so, and one that lives is spared for this pass. */

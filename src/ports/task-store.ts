@@ -1,5 +1,6 @@
 import type { Attempt } from "../model/attempt.ts";
 import type { Reason } from "../model/failure.ts";
+import type { OutboxRow } from "../model/outbox.ts";
 import type { Owner } from "../model/owner.ts";
 import type { Result } from "../model/result.ts";
 import type { Task, TaskKey, TaskState } from "../model/task.ts";
@@ -38,6 +39,14 @@ export interface TaskFilter {
   readonly limit: number;
 }
 
+/** Who was seen to hold a task, or that nobody does. */
+export interface Holder {
+  readonly attempt: number;
+  readonly owner: Owner | null;
+  /** Count only a lease that has run out by the store's clock: all that can be known of an owner elsewhere. */
+  readonly leaseExpired?: boolean;
+}
+
 /**
  * Tasks, attempts and results, durable before a call returns. Every write after a lease is fenced by attempt number and owner:
  * it answers false, and changes nothing, when another attempt or owner has the task or the task is finished.
@@ -61,16 +70,41 @@ export interface TaskStore extends AsyncDisposable {
   renew(attempt: Attempt, leaseMs: number, signal: AbortSignal): Promise<{ readonly cancelRequested: boolean } | null>;
   /** Back to QUEUED for another attempt; a strike counts towards the third, the last. */
   release(attempt: Attempt, strike: boolean, signal: AbortSignal): Promise<boolean>;
-  /** The one terminal write: FINISHED with these bytes for ever, and the outbox row in the same transaction. */
+  /**
+   * The one terminal write: FINISHED with these bytes for ever, and in the same transaction the outbox row, and for a reason that
+   * is dead-lettered the letter with the request.
+   */
   finish(attempt: Attempt, result: Result, resultBytes: Buffer, signal: AbortSignal): Promise<boolean>;
   /** Ends a task that no attempt holds (cancelled or expired while queued, lost by a dead owner); false if one does. */
   finishUnleased(
     key: TaskKey,
-    expected: { readonly attempt: number; readonly owner: Owner | null },
+    expected: Holder,
     result: Result,
     resultBytes: Buffer,
     signal: AbortSignal,
   ): Promise<boolean>;
+  /** Leases that have run out by the store's clock, the longest ago first; at most `limit`, 1–1000. */
+  listExpired(limit: number, signal: AbortSignal): Promise<readonly TaskRecord[]>;
+  /**
+   * The attempt of a dead owner, with its number, as `owner`'s from now on: the sandbox goes on under it. Null when that attempt no longer
+   * has the task. Whether the owner is dead is for the caller to know.
+   */
+  adopt(attempt: Attempt, owner: Owner, leaseMs: number, signal: AbortSignal): Promise<Attempt | null>;
+  /** {@link TaskStore.release} for a holder who is gone: dead, or with a lease that has run out. */
+  releaseLost(key: TaskKey, expected: Holder, strike: boolean, signal: AbortSignal): Promise<boolean>;
+  /**
+   * Messages that nobody has sent, in the order they came, at most `limit` (1–1000). For `claimMs` no other claim gets them;
+   * what is not marked as published by then is anybody's again.
+   */
+  claimOutbox(limit: number, claimMs: number, signal: AbortSignal): Promise<readonly OutboxRow[]>;
+  /** They are never claimed again. Twice is once. */
+  markPublished(ids: readonly number[], signal: AbortSignal): Promise<void>;
+  /** How long the oldest message has waited that was not published; null when there is none. */
+  outboxAgeMs(signal: AbortSignal): Promise<number | null>;
+  /** One more message with the result of a finished task, for whoever asked again; false when it is not finished. */
+  republish(key: TaskKey, signal: AbortSignal): Promise<boolean>;
+  /** A dead letter for bytes that never became a task. */
+  deadLetter(headers: OutboxRow["headers"], value: Buffer, signal: AbortSignal): Promise<void>;
   /** Marks the wish; idempotent. Answers the record, or null for a key never seen (a stub waits for it, for `stubTtlMs`). */
   requestCancel(key: TaskKey, stubTtlMs: number, signal: AbortSignal): Promise<TaskRecord | null>;
   get(key: TaskKey, signal: AbortSignal): Promise<TaskRecord | null>;

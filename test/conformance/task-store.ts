@@ -4,6 +4,8 @@ import { type TaskKey, taskKey } from "../../src/model/task.ts";
 import type { Clock } from "../../src/ports/clock.ts";
 import type { TaskStore } from "../../src/ports/task-store.ts";
 import { anOwner, aResult, aTask, handClock, never } from "../support/samples.ts";
+import { outboxConformance } from "./task-store-outbox.ts";
+import { takeoverConformance } from "./task-store-takeover.ts";
 
 const leaseMs = 10_000;
 const key: TaskKey = taskKey(aTask());
@@ -16,6 +18,8 @@ export type OpenTaskStores = (clock: Clock) => Promise<readonly [TaskStore, Task
 
 /** What every task store promises, whatever it is made of. */
 export function taskStoreConformance(name: string, open: OpenTaskStores): void {
+  takeoverConformance(name, open);
+  outboxConformance(name, open);
   const withStores = async (
     act: (store: TaskStore, other: TaskStore, clock: ReturnType<typeof handClock>) => Promise<void>,
   ): Promise<void> => {

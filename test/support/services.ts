@@ -30,7 +30,8 @@ export async function startPostgres(...settings: readonly string[]): Promise<Pos
     container
       .withEnvironment({ POSTGRES_PASSWORD: password })
       .withCommand(settings.flatMap((setting) => ["-c", setting]))
-      .withWaitStrategy(Wait.forListeningPorts()),
+      // It listens before it lets anybody in.
+      .withWaitStrategy(Wait.forSuccessfulCommand("/usr/lib/postgresql/15/bin/pg_isready --quiet --host 127.0.0.1")),
   );
   return {
     ...service,

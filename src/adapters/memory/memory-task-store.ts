@@ -1,15 +1,27 @@
+import { createHash } from "node:crypto";
 import type { Attempt } from "../../model/attempt.ts";
+import { reasonTable } from "../../model/failure.ts";
+import { deadLetterHeaders, type OutboxRow, resultHeaders } from "../../model/outbox.ts";
 import { type Owner, ownerText } from "../../model/owner.ts";
 import type { Result } from "../../model/result.ts";
 import { keyText, mayBecome, type TaskKey, type TaskState, taskKey } from "../../model/task.ts";
 import type { Clock } from "../../ports/clock.ts";
-import type { TaskRecord, TaskStore } from "../../ports/task-store.ts";
+import type { Holder, TaskRecord, TaskStore } from "../../ports/task-store.ts";
 
 /** A task store in this process's memory: nothing outlives it. For tests, and for measuring the line without a disk. */
 export function memoryTaskStore(clock: Clock): TaskStore {
   // In the order of intake.
   const records = new Map<string, TaskRecord>();
   const stubs = new Map<string, number>();
+  const outbox: (OutboxRow & { claimedUntil: number; published: boolean })[] = [];
+
+  const send = (message: Omit<OutboxRow, "id" | "createdAt">): void =>
+    void outbox.push({ ...message, id: outbox.length + 1, createdAt: clock.now(), claimedUntil: 0, published: false });
+
+  const sendResult = (record: TaskRecord, bytes: Buffer): void => {
+    const headers = resultHeaders(createHash("sha256").update(bytes).digest("hex"));
+    send({ kind: "result", key: taskKey(record.task), headers, value: bytes });
+  };
 
   const put = (record: TaskRecord): void => void records.set(keyText(taskKey(record.task)), record);
 
@@ -40,10 +52,33 @@ export function memoryTaskStore(clock: Clock): TaskStore {
     return { key: taskKey(record.task), number, owner };
   };
 
-  const end = (record: TaskRecord, result: Result, bytes: Buffer): boolean => {
+  /** The record, while it is held as somebody has seen it. */
+  const heldBy = (key: TaskKey, { attempt, owner, leaseExpired }: Holder): TaskRecord | null => {
+    const record = records.get(keyText(key));
+    if (record === undefined || record.attempt !== attempt || !sameOwner(record.owner, owner)) return null;
+    return leaseExpired !== true || isExpired(record) ? record : null;
+  };
+
+  const isExpired = ({ leaseUntil }: TaskRecord): boolean => leaseUntil !== null && leaseUntil <= clock.now();
+
+  const end = (record: TaskRecord, { reason }: Result, bytes: Buffer): boolean => {
     if (!mayBecome(record.state, "FINISHED")) return false;
-    const ended = { state: "FINISHED", owner: null, leaseUntil: null, reason: result.reason } as const;
-    put({ ...record, ...ended, finishedAt: clock.now(), resultBytes: Buffer.from(bytes) });
+    const resultBytes = Buffer.from(bytes);
+    const ended = { state: "FINISHED", owner: null, leaseUntil: null, reason } as const;
+    put({ ...record, ...ended, finishedAt: clock.now(), resultBytes });
+    sendResult(record, resultBytes);
+    if (reasonTable[reason].deadLetter) {
+      const facts = { reason, stage: "execute", attempts: record.attempt, firstSeenAt: record.receivedAt };
+      const value = Buffer.from(JSON.stringify(record.task));
+      send({ kind: "dead_letter", key: taskKey(record.task), headers: deadLetterHeaders(facts), value });
+    }
+    return true;
+  };
+
+  const giveBack = (record: TaskRecord, strike: boolean): boolean => {
+    if (record.state === "QUEUED" || !mayBecome(record.state, "QUEUED")) return false;
+    const released = { state: "QUEUED", owner: null, leaseUntil: null, sandboxId: null, startedAt: null } as const;
+    put({ ...record, ...released, strikes: record.strikes + (strike ? 1 : 0) });
     return true;
   };
 
@@ -108,10 +143,7 @@ export function memoryTaskStore(clock: Clock): TaskStore {
     async release(attempt, strike, signal) {
       signal.throwIfAborted();
       const record = held(attempt);
-      if (record === null) return false;
-      const released = { state: "QUEUED", owner: null, leaseUntil: null, sandboxId: null, startedAt: null } as const;
-      put({ ...record, ...released, strikes: record.strikes + (strike ? 1 : 0) });
-      return true;
+      return record !== null && giveBack(record, strike);
     },
     async finish(attempt, result, bytes, signal) {
       signal.throwIfAborted();
@@ -120,9 +152,56 @@ export function memoryTaskStore(clock: Clock): TaskStore {
     },
     async finishUnleased(key, expected, result, bytes, signal) {
       signal.throwIfAborted();
+      const record = heldBy(key, expected);
+      return record !== null && end(record, result, bytes);
+    },
+    async listExpired(limit, signal) {
+      signal.throwIfAborted();
+      return [...records.values()]
+        .filter(isExpired)
+        .sort((a, b) => (a.leaseUntil ?? 0) - (b.leaseUntil ?? 0))
+        .slice(0, atMost1000(limit));
+    },
+    async adopt(attempt, owner, leaseMs, signal) {
+      signal.throwIfAborted();
+      const record = held(attempt);
+      if (record === null) return null;
+      put({ ...record, owner, leaseUntil: clock.now() + leaseMs });
+      return { ...attempt, owner };
+    },
+    async releaseLost(key, expected, strike, signal) {
+      signal.throwIfAborted();
+      const record = heldBy(key, expected);
+      return record !== null && giveBack(record, strike);
+    },
+    async claimOutbox(limit, claimMs, signal) {
+      signal.throwIfAborted();
+      const now = clock.now();
+      const claimed = outbox
+        .filter(({ published, claimedUntil }) => !published && claimedUntil <= now)
+        .slice(0, atMost1000(limit));
+      for (const row of claimed) row.claimedUntil = now + claimMs;
+      return claimed.map(({ claimedUntil: _until, published: _published, ...row }) => row);
+    },
+    async markPublished(ids, signal) {
+      signal.throwIfAborted();
+      for (const row of outbox) row.published ||= ids.includes(row.id);
+    },
+    async outboxAgeMs(signal) {
+      signal.throwIfAborted();
+      const oldest = outbox.find(({ published }) => !published);
+      return oldest === undefined ? null : clock.now() - oldest.createdAt;
+    },
+    async republish(key, signal) {
+      signal.throwIfAborted();
       const record = records.get(keyText(key));
-      if (record === undefined || record.attempt !== expected.attempt) return false;
-      return sameOwner(record.owner, expected.owner) && end(record, result, bytes);
+      if (!record?.resultBytes) return false;
+      sendResult(record, record.resultBytes);
+      return true;
+    },
+    async deadLetter(headers, value, signal) {
+      signal.throwIfAborted();
+      send({ kind: "dead_letter", key: null, headers, value: Buffer.from(value) });
     },
     async requestCancel(key, stubTtlMs, signal) {
       signal.throwIfAborted();
@@ -147,11 +226,13 @@ export function memoryTaskStore(clock: Clock): TaskStore {
         .reverse()
         .filter(({ task }) => tenantId === undefined || task.tenant_id === tenantId)
         .filter(({ state }) => states === undefined || states.includes(state))
-        .slice(0, Math.min(Math.max(limit, 1), 1000));
+        .slice(0, atMost1000(limit));
     },
     async [Symbol.asyncDispose]() {},
   };
 }
+
+const atMost1000 = (limit: number): number => Math.min(Math.max(limit, 1), 1000);
 
 const sameOwner = (a: Owner | null, b: Owner | null): boolean =>
   a === null || b === null ? a === b : ownerText(a) === ownerText(b);

@@ -1,12 +1,14 @@
 import { createHash } from "node:crypto";
 import type { DatabaseSync, SQLInputValue, SQLOutputValue, StatementSync } from "node:sqlite";
 import type { Attempt } from "../../model/attempt.ts";
+import { reasonTable } from "../../model/failure.ts";
 import { type Owner, ownerText } from "../../model/owner.ts";
 import type { Result } from "../../model/result.ts";
 import type { TaskKey } from "../../model/task.ts";
 import type { Clock } from "../../ports/clock.ts";
-import type { TaskRecord, TaskStore } from "../../ports/task-store.ts";
+import type { Holder, TaskRecord, TaskStore } from "../../ports/task-store.ts";
 import { openDatabase } from "./open-database.ts";
+import { outboxRow } from "./outbox-row.ts";
 import { sqliteFailure } from "./sqlite-failure.ts";
 import * as statements from "./statements.ts";
 import { taskRecord } from "./task-record.ts";
@@ -61,8 +63,9 @@ export function sqliteTaskStore(path: string, clock: Clock): TaskStore {
       if (!changes(sql, { ...held, now, reason: result.reason, result: bytes })) return false;
       const { tenantId, taskId, number } = held;
       changes(statements.endAttempt, { tenantId, taskId, number, ending, now });
-      const sha256 = createHash("sha256").update(bytes).digest("hex");
-      changes(statements.insertOutbox, { tenantId, taskId, sha256, now });
+      const message = { tenantId, taskId, sha256: sha256Of(bytes), now };
+      changes(statements.insertOutbox, { ...message, kind: "result" });
+      if (reasonTable[result.reason].deadLetter) changes(statements.insertOutbox, { ...message, kind: "dead_letter" });
       return true;
     });
 
@@ -118,17 +121,58 @@ export function sqliteTaskStore(path: string, clock: Clock): TaskStore {
       }),
     finish: (attempt, result, bytes, signal) =>
       endWith(statements.finish, fence(attempt), "finished", result, bytes, signal),
-    finishUnleased: (key, expected, result, bytes, signal) => {
-      const owner = expected.owner === null ? null : ownerText(expected.owner);
-      return endWith(
-        statements.finishUnleased,
-        { ...key, number: expected.attempt, owner },
-        "lost",
-        result,
-        bytes,
+    finishUnleased: (key, expected, result, bytes, signal) =>
+      endWith(statements.finishUnleased, asSeen(key, expected), "lost", result, bytes, signal),
+    listExpired: (limit, signal) =>
+      call(signal, () => {
+        const values = { now: clock.now(), limit: atMost1000(limit) };
+        return prepare(statements.listExpired).all(values).map(taskRecord);
+      }),
+    adopt: (attempt, owner, leaseMs, signal) =>
+      transaction(signal, () => {
+        const newOwner = ownerText(owner);
+        const { owner: _owner, ...key } = fence(attempt);
+        const values = { ...fence(attempt), newOwner, leaseUntil: clock.now() + leaseMs };
+        if (!changes(statements.adopt, values)) return null;
+        changes(statements.adoptAttempt, { ...key, newOwner });
+        return { ...attempt, owner };
+      }),
+    releaseLost: (key, expected, strike, signal) =>
+      transaction(signal, () => {
+        const now = clock.now();
+        const seen = asSeen(key, expected);
+        if (!changes(statements.releaseLost, { ...seen, strike: strike ? 1 : 0, now })) return false;
+        return changes(statements.endAttempt, { ...key, number: seen.number, ending: "lost", now });
+      }),
+    claimOutbox: (limit, claimMs, signal) =>
+      transaction(signal, () => {
+        const now = clock.now();
+        const values = { now, claimedUntil: now + claimMs, limit: atMost1000(limit) };
+        const ids = prepare(statements.claimOutbox)
+          .all(values)
+          .map(({ id }) => Number(id));
+        return prepare(statements.selectOutbox)
+          .all({ ids: JSON.stringify(ids) })
+          .map(outboxRow);
+      }),
+    markPublished: (ids, signal) =>
+      call(signal, () => void changes(statements.markPublished, { ids: JSON.stringify(ids), now: clock.now() })),
+    outboxAgeMs: (signal) =>
+      call(signal, () => {
+        const oldest = row(statements.oldestWaiting, {});
+        return oldest === undefined ? null : clock.now() - Number(oldest.created_at);
+      }),
+    republish: (key, signal) =>
+      transaction(signal, () => {
+        const bytes = get(key)?.resultBytes;
+        if (!bytes) return false;
+        return changes(statements.insertOutbox, { ...key, kind: "result", sha256: sha256Of(bytes), now: clock.now() });
+      }),
+    deadLetter: (headers, value, signal) =>
+      call(
         signal,
-      );
-    },
+        () => void changes(statements.insertDeadLetter, { headers: JSON.stringify(headers), value, now: clock.now() }),
+      ),
     requestCancel: (key, stubTtlMs, signal) =>
       transaction(signal, () => {
         const now = clock.now();
@@ -146,7 +190,7 @@ export function sqliteTaskStore(path: string, clock: Clock): TaskStore {
         const values = {
           tenantId: filter.tenantId ?? null,
           states: filter.states === undefined ? null : JSON.stringify(filter.states),
-          limit: Math.min(Math.max(filter.limit, 1), 1000),
+          limit: atMost1000(filter.limit),
         };
         return prepare(statements.listTasks).all(values).map(taskRecord);
       }),
@@ -172,6 +216,17 @@ function immediately<T>(database: DatabaseSync, work: () => T): T {
     throw error;
   }
 }
+
+const atMost1000 = (limit: number): number => Math.min(Math.max(limit, 1), 1000);
+
+const sha256Of = (bytes: Buffer): string => createHash("sha256").update(bytes).digest("hex");
+
+const asSeen = (key: TaskKey, { attempt, owner, leaseExpired = false }: Holder) => ({
+  ...key,
+  number: attempt,
+  owner: owner === null ? null : ownerText(owner),
+  leaseExpired: leaseExpired ? 1 : 0,
+});
 
 /** What a write expects to find: the attempt, and its owner where one has it. */
 type Held = {

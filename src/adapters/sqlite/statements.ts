@@ -52,10 +52,19 @@ export const renew = `
   where ${fenced} and state <> 'FINISHED'
   returning cancel_requested`;
 
-export const release = `
+/** As somebody has seen it held, by an owner or by nobody. */
+const heldAsSeen = `
+  tenant_id = :tenantId and task_id = :taskId and attempt = :number and lease_owner is :owner
+    and (not :leaseExpired or lease_until <= :now)`;
+
+const giveBack = (expected: string): string => `
   update tasks
   set state = 'QUEUED', lease_owner = null, lease_until = null, sandbox_id = null, started_at = null, strikes = strikes + :strike
-  where ${fenced} and state in ('LEASED', 'STARTING', 'RUNNING', 'COLLECTING')`;
+  where ${expected} and state in ('LEASED', 'STARTING', 'RUNNING', 'COLLECTING')`;
+
+export const release = giveBack(fenced);
+
+export const releaseLost = giveBack(heldAsSeen);
 
 const finished = `
   state = 'FINISHED', lease_owner = null, lease_until = null, finished_at = :now, reason = :reason, result = :result`;
@@ -64,14 +73,46 @@ export const finish = `update tasks set ${finished} where ${fenced} and state <>
 
 export const finishUnleased = `
   update tasks set ${finished}
-  where tenant_id = :tenantId and task_id = :taskId and attempt = :number and lease_owner is :owner and state <> 'FINISHED'`;
+  where ${heldAsSeen} and state <> 'FINISHED'`;
+
+export const listExpired = "select * from tasks where lease_until <= :now order by lease_until limit :limit";
+
+export const adopt = `
+  update tasks set lease_owner = :newOwner, lease_until = :leaseUntil
+  where ${fenced} and state <> 'FINISHED'`;
+
+export const adoptAttempt = `
+  update attempts set owner = :newOwner
+  where tenant_id = :tenantId and task_id = :taskId and number = :number`;
 
 export const endAttempt = `
   update attempts set ended_at = :now, ending = :ending
   where tenant_id = :tenantId and task_id = :taskId and number = :number and ended_at is null`;
 
 export const insertOutbox = `
-  insert into outbox (tenant_id, task_id, result_sha256, created_at) values (:tenantId, :taskId, :sha256, :now)`;
+  insert into outbox (kind, tenant_id, task_id, result_sha256, created_at) values (:kind, :tenantId, :taskId, :sha256, :now)`;
+
+export const insertDeadLetter = `
+  insert into outbox (kind, headers, value, created_at) values ('dead_letter', :headers, :value, :now)`;
+
+export const claimOutbox = `
+  update outbox set claimed_until = :claimedUntil
+  where id in (select id from outbox where published_at is null and claimed_until <= :now order by id limit :limit)
+  returning id`;
+
+/** \`ids\` is a JSON array. */
+export const selectOutbox = `
+  select outbox.*, request, result, reason, attempt, received_at
+  from outbox left join tasks using (tenant_id, task_id)
+  where outbox.id in (select value from json_each(:ids))
+  order by outbox.id`;
+
+/** \`ids\` is a JSON array. */
+export const markPublished = `
+  update outbox set published_at = :now
+  where id in (select value from json_each(:ids)) and published_at is null`;
+
+export const oldestWaiting = "select created_at from outbox where published_at is null order by id limit 1";
 
 export const requestCancel = `
   update tasks set cancel_requested = 1

@@ -53,6 +53,25 @@ describe("the configuration", () => {
     ]);
   });
 
+  describe("never shows the password of DATABASE_URL", () => {
+    const url = "postgres://me:hunter2@db.example:5433/tools?sslmode=require";
+
+    test("where it lists the settings", () => {
+      const config = load({ DATABASE_URL: url });
+      expect(config.database).toMatchObject({ host: "db.example", port: 5433, password: "hunter2" });
+      const row = config.settings.find(({ name }) => name === "DATABASE_URL");
+      expect(row?.value).toBe("postgres://me:***@db.example:5433/tools?sslmode=require");
+      expect(configJson(config.settings) + configTable(config.settings)).not.toContain("hunter2");
+    });
+
+    test.each(["environment", "file"])("where it refuses it, in the %s", (place) => {
+      const wrong = `${url}&pool=8`;
+      const loading = () => (place === "file" ? load({}, { DATABASE_URL: wrong }) : load({ DATABASE_URL: wrong }));
+      expect(loading).toThrow(/^DATABASE_URL in .* must be postgres:/);
+      expect(loading).not.toThrow("hunter2");
+    });
+  });
+
   test("keeps its data in a checkout that this user may write, otherwise in the user's state folder", () => {
     const checkout = join(folder, "checkout");
     mkdirSync(join(checkout, "src"), { recursive: true });

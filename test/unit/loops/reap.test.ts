@@ -176,6 +176,12 @@ describe("the tasks of our own store", () => {
     expect((await reapOnce(ports([], [], store), never)).ended).toBe(ended);
   });
 
+  test("a lease is judged by the clock of the store, not by ours", async () => {
+    const store = memoryTaskStore({ ...clock, now: () => now - 3_600_000 });
+    await leased(store, "task", elsewhere, 60_000);
+    expect((await reapOnce(ports([], [], store), never)).ended).toBe(0);
+  });
+
   test("one that waits for its turn is left alone", async () => {
     const store = memoryTaskStore(clock);
     await store.intake(aTask(), "0".repeat(64), never);

@@ -55,6 +55,33 @@ describe("the file", () => {
   });
 });
 
+test("a file of the first version is brought forward, with what waits in it to be sent", async () => {
+  const value = Buffer.from("result");
+  {
+    await using store = sqliteTaskStore(path, handClock());
+    await store.intake(aTask(), "h1", never());
+    const attempt = await store.leaseTask(taskKey(aTask()), anOwner(), 1000, never());
+    if (attempt !== null) await store.finish(attempt, aResult(), value, never());
+  }
+  const old = new DatabaseSync(path);
+  const first = readFileSync(
+    join(import.meta.dirname, "../../../../src/adapters/sqlite/migrations/0001-tasks.sql"),
+    "utf8",
+  );
+  const outbox = /^create table outbox .*?;$/ms.exec(first)?.[0] ?? "";
+  old.exec(`
+    drop index tasks_leased; drop table outbox; ${outbox}
+    insert into outbox (tenant_id, task_id, result_sha256, created_at) values ('acme', 't-1', 'abc', 7);
+    pragma user_version = 1`);
+  old.close();
+  await using store = sqliteTaskStore(path, handClock());
+  const key = { tenantId: "acme", taskId: "t-1" };
+  const headers = { "result-sha256": "abc" };
+  const row = { id: 1, kind: "result", key, headers, value, createdAt: 7 };
+  expect(await store.claimOutbox(10, 1000, never())).toEqual([row]);
+  expect(await store.republish(key, never())).toBe(true);
+});
+
 describe("a finished task", () => {
   test("leaves one row for the relay, with the hash of the stored bytes, in the same transaction", async () => {
     const bytes = Buffer.from("result");
@@ -71,10 +98,14 @@ describe("a finished task", () => {
     expect(database.prepare("select * from outbox").all()).toEqual([
       {
         id: 1,
+        kind: "result",
         tenant_id: "acme",
         task_id: "t-1",
+        headers: null,
+        value: null,
         result_sha256: createHash("sha256").update(bytes).digest("hex"),
         created_at: clock.now(),
+        claimed_until: 0,
         published_at: null,
       },
     ]);
@@ -124,7 +155,7 @@ describe("a file that cannot be used is one clear failure, and is left as it was
     const database = openDatabase(path);
     database.exec("pragma user_version = 999");
     database.close();
-    expect(() => sqliteTaskStore(path, handClock())).toThrow(failing("has schema 999, this version knows 1 at most"));
+    expect(() => sqliteTaskStore(path, handClock())).toThrow(failing("has schema 999, this version knows 2 at most"));
   });
 
   test("a folder", () => {

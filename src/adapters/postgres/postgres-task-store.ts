@@ -1,0 +1,173 @@
+import { createHash } from "node:crypto";
+import type { Attempt } from "../../model/attempt.ts";
+import { reasonTable } from "../../model/failure.ts";
+import type { OutboxKind } from "../../model/outbox.ts";
+import { type Owner, ownerText } from "../../model/owner.ts";
+import type { Result } from "../../model/result.ts";
+import type { TaskKey } from "../../model/task.ts";
+import type { Holder, TaskRecord, TaskStore } from "../../ports/task-store.ts";
+import { type CallBounds, openConnections } from "./connections.ts";
+import type { DatabaseAddress } from "./database-address.ts";
+import { outboxRow } from "./outbox-row.ts";
+import type { Values } from "./positional.ts";
+import { requireSchema } from "./schema.ts";
+import * as statements from "./statements.ts";
+import { taskRecord } from "./task-record.ts";
+
+/** Long enough for a server under load, short enough for what waits behind it. */
+export const defaultCallBounds: CallBounds = { callMs: 10_000, retryMs: 2000 };
+
+/**
+ * The task store of many machines, in one PostgreSQL database. Leases and times go by the database's clock, so that the clocks of
+ * the workers do not matter. A call ends within `callMs`. One that fails after it was sent may have been carried out all the
+ * same; the next one finds that, because every write holds a fence.
+ * @throws ExecutorError internal, for a database that cannot be reached or whose schema is not this version's.
+ */
+export async function postgresTaskStore(
+  address: DatabaseAddress,
+  signal: AbortSignal,
+  bounds: CallBounds = defaultCallBounds,
+): Promise<TaskStore> {
+  await using stack = new AsyncDisposableStack();
+  const connections = stack.use(openConnections(address, bounds));
+  await requireSchema(connections, signal);
+
+  const { rows } = connections;
+  const written = async (sql: string, values: Values, signal: AbortSignal): Promise<boolean> =>
+    (await rows(sql, values, signal)).length > 0;
+
+  const get = async (key: TaskKey, signal: AbortSignal): Promise<TaskRecord | null> => {
+    const [found] = await rows(statements.selectTask, { ...key }, signal, "twice is once");
+    return found === undefined ? null : taskRecord(found);
+  };
+
+  const leaseWith = async (sql: string, owner: Owner, values: Values, signal: AbortSignal): Promise<Attempt | null> => {
+    const [leased] = await rows(sql, { ...values, owner: ownerText(owner) }, signal);
+    if (leased === undefined) return null;
+    const key: TaskKey = { tenantId: String(leased.tenant_id), taskId: String(leased.task_id) };
+    return { key, number: Number(leased.attempt), owner };
+  };
+
+  const endWith = (sql: string, held: Held, ending: string, result: Result, bytes: Buffer, signal: AbortSignal) => {
+    const sha256 = createHash("sha256").update(bytes).digest("hex");
+    const { reason } = result;
+    const kinds: readonly OutboxKind[] = reasonTable[reason].deadLetter ? ["result", "dead_letter"] : ["result"];
+    return written(sql, { ...held, ending, reason, result: bytes, sha256, kinds }, signal);
+  };
+
+  /** The task with its cancel marked, the finished task, or null for a key that is not known. */
+  const markCancel = async (key: TaskKey, signal: AbortSignal): Promise<TaskRecord | null> => {
+    for (;;) {
+      const [marked] = await rows(statements.requestCancel, { ...key }, signal, "twice is once");
+      if (marked !== undefined) return taskRecord(marked);
+      const record = await get(key, signal);
+      // Taken in between the two statements: it can be marked now.
+      if (record === null || record.state === "FINISHED") return record;
+    }
+  };
+
+  const held = stack.move();
+  return {
+    async intake(task, requestSha256, signal) {
+      const key: TaskKey = { tenantId: task.tenant_id, taskId: task.task_id };
+      const values = {
+        ...key,
+        requestSha256,
+        request: Buffer.from(JSON.stringify(task)),
+        priority: task.priority,
+        notBeforeAt: task.not_before === null ? null : Date.parse(task.not_before),
+      };
+      // An answer that was lost makes our own task a duplicate: it is durable either way.
+      const [inserted] = await rows(statements.insertTask, values, signal, "twice is once");
+      await rows(statements.takeStub, { ...key }, signal, "twice is once");
+      if (inserted !== undefined) return { kind: "accepted" };
+      const record = await get(key, signal);
+      return record !== null && record.requestSha256 === requestSha256
+        ? { kind: "duplicate", record }
+        : { kind: "conflict" };
+    },
+    leaseTask: (key, owner, leaseMs, signal) => leaseWith(statements.leaseTask, owner, { ...key, leaseMs }, signal),
+    leaseNext: (owner, leaseMs, signal) => leaseWith(statements.leaseNext, owner, { leaseMs }, signal),
+    starting: (attempt, signal) => written(statements.starting, fence(attempt), signal),
+    running: (attempt, sandboxId, deadlineAt, signal) =>
+      written(statements.running, { ...fence(attempt), sandboxId, deadlineAt }, signal),
+    collecting: (attempt, signal) => written(statements.collecting, fence(attempt), signal),
+    async renew(attempt, leaseMs, signal) {
+      const [renewed] = await rows(statements.renew, { ...fence(attempt), leaseMs }, signal, "twice is once");
+      return renewed === undefined ? null : { cancelRequested: renewed.cancel_requested === true };
+    },
+    release: (attempt, strike, signal) =>
+      written(statements.release, { ...fence(attempt), ending: "released", strike: strike ? 1 : 0 }, signal),
+    finish: (attempt, result, bytes, signal) =>
+      endWith(statements.finish, fence(attempt), "finished", result, bytes, signal),
+    finishUnleased: (key, expected, result, bytes, signal) =>
+      endWith(statements.finishUnleased, asSeen(key, expected), "lost", result, bytes, signal),
+    async listExpired(limit, signal) {
+      return (await rows(statements.listExpired, { limit: atMost1000(limit) }, signal, "twice is once")).map(
+        taskRecord,
+      );
+    },
+    async adopt(attempt, owner, leaseMs, signal) {
+      const values = { ...fence(attempt), newOwner: ownerText(owner), leaseMs };
+      return (await written(statements.adopt, values, signal)) ? { ...attempt, owner } : null;
+    },
+    releaseLost: (key, expected, strike, signal) =>
+      written(statements.releaseLost, { ...asSeen(key, expected), ending: "lost", strike: strike ? 1 : 0 }, signal),
+    async claimOutbox(limit, claimMs, signal) {
+      // A claim whose answer was lost is anybody's again when its time is over.
+      return (await rows(statements.claimOutbox, { limit: atMost1000(limit), claimMs }, signal)).map(outboxRow);
+    },
+    async markPublished(ids, signal) {
+      await rows(statements.markPublished, { ids }, signal, "twice is once");
+    },
+    async outboxAgeMs(signal) {
+      const [oldest] = await rows(statements.outboxAge, {}, signal, "twice is once");
+      return oldest === undefined ? null : Number(oldest.age);
+    },
+    republish: (key, signal) => written(statements.republish, { ...key }, signal),
+    async deadLetter(headers, value, signal) {
+      await rows(statements.deadLetter, { headers: Buffer.from(JSON.stringify(headers)), value }, signal);
+    },
+    async requestCancel(key, stubTtlMs, signal) {
+      const record = await markCancel(key, signal);
+      if (record !== null) return record;
+      await rows(statements.putStub, { ...key, stubTtlMs }, signal, "twice is once");
+      // A task that came in meanwhile may not have seen the stub: it is there by now.
+      return await markCancel(key, signal);
+    },
+    get,
+    async list(filter, signal) {
+      const values = {
+        tenantId: filter.tenantId ?? null,
+        states: filter.states ?? null,
+        limit: atMost1000(filter.limit),
+      };
+      return (await rows(statements.listTasks, values, signal, "twice is once")).map(taskRecord);
+    },
+    [Symbol.asyncDispose]: () => held.disposeAsync(),
+  };
+}
+
+const atMost1000 = (limit: number): number => Math.min(Math.max(limit, 1), 1000);
+
+const asSeen = (key: TaskKey, { attempt, owner, leaseExpired = false }: Holder) => ({
+  ...key,
+  number: attempt,
+  owner: owner === null ? null : ownerText(owner),
+  leaseExpired,
+});
+
+/** What a write expects to find: the attempt, and its owner where one has it. */
+type Held = {
+  readonly tenantId: string;
+  readonly taskId: string;
+  readonly number: number;
+  readonly owner: string | null;
+};
+
+const fence = ({ key, number, owner }: Attempt): Held => ({
+  tenantId: key.tenantId,
+  taskId: key.taskId,
+  number,
+  owner: ownerText(owner),
+});

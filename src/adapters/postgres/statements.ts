@@ -1,0 +1,166 @@
+/**
+ * Every statement of the task store, each one transaction. Named parameters only; every write after a lease holds the fence in
+ * its `where`. `clock_ms()` is the database's own clock, the one that all leases go by.
+ */
+
+export const insertTask = `
+  insert into tasks (tenant_id, task_id, request_sha256, request, state, priority, not_before_at, received_at)
+  values (:tenantId, :taskId, :requestSha256, :request, 'QUEUED', :priority, :notBeforeAt, clock_ms())
+  on conflict (tenant_id, task_id) do nothing
+  returning true as inserted`;
+
+/** After the insert has been committed: a cancel either finds the task, or has left its stub by now. */
+export const takeStub = `
+  with stub as (
+    delete from cancel_stubs where tenant_id = :tenantId and task_id = :taskId returning expires_at)
+  update tasks set cancel_requested = true
+  where tenant_id = :tenantId and task_id = :taskId and state <> 'FINISHED'
+    and exists (select 1 from stub where expires_at > clock_ms())`;
+
+export const selectTask = "select * from tasks where tenant_id = :tenantId and task_id = :taskId";
+
+/** Null for `states` is every state, a null tenant every tenant. */
+export const listTasks = `
+  select * from tasks
+  where (:tenantId::text is null or tenant_id = :tenantId)
+    and (:states::text[] is null or state = any(:states))
+  order by id desc limit :limit`;
+
+const isDue = "state = 'QUEUED' and (not_before_at is null or not_before_at <= clock_ms())";
+
+const lease = (chosen: string): string => `
+  with leased as (
+    update tasks set state = 'LEASED', attempt = attempt + 1, lease_owner = :owner, lease_until = clock_ms() + :leaseMs
+    where ${chosen}
+    returning tenant_id, task_id, attempt),
+  noted as (
+    insert into attempts (tenant_id, task_id, number, owner, leased_at)
+    select tenant_id, task_id, attempt, :owner, clock_ms() from leased)
+  select * from leased`;
+
+export const leaseTask = lease(`tenant_id = :tenantId and task_id = :taskId and ${isDue}`);
+
+/** What another lease is taking at this moment is passed over, not waited for. */
+export const leaseNext = lease(`
+  id = (select id from tasks where ${isDue} order by priority desc, id limit 1 for update skip locked)`);
+
+const fenced = "tenant_id = :tenantId and task_id = :taskId and attempt = :number and lease_owner = :owner";
+
+export const starting = `
+  update tasks set state = 'STARTING' where ${fenced} and state = 'LEASED' returning true as written`;
+
+export const running = `
+  with written as (
+    update tasks set state = 'RUNNING', sandbox_id = :sandboxId, started_at = clock_ms()
+    where ${fenced} and state = 'STARTING'
+    returning tenant_id, task_id, attempt, started_at)
+  update attempts set sandbox_id = :sandboxId, deadline_at = :deadlineAt, started_at = written.started_at
+  from written
+  where attempts.tenant_id = written.tenant_id and attempts.task_id = written.task_id and number = attempt
+  returning true as written`;
+
+export const collecting = `
+  update tasks set state = 'COLLECTING' where ${fenced} and state = 'RUNNING' returning true as written`;
+
+export const renew = `
+  update tasks set lease_until = clock_ms() + :leaseMs
+  where ${fenced} and state <> 'FINISHED'
+  returning cancel_requested`;
+
+const endAttempt = `
+  update attempts set ended_at = clock_ms(), ending = :ending
+  from written
+  where attempts.tenant_id = written.tenant_id and attempts.task_id = written.task_id
+    and number = written.attempt and ended_at is null`;
+
+/** As somebody has seen it held, by an owner or by nobody. */
+const heldAsSeen = `
+  tenant_id = :tenantId and task_id = :taskId and attempt = :number and lease_owner is not distinct from :owner
+    and (not :leaseExpired or lease_until <= clock_ms())`;
+
+const giveBack = (expected: string): string => `
+  with written as (
+    update tasks
+    set state = 'QUEUED', lease_owner = null, lease_until = null, sandbox_id = null, started_at = null,
+      strikes = strikes + :strike
+    where ${expected} and state in ('LEASED', 'STARTING', 'RUNNING', 'COLLECTING')
+    returning tenant_id, task_id, attempt),
+  ended as (${endAttempt})
+  select true as written from written`;
+
+export const release = giveBack(fenced);
+
+export const releaseLost = giveBack(heldAsSeen);
+
+const end = (expected: string): string => `
+  with written as (
+    update tasks
+    set state = 'FINISHED', lease_owner = null, lease_until = null, finished_at = clock_ms(), reason = :reason,
+      result = :result
+    where ${expected} and state <> 'FINISHED'
+    returning tenant_id, task_id, attempt),
+  ended as (${endAttempt}),
+  sent as (
+    insert into outbox (kind, tenant_id, task_id, result_sha256, created_at)
+    select kind, tenant_id, task_id, :sha256, clock_ms()
+    from written, unnest(:kinds::text[]) with ordinality as kinds (kind, place)
+    order by place)
+  select true as written from written`;
+
+export const finish = end(fenced);
+
+export const finishUnleased = end(heldAsSeen);
+
+export const listExpired = "select * from tasks where lease_until <= clock_ms() order by lease_until limit :limit";
+
+export const adopt = `
+  with adopted as (
+    update tasks set lease_owner = :newOwner, lease_until = clock_ms() + :leaseMs
+    where ${fenced} and state <> 'FINISHED'
+    returning tenant_id, task_id, attempt)
+  update attempts set owner = :newOwner
+  from adopted
+  where attempts.tenant_id = adopted.tenant_id and attempts.task_id = adopted.task_id and number = attempt
+  returning true as written`;
+
+/** What another relay is claiming at this moment is passed over. */
+export const claimOutbox = `
+  with chosen as (
+    select id from outbox
+    where published_at is null and claimed_until <= clock_ms()
+    order by id limit :limit for update skip locked),
+  claimed as (
+    update outbox set claimed_until = clock_ms() + :claimMs
+    from chosen where outbox.id = chosen.id
+    returning outbox.*)
+  select claimed.*, request, result, reason, attempt, received_at
+  from claimed left join tasks using (tenant_id, task_id)
+  order by claimed.id`;
+
+export const markPublished = `
+  update outbox set published_at = clock_ms() where id = any(:ids::bigint[]) and published_at is null`;
+
+export const outboxAge = `
+  select clock_ms() - created_at as age from outbox where published_at is null order by id limit 1`;
+
+export const republish = `
+  insert into outbox (kind, tenant_id, task_id, result_sha256, created_at)
+  select 'result', tenant_id, task_id, encode(sha256(result), 'hex'), clock_ms()
+  from tasks
+  where tenant_id = :tenantId and task_id = :taskId and state = 'FINISHED'
+  returning true as written`;
+
+export const deadLetter = `
+  insert into outbox (kind, headers, value, created_at) values ('dead_letter', :headers, :value, clock_ms())`;
+
+export const requestCancel = `
+  update tasks set cancel_requested = true
+  where tenant_id = :tenantId and task_id = :taskId and state <> 'FINISHED'
+  returning *`;
+
+export const putStub = `
+  with expired as (
+    delete from cancel_stubs
+    where expires_at <= clock_ms() and not (tenant_id = :tenantId and task_id = :taskId))
+  insert into cancel_stubs (tenant_id, task_id, expires_at) values (:tenantId, :taskId, clock_ms() + :stubTtlMs)
+  on conflict (tenant_id, task_id) do update set expires_at = greatest(cancel_stubs.expires_at, excluded.expires_at)`;

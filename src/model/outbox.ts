@@ -1,0 +1,37 @@
+import type { Reason } from "./failure.ts";
+import type { TaskKey } from "./task.ts";
+
+/** `result`: for whoever asked. `dead_letter`: what came to nothing, with its bytes, for an operator. */
+export type OutboxKind = "result" | "dead_letter";
+
+/** What waits in the store until a relay has sent it. */
+export interface OutboxRow {
+  readonly id: number;
+  readonly kind: OutboxKind;
+  /** Null for a dead letter that is no task. */
+  readonly key: TaskKey | null;
+  readonly headers: Readonly<Record<string, string>>;
+  /** Sent verbatim. */
+  readonly value: Buffer;
+  /** Unix ms of the store's clock. */
+  readonly createdAt: number;
+}
+
+/** With equal headers two messages for one task hold equal bytes: a receiver may drop the second. */
+export const resultHeaders = (resultSha256: string): OutboxRow["headers"] => ({ "result-sha256": resultSha256 });
+
+/** What a dead letter says of itself, beside the bytes as they came. */
+export interface DeadLetterFacts {
+  readonly reason: Reason;
+  /** How far it came: `intake`, `execute`. */
+  readonly stage: string;
+  readonly attempts: number;
+  readonly firstSeenAt: number;
+}
+
+export const deadLetterHeaders = ({ reason, stage, attempts, firstSeenAt }: DeadLetterFacts): OutboxRow["headers"] => ({
+  "dlq-reason": reason,
+  "dlq-stage": stage,
+  "dlq-attempts": String(attempts),
+  "dlq-first-seen": new Date(firstSeenAt).toISOString(),
+});

@@ -1,0 +1,312 @@
+import { createHash } from "node:crypto";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { inspect } from "node:util";
+import { describe, expect, test } from "vitest";
+import type { DatabaseAddress } from "../../src/adapters/postgres/database-address.ts";
+import { postgresTaskStore } from "../../src/adapters/postgres/postgres-task-store.ts";
+import { migrateDatabase } from "../../src/adapters/postgres/schema.ts";
+import { taskKey } from "../../src/model/task.ts";
+import { forThisFile } from "../support/for-this-file.ts";
+import { addressOf, emptyDatabase, freshDatabase } from "../support/fresh-database.ts";
+import { anOwner, aResult, aTask, never } from "../support/samples.ts";
+import { startPostgres } from "../support/services.ts";
+import { startToxiproxy } from "../support/toxiproxy.ts";
+import { until } from "../support/until.ts";
+
+const postgres = forThisFile(startPostgres);
+const bounds = { callMs: 2000, retryMs: 500 };
+const open = (address: DatabaseAddress) => postgresTaskStore(address, never(), bounds);
+const key = taskKey(aTask());
+
+const failing = (message: string) =>
+  expect.objectContaining({ code: "internal", message: expect.stringContaining(message), hint: expect.any(String) });
+
+/** What a call ends as, and after how long. */
+async function timed<T>(call: () => Promise<T>): Promise<{ readonly ended: T | unknown; readonly tookMs: number }> {
+  const startedAt = performance.now();
+  const ended = await call().catch((error: unknown) => error);
+  return { ended, tookMs: performance.now() - startedAt };
+}
+
+describe("many connections", () => {
+  test("eight workers that lease at once get every task, and none twice", async () => {
+    await using stack = new AsyncDisposableStack();
+    const { address } = stack.use(await freshDatabase(postgres()));
+    const stores = await Promise.all(Array.from({ length: 8 }, async () => stack.use(await open(address))));
+    const ids = Array.from({ length: 200 }, (_, index) => `t-${index}`);
+    await Promise.all(
+      ids.map((task_id, index) => stores[index % 8]?.intake(aTask({ task_id }), `h-${task_id}`, never())),
+    );
+    const leasedBy = await Promise.all(
+      stores.map(async (store, index) => {
+        const leased: string[] = [];
+        for (;;) {
+          const attempt = await store.leaseNext(anOwner(index + 1), 10_000, never());
+          if (attempt === null) return leased;
+          leased.push(attempt.key.taskId);
+        }
+      }),
+    );
+    expect(leasedBy.flat().sort()).toEqual(ids.sort());
+    expect(leasedBy.filter((leased) => leased.length > 0).length).toBeGreaterThan(1);
+  });
+
+  test("a lease that another worker is taking is passed over, not waited for", async () => {
+    await using stack = new AsyncDisposableStack();
+    const { address, client } = stack.use(await freshDatabase(postgres()));
+    const store = stack.use(await open(address));
+    await store.intake(aTask(), "h1", never());
+    await store.intake(aTask({ task_id: "t-2" }), "h2", never());
+    await client.query("begin; select from tasks where task_id = 't-1' for update");
+    expect((await store.leaseNext(anOwner(), 10_000, never()))?.key.taskId).toBe("t-2");
+    await client.query("rollback");
+  });
+
+  test("a cancel and its task that come at the same moment find each other", async () => {
+    await using stack = new AsyncDisposableStack();
+    const { address } = stack.use(await freshDatabase(postgres()));
+    const [one, other] = [stack.use(await open(address)), stack.use(await open(address))];
+    const ids = Array.from({ length: 300 }, (_, index) => `t-${index}`);
+    await Promise.all(
+      ids.flatMap((task_id) => [
+        one.intake(aTask({ task_id }), "h", never()),
+        other.requestCancel({ tenantId: "acme", taskId: task_id }, 60_000, never()),
+      ]),
+    );
+    const records = await one.list({ limit: 1000 }, never());
+    expect(records.filter(({ cancelRequested }) => !cancelRequested)).toEqual([]);
+    expect(records).toHaveLength(300);
+  });
+
+  test("what a serializable database refuses (40001) is tried again", async () => {
+    await using stack = new AsyncDisposableStack();
+    const { address, client } = stack.use(await freshDatabase(postgres()));
+    await client.query(`alter database ${address.database} set default_transaction_isolation = 'serializable'`);
+    const store = stack.use(await open(address));
+    await store.intake(aTask(), "h1", never());
+    await client.query("begin; update tasks set priority = 6");
+    const lease = store.leaseTask(key, anOwner(), 10_000, never());
+    await waiting(client);
+    await client.query("commit");
+    expect(await lease).toMatchObject({ number: 1 });
+  });
+});
+
+describe("a finished task", () => {
+  test("leaves one row for the relay, with the hash of the stored bytes", async () => {
+    await using stack = new AsyncDisposableStack();
+    const { address, client } = stack.use(await freshDatabase(postgres()));
+    const store = stack.use(await open(address));
+    await store.intake(aTask(), "h1", never());
+    const attempt = await store.leaseTask(key, anOwner(), 1000, never());
+    if (attempt === null) throw new Error("not leased");
+    const bytes = Buffer.from('{"output": "a\\u0000b"}');
+    expect(await store.finish(attempt, aResult(), bytes, never())).toBe(true);
+    expect(await store.finish(attempt, aResult(), bytes, never())).toBe(false);
+    const { rows } = await client.query("select tenant_id, task_id, result_sha256, published_at from outbox");
+    const result_sha256 = createHash("sha256").update(bytes).digest("hex");
+    expect(rows).toEqual([{ tenant_id: "acme", task_id: "t-1", result_sha256, published_at: null }]);
+  });
+
+  test("is not finished when its row for the relay cannot be written", async () => {
+    await using stack = new AsyncDisposableStack();
+    const { address, client } = stack.use(await freshDatabase(postgres()));
+    const store = stack.use(await open(address));
+    await store.intake(aTask(), "h1", never());
+    const attempt = await store.leaseTask(key, anOwner(), 1000, never());
+    if (attempt === null) throw new Error("not leased");
+    await client.query(`
+      create function stop() returns trigger language plpgsql as $$ begin raise exception 'no'; end $$;
+      create trigger stop before insert on outbox for each row execute function stop()`);
+    await expect(store.finish(attempt, aResult(), Buffer.from("x"), never())).rejects.toThrow();
+    expect(await store.get(key, never())).toMatchObject({ state: "LEASED", resultBytes: null });
+    await client.query("drop trigger stop on outbox");
+    expect(await store.finish(attempt, aResult(), Buffer.from("x"), never())).toBe(true);
+  });
+});
+
+describe("a server that fails is one clear failure, in bounded time", () => {
+  test("nobody listens", async () => {
+    await using stack = new AsyncDisposableStack();
+    const { url } = stack.use(await freshDatabase(postgres()));
+    const proxy = stack.use(await startToxiproxy(postgres(), 5432));
+    const address = { ...addressOf(url), port: proxy.port };
+    const store = stack.use(await open(address));
+    await proxy.cut();
+    const { ended, tookMs } = await timed(() => store.get(key, never()));
+    expect(ended).toEqual(failing(`task store localhost:${proxy.port}/${address.database}: `));
+    expect(tookMs).toBeLessThan(bounds.callMs + 500);
+    await proxy.mend();
+    expect(await store.get(key, never())).toBeNull();
+  });
+
+  test("a connection that swallows everything, for a call and for the goodbye", async () => {
+    await using stack = new AsyncDisposableStack();
+    const { url } = stack.use(await freshDatabase(postgres()));
+    const proxy = stack.use(await startToxiproxy(postgres(), 5432));
+    const sockets = (): number => process.getActiveResourcesInfo().filter((name) => name === "TCPSocketWrap").length;
+    const socketsBefore = sockets();
+    const store = await open({ ...addressOf(url), port: proxy.port });
+    await Promise.all(Array.from({ length: 4 }, () => store.get(key, never())));
+    await proxy.blackHole();
+    const { ended, tookMs } = await timed(() => store.get(key, never()));
+    expect(ended).toEqual(failing(`no answer within ${bounds.callMs} ms`));
+    expect(tookMs).toBeLessThan(bounds.callMs + 500);
+    expect((await timed(() => Promise.resolve(store[Symbol.asyncDispose]()))).tookMs).toBeLessThan(2000);
+    expect(sockets()).toBeLessThanOrEqual(socketsBefore);
+  });
+
+  test("a call is given up when its signal aborts, and the next one works", async () => {
+    await using stack = new AsyncDisposableStack();
+    const { address, client } = stack.use(await freshDatabase(postgres()));
+    const store = stack.use(await open(address));
+    await store.intake(aTask(), "h1", never());
+    await client.query("begin; select from tasks for update");
+    const controller = new AbortController();
+    const reason = new Error("enough");
+    const call = timed(() => store.leaseTask(key, anOwner(), 1000, controller.signal));
+    await waiting(client);
+    controller.abort(reason);
+    expect(await call).toMatchObject({ ended: reason });
+    await until("nothing of the call on the server", async () => (await waitingPids(client)).length === 0, 5000);
+    await client.query("rollback");
+    expect(await store.leaseTask(key, anOwner(), 1000, never())).toMatchObject({ number: 1 });
+  });
+
+  test("a connection that an operator ends (57P01) is made again, and the write is done once", async () => {
+    await using stack = new AsyncDisposableStack();
+    const { address, client } = stack.use(await freshDatabase(postgres()));
+    const store = stack.use(await open(address));
+    await store.intake(aTask(), "h1", never());
+    await client.query("begin; select from tasks for update");
+    const lease = store.leaseTask(key, anOwner(), 1000, never());
+    const pid = await waiting(client);
+    await client.query("select pg_terminate_backend($1)", [pid]);
+    await client.query("rollback");
+    expect(await lease).toMatchObject({ number: 1 });
+  });
+
+  test("a server that takes no writes (25006) says so, and does when it takes them again", async () => {
+    await using stack = new AsyncDisposableStack();
+    const { address, client } = stack.use(await freshDatabase(postgres()));
+    await client.query(`alter database ${address.database} set default_transaction_read_only = on`);
+    const store = stack.use(await open(address));
+    const { ended, tookMs } = await timed(() => store.intake(aTask(), "h1", never()));
+    expect(ended).toEqual(failing("the server takes no writes"));
+    expect(tookMs).toBeLessThan(bounds.callMs);
+    const intake = store.intake(aTask(), "h1", never());
+    await client.query("set default_transaction_read_only = off");
+    await client.query(`alter database ${address.database} reset default_transaction_read_only`);
+    expect(await intake).toEqual({ kind: "accepted" });
+  });
+
+  test("a lock that is never given ends with the call's time, and nothing is left waiting for it", async () => {
+    await using stack = new AsyncDisposableStack();
+    const { address, client } = stack.use(await freshDatabase(postgres()));
+    const store = stack.use(await open(address));
+    await store.intake(aTask(), "h1", never());
+    await client.query("begin; select from tasks for update");
+    const { ended, tookMs } = await timed(() => store.leaseTask(key, anOwner(), 1000, never()));
+    expect(ended).toEqual(failing("task store"));
+    expect(tookMs).toBeLessThan(bounds.callMs + 500);
+    await until("no statement that waits", async () => (await waitingPids(client)).length === 0, 5000);
+    await client.query("rollback");
+    expect((await store.get(key, never()))?.state).toBe("QUEUED");
+  });
+
+  test.each([
+    ["a wrong password", { password: "wrong-secret" }, "refuses this user"],
+    ["a database that is not there", { database: "nowhere" }, "there is no such database"],
+    ["a name that nobody has", { host: "nowhere.invalid" }, "it cannot be reached"],
+  ])("%s, without a word of the password", async (_name, difference, message) => {
+    const address = { ...addressOf(postgres().url()), ...difference };
+    const { ended } = await timed(() => open(address));
+    expect(ended).toEqual(failing(message));
+    expect(inspect(ended, { depth: 20 })).not.toContain(address.password);
+  });
+});
+
+describe("TLS", () => {
+  const under = async (tls: DatabaseAddress["tls"]): Promise<unknown> => {
+    await using stack = new AsyncDisposableStack();
+    const { address, client } = stack.use(await freshDatabase(postgres()));
+    const { ended } = await timed(async () => {
+      const store = stack.use(await open({ ...address, tls }));
+      await store.get(key, never());
+      const { rows } = await client.query(
+        "select bool_and(ssl) as ssl from pg_stat_ssl join pg_stat_activity using (pid) where application_name = 'tool-executor'",
+      );
+      return rows[0].ssl;
+    });
+    return ended;
+  };
+
+  test("is used when it is asked for, and only then", async () => {
+    expect(await under({ kind: "require" })).toBe(true);
+    expect(await under({ kind: "disable" })).toBe(false);
+  });
+
+  test("verify-full takes a certificate that the given file vouches for, and no other", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "certificate-"));
+    const caFile = join(folder, "ca.crt");
+    await writeFile(caFile, await postgres().certificate());
+    expect(await under({ kind: "verify-full", caFile })).toBe(true);
+    expect(await under({ kind: "verify-full", caFile: null })).toEqual(failing("TLS: "));
+    await rm(folder, { recursive: true });
+    expect(await under({ kind: "verify-full", caFile })).toMatchObject({ code: "validation" });
+  });
+});
+
+describe("the schema", () => {
+  test("is asked for by name where it is missing", async () => {
+    await using database = await emptyDatabase(postgres());
+    await expect(open(database.address)).rejects.toEqual(failing("has schema 0, this version needs 1"));
+    await expect(open(database.address)).rejects.toMatchObject({ hint: "toolx migrate brings it there" });
+  });
+
+  test("is made once, however many ask for it", async () => {
+    await using database = await emptyDatabase(postgres());
+    const migrated = await Promise.all(Array.from({ length: 5 }, () => migrateDatabase(database.address, never())));
+    expect(migrated.filter(({ from }) => from === 0)).toHaveLength(1);
+    expect(migrated.filter(({ from, to }) => from === to)).toHaveLength(4);
+    await using store = await open(database.address);
+    expect(await store.list({ limit: 1 }, never())).toEqual([]);
+  });
+
+  test.each([
+    ["one that older workers must not meet is refused", false],
+    ["one that lets older workers run is used", true],
+  ])("of a newer version: %s", async (_name, olderMayRun) => {
+    await using database = await freshDatabase(postgres());
+    await database.client.query("insert into schema_migrations values (999, 'later', $1)", [olderMayRun]);
+    const { ended } = await timed(async () => {
+      await using store = await open(database.address);
+      return await store.list({ limit: 1 }, never());
+    });
+    expect(ended).toEqual(olderMayRun ? [] : failing("has schema 999, this version knows"));
+    await expect(migrateDatabase(database.address, never())).rejects.toEqual(failing("has schema 999"));
+  });
+
+  test("of another program is left alone", async () => {
+    await using database = await emptyDatabase(postgres());
+    await database.client.query("create table tasks (theirs text)");
+    await expect(migrateDatabase(database.address, never())).rejects.toEqual(failing("another program's tables"));
+    const { rows } = await database.client.query("select to_regclass('schema_migrations') as made");
+    expect(rows).toEqual([{ made: null }]);
+  });
+});
+
+type Client = Awaited<ReturnType<typeof emptyDatabase>>["client"];
+
+async function waitingPids(client: Client): Promise<readonly number[]> {
+  const { rows } = await client.query(
+    "select pid from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'",
+  );
+  return rows.map(({ pid }) => pid);
+}
+
+/** The connection that waits for a lock. */
+const waiting = (client: Client): Promise<number> =>
+  until("a statement that waits for a lock", async () => (await waitingPids(client))[0], 5000);

@@ -1,6 +1,7 @@
 import { accessSync, constants, existsSync, readFileSync } from "node:fs";
 import { availableParallelism, homedir } from "node:os";
 import { join } from "node:path";
+import type { KafkaSettings } from "../adapters/kafka/kafka-settings.ts";
 import { type DatabaseAddress, parseDatabaseUrl } from "../adapters/postgres/database-address.ts";
 import { ExecutorError } from "../model/failure.ts";
 import { defaultLimitRules, type LimitName, type LimitRule, type LimitRules } from "../model/limits.ts";
@@ -9,6 +10,7 @@ import { quoted } from "../model/quoted.ts";
 import { parseJson } from "../schema/parse-json.ts";
 import { type Host, limitSettings, notBuiltYet, type Setting, settings } from "./config-schema.ts";
 import { cpuNumbers } from "./cpu-list.ts";
+import { kafkaSettings } from "./kafka-config.ts";
 
 /** Every setting's value, checked. Folders are absolute paths; none of them has been made or looked at. */
 export interface Config {
@@ -29,6 +31,8 @@ export interface Config {
   readonly logLevel: "trace" | "debug" | "info" | "warn" | "error" | "silent";
   /** Where tasks are kept, when not in the data folder. Holds a password. */
   readonly database: DatabaseAddress | null;
+  /** Where calls come from and results go to, beside the command line. Holds a password. */
+  readonly kafka: KafkaSettings | null;
   readonly graceMs: number;
   readonly engineDeadlines: {
     readonly createMs: number;
@@ -116,6 +120,7 @@ export function loadConfig(programDir: string, env: Environment = process.env): 
     install: value(settings.install),
     logLevel: value(settings.logLevel),
     database: parseDatabaseUrl(value(settings.databaseUrl)),
+    kafka: kafkaSettings(value),
     graceMs: value(settings.graceMs),
     engineDeadlines: {
       createMs: value(settings.createMs),

@@ -58,6 +58,7 @@ async function answered({ store, log }: Parts, { attempt, watcher }: Line, resul
   const stored = await store.finish(attempt, result, encodeResult(result), uninterrupted);
   if (!stored) return null;
   log.attemptFinished(attempt, result);
+  await watcher({ kind: "result", result });
   await watcher({ kind: "state", state: "FINISHED" });
   return result;
 }

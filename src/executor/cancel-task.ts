@@ -1,39 +1,41 @@
-import { ExecutorError } from "../model/failure.ts";
+import type { Reason } from "../model/failure.ts";
 import type { TaskKey } from "../model/task.ts";
-import { encodeResult } from "../schema/encode-result.ts";
-import { concludeFailure } from "./conclude.ts";
-import type { Parts } from "./parts.ts";
+import type { Clock } from "../ports/clock.ts";
+import type { Liveness } from "../ports/liveness.ts";
+import type { TaskStore } from "../ports/task-store.ts";
+import { endQueued } from "./end-queued.ts";
 
 /** How long a cancel waits for its task, should it come later. */
-export const cancelStubTtlMs = 15 * 60 * 1000;
+const stubTtlMs = 15 * 60 * 1000;
 
+/** What became of a cancel. `unknown`: no such task yet; should it come within a quarter of an hour, it is cancelled then. */
 export type Cancelled =
-  /** Remembered for {@link cancelStubTtlMs}. */
-  | "not known yet"
-  | "had ended"
-  /** It had not begun, and has its result. */
-  | "ended"
-  /** Whoever runs it knows. */
-  | "asked for";
+  | { readonly kind: "unknown" }
+  | { readonly kind: "over"; readonly reason: Reason | null }
+  | { readonly kind: "ended" }
+  | { readonly kind: "asked" };
 
-/** Idempotent, in every state, and before the task has come. @throws ExecutorError internal when the store fails. */
+/**
+ * Asks that a task end; idempotent. A queued one ends here; for a running one its executor is woken where it is on this host, and
+ * hears of it within two seconds otherwise.
+ * @param liveness opened only where there is somebody to wake.
+ */
 export async function cancelTask(
-  { store, liveness, clock }: Pick<Parts, "store" | "liveness" | "clock">,
+  store: TaskStore,
+  clock: Clock,
+  liveness: () => Promise<Liveness & AsyncDisposable>,
   key: TaskKey,
   signal: AbortSignal,
 ): Promise<Cancelled> {
-  const record = await store.requestCancel(key, cancelStubTtlMs, signal);
-  if (record === null) return "not known yet";
-  if (record.state === "FINISHED") return "had ended";
-  if (record.owner !== null) {
-    await liveness.poke(record.owner, signal);
-    return "asked for";
+  const record = await store.requestCancel(key, stubTtlMs, signal);
+  if (record === null) return { kind: "unknown" };
+  if (record.state === "FINISHED") return { kind: "over", reason: record.reason };
+  if (record.owner === null) {
+    if (await endQueued(store, clock, record, signal)) return { kind: "ended" };
+    // Leased between the two writes: the lease saw the wish.
+    return { kind: "asked" };
   }
-  const waitedMs = clock.now() - record.receivedAt;
-  const result = concludeFailure(record.task, new ExecutorError("cancelled", "cancelled before it started"), {
-    attempt: record.attempt,
-    timings: { queueMs: waitedMs, startMs: null, durationMs: waitedMs },
-  });
-  const expected = { attempt: record.attempt, owner: null };
-  return (await store.finishUnleased(key, expected, result, encodeResult(result), signal)) ? "ended" : "asked for";
+  await using living = await liveness();
+  await living.poke(record.owner, signal);
+  return { kind: "asked" };
 }

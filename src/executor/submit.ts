@@ -40,15 +40,8 @@ export async function submit(parts: Parts, task: Task, following: Following, can
   return await finished(parts, key, following, cancel);
 }
 
-/**
- * What can be known to be wrong is refused before anything is stored.
- * @throws ExecutorError validation | unknown_tool | policy_denied; what the engine has to say when it cannot be asked.
- */
-export async function refuseBeforehand(
-  parts: Pick<Parts, "catalog" | "images" | "policy" | "sandboxes">,
-  task: Task,
-  cancel: AbortSignal,
-): Promise<void> {
+/** What can be known to be wrong is refused before anything is stored. */
+async function refuseBeforehand(parts: Parts, task: Task, cancel: AbortSignal): Promise<void> {
   const tool = parts.catalog.find(task.tool_name);
   const { runtime } = allowedSpec(task, tool, tool.command(task), parts.images, parts.policy);
   await parts.sandboxes.requireRuntime(runtime, cancel);

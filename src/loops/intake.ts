@@ -1,7 +1,7 @@
 import { cancelTask } from "../executor/cancel-task.ts";
 import { concludeRefusal } from "../executor/conclude.ts";
 import type { Parts } from "../executor/parts.ts";
-import { refuseBeforehand } from "../executor/submit.ts";
+import { takeIn } from "../executor/take-in.ts";
 import { ExecutorError, reasonTable } from "../model/failure.ts";
 import type { Result } from "../model/result.ts";
 import { type Task, type TaskKey, taskKey } from "../model/task.ts";
@@ -13,9 +13,8 @@ import { encodeResult } from "../schema/encode-result.ts";
 import { type RequestIds, requestIds } from "../schema/request-ids.ts";
 import { requestCaps } from "../schema/task-parser.ts";
 import { type DeadLetters, deadLetters, sourceText } from "./dead-letters.ts";
-import type { ProgressReporter } from "./progress.ts";
 import { resultMessage } from "./result-message.ts";
-import { strikingIntake } from "./striking-intake.ts";
+import { striking } from "./striking.ts";
 
 export interface IntakePorts {
   readonly parts: Parts;
@@ -24,7 +23,8 @@ export interface IntakePorts {
   readonly parseTask: (body: unknown) => Task;
   /** Of a request; more is not even looked into. */
   readonly maxRequestBytes: number;
-  readonly progress: ProgressReporter;
+  /** A new task is in the store; before its message is acknowledged. */
+  readonly onAccepted: (key: TaskKey) => void;
   /** Called once for each delivery that was dealt with. */
   readonly onTaken: (taken: Taken) => void;
 }
@@ -43,23 +43,23 @@ export type Taken =
 
 /** Takes in what the transport hands out until `signal` aborts: durable, or answered, before it is acknowledged. */
 export async function intake(ports: IntakePorts, signal: AbortSignal): Promise<void> {
-  await ports.transport.consume(takeIn(ports), signal);
+  await ports.transport.consume(taking(ports), signal);
 }
 
 /** The taking in of one delivery. It rejects when it must come again. */
-export function takeIn(ports: IntakePorts): (delivery: Delivery, signal: AbortSignal) => Promise<void> {
+export function taking(ports: IntakePorts): (delivery: Delivery, signal: AbortSignal) => Promise<void> {
   const { parts, transport } = ports;
   const desk: Desk = {
     ...ports,
     letters: deadLetters(transport, parts.objects, parts.clock),
-    storeOnce: strikingIntake(parts.store),
+    strikes: striking(parts.store),
   };
   return async (delivery, signal) => ports.onTaken(await taken(desk, delivery, signal));
 }
 
 interface Desk extends IntakePorts {
   readonly letters: DeadLetters;
-  readonly storeOnce: ReturnType<typeof strikingIntake>;
+  readonly strikes: ReturnType<typeof striking>;
 }
 
 async function taken(desk: Desk, delivery: Delivery, signal: AbortSignal): Promise<Taken> {
@@ -75,59 +75,55 @@ async function taken(desk: Desk, delivery: Delivery, signal: AbortSignal): Promi
 }
 
 async function takeCall(desk: Desk, message: Message, value: Buffer, signal: AbortSignal): Promise<Taken> {
-  const task = await judged(desk, message, value, signal);
-  if (task instanceof ExecutorError) return await refuse(desk, message, value, task, signal);
-  const intake = await desk.storeOnce(task, sourceText(message.source), signal);
-  switch (intake.kind) {
-    case "accepted":
-      desk.progress.report(taskKey(task), { event: "queued" });
-      return "accepted";
-    case "duplicate":
-      if (intake.record.resultBytes !== null) await publishResult(desk, intake.record.resultBytes, signal);
-      return "duplicate";
-    case "conflict":
-      // Nothing to the results: it would look like the first task's answer.
-      await desk.letters.send(message, "conflict", 1, signal);
-      return "dead_letter";
-    case "given up": {
-      const error = new ExecutorError("internal", `the request could not be stored, in ${intake.tries} tries`);
-      return await refuse(desk, message, value, error, signal);
-    }
-  }
-}
-
-/** The task, or why there is none. */
-async function judged(desk: Desk, message: Message, value: Buffer, signal: AbortSignal): Promise<Task | ExecutorError> {
-  let task: Task | null = null;
+  const { parts, strikes } = desk;
   try {
-    task = withTrace(desk.parseTask(value), headerText(message.headers, "traceparent"));
-    await refuseBeforehand(desk.parts, task, signal);
-    return task;
+    const task = withTrace(desk.parseTask(value), headerText(message.headers, "traceparent"));
+    const intake = await strikes.tried(sourceText(message.source), () => takeIn(parts, task, signal), signal);
+    if (intake.kind === "accepted") {
+      desk.onAccepted(taskKey(task));
+      return "accepted";
+    }
+    // What waits to be sent is sent by the relay; one that is not finished yet has its answer to come.
+    await parts.store.republish(taskKey(task), signal);
+    return "duplicate";
   } catch (error) {
     signal.throwIfAborted();
-    // The engine cannot be asked now: whether it has the runtime, the line will see.
-    if (task !== null && error instanceof ExecutorError && error.code === "sandbox") return task;
-    return asRefusal(error);
+    const refusal = asRefusal(error);
+    if (refusal === null && !strikes.isFinal(error)) throw error;
+    return await refuse(desk, message, value, refusal ?? (error as ExecutorError), signal);
   }
 }
 
 async function takeControl(desk: Desk, message: Message, value: Buffer, signal: AbortSignal): Promise<Taken> {
+  const { store, clock, liveness } = desk.parts;
   let key: TaskKey;
   try {
     key = parseControl(value).key;
   } catch (error) {
-    await desk.letters.send(message, asRefusal(error).code, 1, signal);
+    await desk.letters.send(message, asRefusal(error)?.code ?? "internal", 1, signal);
     return "dead_letter";
   }
-  await cancelTask(desk.parts, key, signal);
+  // Ours stays open.
+  const living = async () => ({ ...liveness, async [Symbol.asyncDispose]() {} });
+  await cancelTask(store, clock, living, key, signal);
   return "cancel";
 }
 
-/** Looking at a request needs nothing but the request: what goes wrong there goes wrong each time, and is its end. */
-const asRefusal = (error: unknown): ExecutorError =>
-  error instanceof ExecutorError
-    ? error
-    : new ExecutorError("internal", "the request could not be read", { cause: error });
+/** Null for what is not the request's fault and may be mended: the message comes again. */
+function asRefusal(error: unknown): ExecutorError | null {
+  // Looking at a request needs nothing but the request: what we did not foresee there goes wrong each time.
+  if (!(error instanceof ExecutorError))
+    return new ExecutorError("internal", "the request could not be read", { cause: error });
+  switch (error.code) {
+    case "validation":
+    case "unknown_tool":
+    case "policy_denied":
+    case "conflict":
+      return error;
+    default:
+      return null;
+  }
+}
 
 /** Whoever can be answered is; what names no task, and what is our own fault, goes to the dead letters too. */
 async function refuse(
@@ -139,7 +135,7 @@ async function refuse(
 ): Promise<Taken> {
   const ids = requestIds(value, requestCaps(desk.maxRequestBytes));
   if (ids === null) return await answerUnknown(desk, message, error, signal);
-  // A known task has, or will have, an answer of its own.
+  // A known task has, or will have, an answer of its own, and this would look like it.
   const isKnown = (await desk.parts.store.get(ids.key, signal)) !== null;
   const isDead = isKnown || reasonTable[error.code].deadLetter;
   if (isDead) await desk.letters.send(message, isKnown ? "conflict" : error.code, 1, signal);

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Watcher } from "../executor/parts.ts";
+import type { LiveEvent } from "../executor/parts.ts";
 import type { TaskKey } from "../model/task.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { OutgoingMessage, Transport } from "../ports/transport.ts";
@@ -8,7 +8,8 @@ import { encodeProgress, type ProgressMessage } from "../schema/progress-message
 /** Tells the transport what happens to tasks, as fast as it takes it: no task ever waits for it, and what is too much is left out. */
 export interface ProgressReporter {
   report(key: TaskKey, message: ProgressMessage): void;
-  watcherFor(key: TaskKey): Watcher;
+  /** The same for what the line tells. */
+  watch(key: TaskKey, event: LiveEvent): void;
   /** Messages that were left out so far. */
   dropped(): number;
   /** Sends until `signal` aborts, then what is left, within 2 s. */
@@ -51,7 +52,7 @@ export function progressReporter(transport: Transport, clock: Clock): ProgressRe
 
   return {
     report,
-    watcherFor: (key) => (event) => {
+    watch(key, event) {
       if (event.kind === "state" && event.state === "RUNNING") report(key, { event: "started" });
       else if (event.kind === "progress") report(key, { event: "progress", ...event.progress });
       else if (event.kind === "result") {

@@ -7,7 +7,6 @@ import type { Result } from "../model/result.ts";
 import { type Task, type TaskKey, taskKey } from "../model/task.ts";
 import { traceContext, traceOf, withTrace } from "../model/trace-context.ts";
 import type { Delivery, Headers, Message, Transport } from "../ports/transport.ts";
-import { canonicalJson } from "../schema/canonical.ts";
 import { parseControl } from "../schema/control-message.ts";
 import { encodeResult } from "../schema/encode-result.ts";
 import { type RequestIds, requestIds } from "../schema/request-ids.ts";
@@ -143,12 +142,9 @@ async function refuse(
   return isDead ? "dead_letter" : "refused";
 }
 
-const maxEchoBytes = 16 * 1024;
-
 function refusalOf({ key, toolName, metadata }: RequestIds, error: ExecutorError, { headers }: Message): Result {
-  const echoed = Buffer.byteLength(canonicalJson(metadata)) > maxEchoBytes ? {} : metadata;
-  const trace = traceOf(echoed) ?? traceContext(headerText(headers, "traceparent"));
-  const traced = trace === null ? echoed : { ...echoed, traceparent: trace.traceparent };
+  const trace = traceOf(metadata) ?? traceContext(headerText(headers, "traceparent"));
+  const traced = trace === null ? metadata : { ...metadata, traceparent: trace.traceparent };
   return concludeRefusal({ task_id: key.taskId, tenant_id: key.tenantId, tool_name: toolName }, error, traced);
 }
 

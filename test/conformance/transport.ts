@@ -7,7 +7,7 @@ import { until } from "../support/until.ts";
 export interface Ends extends AsyncDisposable {
   /** Each call another member, with the same place to begin from as the last one ended at. */
   open(): Transport;
-  offer(channel: Inbound, message: { key?: string; value: string | null; headers?: Headers }): Promise<void>;
+  offer(channel: Inbound, message: { key?: string; value: string | null; headers?: Headers }): Promise<unknown>;
   sent(channel: Outbound): Promise<readonly Pick<OutgoingMessage, "key" | "value" | "headers">[]>;
 }
 

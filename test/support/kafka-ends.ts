@@ -34,11 +34,37 @@ export function kafkaSettings(broker: string, differences: Partial<KafkaSettings
 export const plainClient = (broker: string): Kafka =>
   new Kafka({ brokers: [broker], logLevel: logLevel.NOTHING, retry: { initialRetryTime: 100, retries: 20 } });
 
+export interface Offered {
+  readonly key?: string | null;
+  readonly value: string | Buffer | null;
+  readonly headers?: Headers;
+}
+
+/** Where it was put. */
+export interface Offset {
+  readonly partition: number;
+  readonly offset: string;
+}
+
 /** Both ends of one set of topics: ours, and a gateway made of nothing but a client. */
 export interface KafkaEnds extends Ends {
+  offer(channel: Inbound, message: Offered): Promise<Offset>;
   readonly settings: KafkaSettings;
   readonly kafka: Kafka;
   readonly events: readonly TransportEvent[];
+  /** Hears, from the beginning on, what is sent. */
+  listen(...channels: readonly Outbound[]): Promise<Listening>;
+}
+
+export interface Listening extends AsyncDisposable {
+  readonly heard: readonly Heard[];
+}
+
+export interface Heard {
+  readonly channel: Outbound;
+  readonly key: string | null;
+  readonly value: Buffer | null;
+  readonly headers: Readonly<Record<string, string>>;
 }
 
 export async function kafkaEnds(broker: string, differences: Partial<KafkaSettings> = {}): Promise<KafkaEnds> {
@@ -47,6 +73,7 @@ export async function kafkaEnds(broker: string, differences: Partial<KafkaSettin
   const producer = kafka.producer({ allowAutoTopicCreation: false });
   await producer.connect();
   const events: TransportEvent[] = [];
+  const known = new Set<string>();
   const topicThere = async (topic: string): Promise<boolean> => {
     const admin = kafka.admin();
     await admin.connect();
@@ -59,15 +86,32 @@ export async function kafkaEnds(broker: string, differences: Partial<KafkaSettin
     kafka,
     events,
     open: () => kafkaTransport(settings, (event) => events.push(event)),
-    async offer(
-      channel: Inbound,
-      { key = null, value, headers = [] }: { key?: string | null; value: string | null; headers?: Headers },
-    ) {
-      await until("the topic", () => topicThere(settings.topics[channel]), 30_000);
-      await producer.send({
-        topic: settings.topics[channel],
-        messages: [{ key, value, headers: kafkaHeaders(headers) }],
+    async offer(channel, { key = null, value, headers = [] }) {
+      const topic = settings.topics[channel];
+      if (!known.has(topic)) await until("the topic", () => topicThere(topic), 30_000);
+      known.add(topic);
+      const [put] = await producer.send({ topic, messages: [{ key, value, headers: kafkaHeaders(headers) }] });
+      return { partition: put?.partition ?? -1, offset: put?.baseOffset ?? "" };
+    },
+    async listen(...channels) {
+      const consumer = kafka.consumer({ groupId: `gateway-${randomBytes(4).toString("hex")}`, maxWaitTimeInMs: 100 });
+      const heard: Heard[] = [];
+      const channelOf = new Map(channels.map((channel) => [settings.topics[channel], channel]));
+      for (const topic of channelOf.keys()) await until("the topic", () => topicThere(topic), 30_000);
+      await consumer.connect();
+      await consumer.subscribe({ topics: [...channelOf.keys()], fromBeginning: true });
+      await consumer.run({
+        eachMessage: async ({ topic, message: { key, value, headers = {} } }) => {
+          const named = Object.fromEntries(listedHeaders(headers).map(([name, each]) => [name, each.toString()]));
+          heard.push({
+            channel: channelOf.get(topic) ?? "results",
+            key: key?.toString() ?? null,
+            value,
+            headers: named,
+          });
+        },
       });
+      return { heard, [Symbol.asyncDispose]: () => consumer.disconnect() };
     },
     sent: (channel) => everything(kafka, settings, channel),
     async [Symbol.asyncDispose]() {

@@ -10,6 +10,8 @@ export interface ConsumeOptions {
   readonly settings: KafkaSettings;
   readonly take: (delivery: Delivery, signal: AbortSignal) => Promise<void>;
   readonly onEvent: (event: TransportEvent) => void;
+  /** Called after each fetch that was answered, some twice a second. */
+  readonly onAnswered: () => void;
 }
 
 const inbound: readonly Inbound[] = ["tools", "control"];
@@ -54,6 +56,10 @@ async function consumeOnce(kafka: Kafka, options: ConsumeOptions, signal: AbortS
   ended.catch(() => undefined);
   const pauses = partitionPauses(consumer);
   consumer.on(consumer.events.CRASH, ({ payload }) => reject(payload.error));
+  consumer.on(consumer.events.FETCH, () => options.onAnswered());
+  consumer.on(consumer.events.REQUEST_TIMEOUT, ({ payload: { broker } }) =>
+    onEvent({ kind: "trouble", what: "consume", why: `${broker} does not answer` }),
+  );
   consumer.on(consumer.events.REBALANCING, () => onEvent({ kind: "rebalancing" }));
   consumer.on(consumer.events.GROUP_JOIN, ({ payload }) =>
     onEvent({ kind: "joined", partitions: Object.values(payload.memberAssignment).flat().length }),

@@ -51,13 +51,16 @@ export function kafkaTransport(settings: KafkaSettings, onEvent: (event: Transpo
 
   return {
     async consume(take, signal) {
+      const onAnswered = (): void => {
+        problem = null;
+      };
       const followed = (event: TransportEvent): void => {
         if (event.kind === "joined") problem = null;
         if (event.kind === "trouble") problem = event.why;
         onEvent(event);
       };
       try {
-        await consumeKafka(kafka, { settings, take, onEvent: followed }, signal);
+        await consumeKafka(kafka, { settings, take, onEvent: followed, onAnswered }, signal);
       } catch (error) {
         problem = whyOf(error);
         throw error;

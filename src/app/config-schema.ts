@@ -110,6 +110,58 @@ export const settings = {
     ["ask", "yes", "no"],
     "ask",
   ),
+  httpListen: text(
+    "TOOL_EXECUTOR_HTTP_LISTEN",
+    "Where the server listens for HTTP; off: on its local socket only. Anywhere but on the loopback it needs API keys.",
+    "host:port, such as 127.0.0.1:7117, or off",
+    /^(?:off|(?:[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]):(?:\d{1,4}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d{2}|655[0-2]\d|6553[0-5]))$/,
+    "127.0.0.1:7117",
+  ),
+  httpHosts: text(
+    "TOOL_EXECUTOR_HTTP_HOSTS",
+    "Names that the server may be called by (the Host header, without port), with commas between; empty: on the loopback its own names, elsewhere any.",
+    "host names with commas between them",
+    /^(?:[A-Za-z0-9.[\]:-]{1,253}(?:,[A-Za-z0-9.[\]:-]{1,253})*)?$/,
+    "",
+  ),
+  httpMaxConnections: integer(
+    "TOOL_EXECUTOR_HTTP_MAX_CONNECTIONS",
+    "connections",
+    "HTTP connections at once, on the address; more are closed.",
+    { min: 1, max: 100_000 },
+    () => 1024,
+  ),
+  maxFileMb: integer(
+    "TOOL_EXECUTOR_MAX_FILE_MB",
+    "MiB",
+    "The longest input file that the server takes.",
+    { min: 1, max: 1_048_576 },
+    () => 1024,
+  ),
+  drainSeconds: integer(
+    "TOOL_EXECUTOR_DRAIN_SECONDS",
+    "s",
+    "How long a server that is told to end lets its tasks go on; what still runs then is given back or ends as worker_lost.",
+    { min: 0, max: 604_800 },
+    () => 30,
+  ),
+  url: text(
+    "TOOL_EXECUTOR_URL",
+    "The server that the command line talks to; empty: the one of this data folder where one runs, otherwise none.",
+    "http://host:port or https://host:port",
+    /^(?:https?:\/\/(?:[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5})?\/?)?$/,
+    "",
+  ),
+  apiKey: {
+    ...text(
+      "TOOL_EXECUTOR_API_KEY",
+      "The API key that the command line shows to the server of TOOL_EXECUTOR_URL.",
+      "a key that toolx keys create printed",
+      /^(?:tx_[0-9a-f]{12}_[A-Za-z0-9_-]{43})?$/,
+      "",
+    ),
+    shown: (key) => (key === "" ? "" : `${key.slice(0, "tx_123456789012".length)}_***`),
+  } satisfies Setting<string>,
   logLevel: choice(
     "LOG_LEVEL",
     "The least of our own log lines that are written, to stderr.",
@@ -254,9 +306,6 @@ export function limitSettings(name: LimitName): { readonly byDefault: Setting<nu
     max: bounded(`${upper}_MAX`, `${what}, at most, whatever a request says.`, rule.max),
   };
 }
-
-/** Variables of features that this version does not have: ignoring one would do something else than was asked. */
-export const notBuiltYet: readonly string[] = ["TOOL_EXECUTOR_URL", "TOOL_EXECUTOR_API_KEY"];
 
 const limitWords: Readonly<Record<LimitName, { unit: string | null; what: string; ceiling: number }>> = {
   timeout_seconds: { unit: "s", what: "Wall time of a task", ceiling: 604_800 },

@@ -4,11 +4,11 @@ import { join } from "node:path";
 import type { KafkaSettings } from "../adapters/kafka/kafka-settings.ts";
 import { type DatabaseAddress, parseDatabaseUrl } from "../adapters/postgres/database-address.ts";
 import { ExecutorError } from "../model/failure.ts";
-import { defaultLimitRules, type LimitName, type LimitRule, type LimitRules } from "../model/limits.ts";
+import { bytesPerMb, defaultLimitRules, type LimitName, type LimitRule, type LimitRules } from "../model/limits.ts";
 import { nearest } from "../model/nearest.ts";
 import { quoted } from "../model/quoted.ts";
 import { parseJson } from "../schema/parse-json.ts";
-import { type Host, limitSettings, notBuiltYet, type Setting, settings } from "./config-schema.ts";
+import { type Host, limitSettings, type Setting, settings } from "./config-schema.ts";
 import { cpuNumbers } from "./cpu-list.ts";
 import { kafkaSettings } from "./kafka-config.ts";
 
@@ -28,6 +28,20 @@ export interface Config {
   /** Folders, modules and packages with custom tools, as they were given. */
   readonly toolSources: readonly string[];
   readonly install: "ask" | "yes" | "no";
+  readonly http: {
+    /** `host:port`, or `off`. */
+    readonly listen: string;
+    /** Names the server may be called by; empty: whatever is usual where it listens. */
+    readonly hosts: readonly string[];
+    readonly maxConnections: number;
+  };
+  /** Of one input file that the server takes. */
+  readonly maxFileBytes: number;
+  readonly drainMs: number;
+  /** The server that the command line talks to; empty: none was named. */
+  readonly url: string;
+  /** Empty: none. A secret. */
+  readonly apiKey: string;
   readonly logLevel: "trace" | "debug" | "info" | "warn" | "error" | "silent";
   /** Where tasks are kept, when not in the data folder. Holds a password. */
   readonly database: DatabaseAddress | null;
@@ -64,8 +78,7 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 /**
  * The configuration: the environment before `<data>/config.json` before the defaults. An empty variable counts as unset.
  * @param programDir the folder above `src`; the data folder is in it when it is a checkout that this user may write.
- * @throws ExecutorError validation, naming the setting, its value and what is allowed, also for a name that no setting has;
- * policy_denied for a setting of a feature that is not built yet.
+ * @throws ExecutorError validation, naming the setting, its value and what is allowed, also for a name that no setting has.
  */
 export function loadConfig(programDir: string, env: Environment = process.env): Config {
   const host = hostOf(programDir, env);
@@ -118,6 +131,17 @@ export function loadConfig(programDir: string, env: Environment = process.env): 
       .split(":")
       .filter((source) => source !== ""),
     install: value(settings.install),
+    http: {
+      listen: value(settings.httpListen),
+      hosts: value(settings.httpHosts)
+        .split(",")
+        .filter((name) => name !== ""),
+      maxConnections: value(settings.httpMaxConnections),
+    },
+    maxFileBytes: value(settings.maxFileMb) * bytesPerMb,
+    drainMs: value(settings.drainSeconds) * 1000,
+    url: value(settings.url),
+    apiKey: value(settings.apiKey),
     logLevel: value(settings.logLevel),
     database: parseDatabaseUrl(value(settings.databaseUrl)),
     kafka: kafkaSettings(value),
@@ -210,11 +234,6 @@ function refuseUnknownVariables(env: Environment): void {
   const names = namesOfSettings();
   for (const [name, text] of Object.entries(env)) {
     if (!name.startsWith("TOOL_EXECUTOR_") || text === undefined || text === "" || names.includes(name)) continue;
-    if (notBuiltYet.includes(name)) {
-      throw new ExecutorError("policy_denied", `${name} is set, but what it sets is not built yet`, {
-        hint: `unset ${name}`,
-      });
-    }
     throw unknownSetting(name, "in the environment", names);
   }
 }

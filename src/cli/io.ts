@@ -20,7 +20,7 @@ export function written(stream: Writable, chunk: string | Buffer): Promise<void>
 }
 
 /** One line of our own words. */
-export const say = (io: CliIo, line: string): void => void io.stderr.write(`${line}\n`);
+export const say = (io: Pick<CliIo, "stderr">, line: string): void => void io.stderr.write(`${line}\n`);
 
 /** Rows under a heading, columns as wide as needed. */
 export function table(rows: readonly (readonly string[])[]): string {

@@ -27,13 +27,16 @@ export const defaultMaxRequestBytes = 8 * 1024 * 1024;
 /** What a request may cost, whatever is in it. */
 export const requestCaps = (maxBytes: number): JsonCaps => ({ maxBytes, maxDepth: 64, maxValues: 100_000 });
 
+/** `asked`: what the request's surroundings say where it says nothing, such as the tenant of an API key. */
+export type ParseTask = (body: unknown, asked?: { readonly tenant_id?: string; readonly task_id?: string }) => Task;
+
 /**
  * Makes the one way from a request (bytes as received, or an object) to a `Task` with every default filled in.
  *
  * The parser throws `ExecutorError`: `validation` with a detail (JSON pointer, message) for each thing wrong;
  * `policy_denied` for a well-formed request that needs what is not built yet. It knows nothing of tools, images and payloads.
  */
-export function taskParser(options: TaskParserOptions): (body: unknown) => Task {
+export function taskParser(options: TaskParserOptions): ParseTask {
   const checkRequest = validator<Request>(taskSchema(options.limitRules, options.hostCpus), {
     subject: "request",
     at: "",
@@ -45,8 +48,10 @@ export function taskParser(options: TaskParserOptions): (body: unknown) => Task 
     caps: requestCaps(options.maxBytes),
     exactNumbers: true,
   };
-  return (body) => {
-    const request = checkRequest(body instanceof Uint8Array ? parseJson(body, source) : checkJson(body, source));
+  return (body, asked = {}) => {
+    const json = body instanceof Uint8Array ? parseJson(body, source) : checkJson(body, source);
+    const isObject = typeof json === "object" && json !== null && !Array.isArray(json);
+    const request = checkRequest(isObject ? { ...asked, ...json } : json);
     const details = [
       ...inputFileProblems(request.files ?? []),
       ...sizeProblems(request),

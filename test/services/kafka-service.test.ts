@@ -3,6 +3,7 @@ import { expect, test } from "vitest";
 import { forThisFile } from "../support/for-this-file.ts";
 import { testHouse } from "../support/house.ts";
 import { everything, type KafkaEnds, kafkaEnds } from "../support/kafka-ends.ts";
+import { never } from "../support/samples.ts";
 import { serviceUnderTest } from "../support/service-under-test.ts";
 import { startKafka } from "../support/services.ts";
 import { until } from "../support/until.ts";
@@ -83,12 +84,45 @@ test("the same message 100 times at once over several partitions runs once, and 
   const value = call("t-100", "print(1)");
   await Promise.all(Array.from({ length: 100 }, (_, index) => ends.offer("tools", { key: `k${index}`, value })));
   await until("all 100", () => service.taken.length >= 100, boundMs);
-  expect(service.attempts).toEqual(["t-100/1"]);
+  await results(ends, 1);
+  // One that comes after the end is answered again.
   await ends.offer("tools", { value });
-  // Those that came after the end are answered again, the last of them surely.
   const all = await results(ends, 2);
   expect(new Set(all.map(({ bytes }) => bytes.toString("hex"))).size).toBe(1);
   expect(service.attempts).toEqual(["t-100/1"]);
   const partitions = new Set((await everything(ends.kafka, ends.settings, "tools")).map(({ key }) => key?.toString()));
   expect(partitions.size).toBeGreaterThan(90);
+});
+
+test("a result that the broker does not take goes by reference, and so do all after it", async () => {
+  await using house = await testHouse();
+  // The broker takes less than we are told it does.
+  await using ends = await kafkaEnds(broker().broker);
+  const admin = ends.kafka.admin();
+  await admin.connect();
+  const small = [{ name: "max.message.bytes", value: "100000" }];
+  await admin.createTopics({
+    topics: [{ topic: ends.settings.topics.results, configEntries: small }],
+    waitForLeaders: true,
+  });
+  await admin.disconnect();
+  await using _service = serviceUnderTest(house, ends.open());
+  // No text, so that 64 KiB of it are more in JSON.
+  const code = "import sys\nfor out in (sys.stdout, sys.stderr): out.buffer.write(bytes([255]) * 65536)";
+  await ends.offer("tools", { key: "same", value: call("large", code) });
+  const [large] = await results(ends, 1);
+  expect(large?.result).toMatchObject({
+    task_id: "large",
+    reason: "ok",
+    output: { stdout: "", stdout_bytes: 65_536 },
+    result_object: "tasks/acme/large/1/result.json",
+  });
+  const bytes: Uint8Array[] = [];
+  for await (const chunk of (await house.parts.objects.get(large?.result.result_object, never())) ?? [])
+    bytes.push(Buffer.from(chunk));
+  const sha256 = createHash("sha256").update(Buffer.concat(bytes)).digest("hex");
+  expect(large?.headers["result-sha256"]).toBe(sha256);
+  expect(JSON.parse(Buffer.concat(bytes).toString()).output.stdout_encoding).toBe("base64");
+  await ends.offer("tools", { key: "same", value: call("small", "print(1)") });
+  expect((await results(ends, 2)).find(({ key }) => key === "small")?.result.output.stdout).toBe("1\n");
 });

@@ -336,8 +336,8 @@ function text(name: string, description: string, allowed: string, pattern: RegEx
 
 /** What Kafka calls a topic or group. */
 function kafkaName(name: string, description: string, byDefault: string): Setting<string> {
-  const allowed = "1 to 249 letters, digits, dots, _ and -";
-  return text(name, description, allowed, /^(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}$/, byDefault);
+  const allowed = "1 to 249 letters, digits, dots, _ and -, no dot first";
+  return text(name, description, allowed, /^[A-Za-z0-9_-][A-Za-z0-9._-]{0,248}$/, byDefault);
 }
 
 /** An absolute path, or empty. */

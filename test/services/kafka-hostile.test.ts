@@ -20,7 +20,16 @@ import { startKafka } from "../support/services.ts";
 import { until } from "../support/until.ts";
 
 /** A broker that takes more than we do. */
-const broker = forThisFile(() => startKafka("kafka", "message.max.bytes=32000000\nreplica.fetch.max.bytes=32000000"));
+const broker = forThisFile(() =>
+  startKafka(
+    "kafka",
+    [
+      "message.max.bytes=32000000",
+      "replica.fetch.max.bytes=32000000",
+      `log.message.timestamp.after.max.ms=${2n ** 63n - 1n}`,
+    ].join("\n"),
+  ),
+);
 const boundMs = 60_000;
 
 interface Ground extends AsyncDisposable {
@@ -120,6 +129,11 @@ test.each<[string, Buffer]>([
   const { letter } = await sendUnknown("G1", { value, headers: [["from", Buffer.from("nowhere")]] });
   expect(letter.value).toEqual(value);
   expect(letter.headers.from).toBe("nowhere");
+});
+
+test("G1 a time that no calendar has", async () => {
+  const { letter } = await sendUnknown("G1", { value: "not json", timestamp: `${2n ** 63n - 1n}` });
+  expect(Date.parse(letter.headers["dlq-first-seen"] ?? "")).toBeLessThan(Date.now() + 60_000);
 });
 
 test.each([["with"], ["without"]])("G2 a tombstone %s a key", async (way) => {

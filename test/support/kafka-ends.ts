@@ -38,6 +38,8 @@ export interface Offered {
   readonly key?: string | null;
   readonly value: string | Buffer | null;
   readonly headers?: Headers;
+  /** Unix milliseconds, or whatever a sender may write there. */
+  readonly timestamp?: string;
 }
 
 /** Where it was put. */
@@ -86,11 +88,13 @@ export async function kafkaEnds(broker: string, differences: Partial<KafkaSettin
     kafka,
     events,
     open: () => kafkaTransport(settings, (event) => events.push(event)),
-    async offer(channel, { key = null, value, headers = [] }) {
+    async offer(channel, { key = null, value, headers = [], timestamp }) {
       const topic = settings.topics[channel];
       if (!known.has(topic)) await until("the topic", () => topicThere(topic), 30_000);
       known.add(topic);
-      const [put] = await producer.send({ topic, messages: [{ key, value, headers: kafkaHeaders(headers) }] });
+      const time = timestamp === undefined ? {} : { timestamp };
+      const message = { key, value, headers: kafkaHeaders(headers), ...time };
+      const [put] = await producer.send({ topic, messages: [message] });
       return { partition: put?.partition ?? -1, offset: put?.baseOffset ?? "" };
     },
     async listen(...channels) {

@@ -188,9 +188,17 @@ function asDelivery(channel: Inbound, topic: string, partition: number, message:
     ...{ kind: "message", channel, source, key: record.key, value: record.value },
     headers: asHeaders(record.headers),
     droppedHeaders: record.droppedHeaders,
-    sentAt: Number(record.timestamp),
+    sentAt: timeOf(record.timestamp),
   };
 }
+
+/** A sender may write any time, or none: what no calendar has is now. */
+function timeOf(timestamp: string): number {
+  const time = Number(timestamp);
+  return time > 0 && time < latestTime ? time : Date.now();
+}
+
+const latestTime = 8.64e15;
 
 const asHeaders = (headers: BatchRecord["headers"]): Headers =>
   Object.entries(headers).flatMap(([name, value]) =>

@@ -36,9 +36,11 @@ interface FetchDecoder {
 
 const ours: unique symbol = Symbol("reads batches with bounds");
 const magicAt = 16;
-/** One fetched partition: what is beyond comes with the next fetch. The first batch always comes, or there would be no end. */
-const enoughBytes = 8 * 1024 * 1024;
+/** Of one answer, over all its partitions: what is beyond comes with the next. The first batch always comes, or there would be no end. */
+const enoughBytes = 16 * 1024 * 1024;
 const enoughRecords = 20_000;
+/** By answer, since all partitions of one are read by one reader. */
+const used = new WeakMap<FetchDecoder, { bytes: number; records: number }>();
 
 async function decodeMessages(decoder: FetchDecoder): Promise<readonly BatchRecord[]> {
   const size = decoder.readInt32();
@@ -46,15 +48,17 @@ async function decodeMessages(decoder: FetchDecoder): Promise<readonly BatchReco
   const bytes = decoder.buffer.subarray(decoder.offset, decoder.offset + size);
   decoder.offset += size;
   const records: BatchRecord[] = [];
-  let sizeBytes = 0;
-  for (let at = 0; sizeBytes < enoughBytes && records.length < enoughRecords; ) {
+  const soFar = used.get(decoder) ?? { bytes: 0, records: 0 };
+  used.set(decoder, soFar);
+  for (let at = 0; soFar.bytes < enoughBytes && soFar.records < enoughRecords; ) {
     if (bytes.length - at <= magicAt) break;
     const magic = bytes.readInt8(at + magicAt);
     if (magic !== 2) throw new Error(`messages of format ${magic}: topics written before Kafka 0.11 are not read`);
     const batch = await decodeBatch(bytes, at);
     if (batch === null) break;
     for (const record of batch.records) records.push(record);
-    sizeBytes += batch.sizeBytes;
+    soFar.bytes += batch.sizeBytes;
+    soFar.records += batch.records.length;
     at += batch.encodedBytes;
   }
   return records;

@@ -1,5 +1,7 @@
 import { join, resolve } from "node:path";
+import { parseLokiUrl, shownLokiUrl } from "../adapters/loki/loki-address.ts";
 import { parseDatabaseUrl, shownDatabaseUrl } from "../adapters/postgres/database-address.ts";
+import { parseS3Endpoint } from "../adapters/s3/s3-address.ts";
 import { defaultLimitRules, type LimitName } from "../model/limits.ts";
 import { cpuNumbers } from "./cpu-list.ts";
 
@@ -178,6 +180,50 @@ export const settings = {
     byDefault: () => "",
     parse: (text) => (parseDatabaseUrl(text) === null ? null : text),
     shown: (text) => (text === "" ? "" : shownDatabaseUrl(text)),
+  } satisfies Setting<string>,
+  s3Endpoint: {
+    name: "S3_ENDPOINT",
+    unit: null,
+    description:
+      "The S3 server that files, artifacts and logs are kept on, instead of in the data folder; none where it is empty.",
+    allowed: "http://host:port or https://host:port",
+    byDefault: () => "",
+    parse: (text) => (parseS3Endpoint(text) === null ? null : text),
+  } satisfies Setting<string>,
+  s3Bucket: text(
+    "S3_BUCKET",
+    "The bucket, which must be there.",
+    "the name of a bucket: 3 to 63 lower-case letters, digits, dots and hyphens",
+    /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/,
+    "",
+  ),
+  s3AccessKey: text("S3_ACCESS_KEY", "Whose bucket it is.", "an access key", /^[\x21-\x7e]{1,256}$/, ""),
+  s3SecretKey: {
+    ...text(
+      "S3_SECRET_KEY",
+      "The secret that belongs to it.",
+      "a secret key, without spaces",
+      /^[\x21-\x7e]{1,256}$/,
+      "",
+    ),
+    shown: (secret) => (secret === "" ? "" : "***"),
+  } satisfies Setting<string>,
+  s3Region: text(
+    "S3_REGION",
+    "Where the server says it is.",
+    "a region such as us-east-1",
+    /^[a-z0-9-]{1,64}$/,
+    "us-east-1",
+  ),
+  lokiUrl: {
+    name: "LOKI_URL",
+    unit: null,
+    description:
+      "The Loki that gets what tasks write, line by line, while they run; files of the data folder where it is empty.",
+    allowed: "http(s)://host:port, with user:password@ and a path where wanted",
+    byDefault: () => "",
+    parse: (text) => (parseLokiUrl(text) === null ? null : text),
+    shown: (text) => (text === "" ? "" : shownLokiUrl(text)),
   } satisfies Setting<string>,
   kafkaBrokers: {
     name: "KAFKA_BROKERS",

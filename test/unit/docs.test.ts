@@ -67,7 +67,7 @@ test("docs/operations.md names every setting, and none that there is not", () =>
   const { settings } = loadConfig("/nowhere", { TOOL_EXECUTOR_DATA: "/nowhere" });
   const names = settings.map(({ name }) => name);
   const said = [...text.matchAll(/^\|.*$/gm)].flatMap(([line]) =>
-    [...line.matchAll(/`([A-Z][A-Z_]+)`/g)].map(([, name = ""]) => name),
+    [...line.matchAll(/`([A-Z][A-Z0-9_]+)`/g)].map(([, name = ""]) => name),
   );
   expect([...new Set(said)].sort()).toEqual([...names].sort());
 });

@@ -1,5 +1,7 @@
 import { join, resolve } from "node:path";
+import { parseLokiUrl, shownLokiUrl } from "../adapters/loki/loki-address.ts";
 import { parseDatabaseUrl, shownDatabaseUrl } from "../adapters/postgres/database-address.ts";
+import { parseS3Endpoint } from "../adapters/s3/s3-address.ts";
 import { defaultLimitRules, type LimitName } from "../model/limits.ts";
 import { cpuNumbers } from "./cpu-list.ts";
 
@@ -179,6 +181,140 @@ export const settings = {
     parse: (text) => (parseDatabaseUrl(text) === null ? null : text),
     shown: (text) => (text === "" ? "" : shownDatabaseUrl(text)),
   } satisfies Setting<string>,
+  s3Endpoint: {
+    name: "S3_ENDPOINT",
+    unit: null,
+    description:
+      "The S3 server that files, artifacts and logs are kept on, instead of in the data folder; none where it is empty.",
+    allowed: "http://host:port or https://host:port",
+    byDefault: () => "",
+    parse: (text) => (parseS3Endpoint(text) === null ? null : text),
+  } satisfies Setting<string>,
+  s3Bucket: text(
+    "S3_BUCKET",
+    "The bucket, which must be there.",
+    "the name of a bucket: 3 to 63 lower-case letters, digits, dots and hyphens",
+    /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/,
+    "",
+  ),
+  s3AccessKey: text("S3_ACCESS_KEY", "Whose bucket it is.", "an access key", /^[\x21-\x7e]{1,256}$/, ""),
+  s3SecretKey: {
+    ...text(
+      "S3_SECRET_KEY",
+      "The secret that belongs to it.",
+      "a secret key, without spaces",
+      /^[\x21-\x7e]{1,256}$/,
+      "",
+    ),
+    shown: (secret) => (secret === "" ? "" : "***"),
+  } satisfies Setting<string>,
+  s3Region: text(
+    "S3_REGION",
+    "Where the server says it is.",
+    "a region such as us-east-1",
+    /^[a-z0-9-]{1,64}$/,
+    "us-east-1",
+  ),
+  lokiUrl: {
+    name: "LOKI_URL",
+    unit: null,
+    description:
+      "The Loki that gets what tasks write, line by line, while they run; files of the data folder where it is empty.",
+    allowed: "http(s)://host:port, with user:password@ and a path where wanted",
+    byDefault: () => "",
+    parse: (text) => (parseLokiUrl(text) === null ? null : text),
+    shown: (text) => (text === "" ? "" : shownLokiUrl(text)),
+  } satisfies Setting<string>,
+  kafkaBrokers: {
+    name: "KAFKA_BROKERS",
+    unit: null,
+    description: "Some of the brokers that calls come from and results go to; no Kafka where it is empty.",
+    allowed: "host:port, several with a comma between them",
+    byDefault: () => "",
+    parse: (text) => {
+      const brokers = text.split(",").map((one) => one.trim());
+      const isBroker = (one: string): boolean => /^(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]+\]):\d{1,5}$/.test(one);
+      return brokers.every(isBroker) ? brokers.join(",") : null;
+    },
+  } satisfies Setting<string>,
+  kafkaGroup: kafkaName(
+    "KAFKA_GROUP",
+    "The consumer group that all executors of one installation are in.",
+    "tool-executor",
+  ),
+  kafkaTools: kafkaName("KAFKA_TOPIC_TOOLS", "Topic that calls come from.", "somastack.tools"),
+  kafkaControl: kafkaName("KAFKA_TOPIC_CONTROL", "Topic that cancels come from.", "somastack.tool_control"),
+  kafkaResults: kafkaName("KAFKA_TOPIC_RESULTS", "Topic that results go to.", "somastack.tool_results"),
+  kafkaDeadLetters: kafkaName(
+    "KAFKA_TOPIC_DEAD_LETTERS",
+    "Topic for what cannot be dealt with.",
+    "somastack.tool_results.dlq",
+  ),
+  kafkaProgress: kafkaName(
+    "KAFKA_TOPIC_PROGRESS",
+    "Topic that tells what happens to tasks.",
+    "somastack.tool_progress",
+  ),
+  kafkaCreateTopics: choice("KAFKA_CREATE_TOPICS", "Whether topics that are missing are made.", ["yes", "no"], "yes"),
+  kafkaPartitions: integer(
+    "KAFKA_PARTITIONS",
+    "partitions",
+    "Partitions of a topic that is made here: no more executors than that take calls in at once.",
+    { min: 1, max: 1000 },
+    () => 6,
+  ),
+  kafkaReplication: integer(
+    "KAFKA_REPLICATION_FACTOR",
+    "copies",
+    "Copies of a topic that is made here; 0: as many as the brokers' own default.",
+    { min: 0, max: 15 },
+    () => 0,
+  ),
+  kafkaSessionMs: integer(
+    "KAFKA_SESSION_TIMEOUT_MS",
+    "ms",
+    "After how long without a sign of life the group takes this executor for dead.",
+    { min: 1000, max: 300_000 },
+    () => 30_000,
+  ),
+  kafkaMaxMessageBytes: integer(
+    "KAFKA_MAX_MESSAGE_BYTES",
+    "bytes",
+    "Of one outgoing message; what is larger goes to the object store. No more than the brokers' message.max.bytes.",
+    { min: 64 * 1024, max: 64 * 1024 * 1024 },
+    () => 900 * 1024,
+  ),
+  kafkaSecurity: choice(
+    "KAFKA_SECURITY_PROTOCOL",
+    "How the brokers are spoken to.",
+    ["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"],
+    "PLAINTEXT",
+  ),
+  kafkaSslCa: optionalPath(
+    "KAFKA_SSL_CA",
+    "Certificates (PEM) that the brokers' are signed with; the usual ones where it is empty.",
+  ),
+  kafkaSslCert: optionalPath("KAFKA_SSL_CERT", "Our own certificate (PEM), where the brokers ask for one."),
+  kafkaSslKey: optionalPath("KAFKA_SSL_KEY", "Its key (PEM)."),
+  kafkaSaslMechanism: choice(
+    "KAFKA_SASL_MECHANISM",
+    "How we show who we are.",
+    ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"],
+    "SCRAM-SHA-512",
+  ),
+  kafkaSaslUsername: {
+    ...text("KAFKA_SASL_USERNAME", "Who we are.", "a name without control characters", /^[^\p{Cc}]{1,255}$/u, ""),
+  },
+  kafkaSaslPassword: {
+    ...text(
+      "KAFKA_SASL_PASSWORD",
+      "Its password.",
+      "up to 1024 characters, none of control",
+      /^[^\p{Cc}]{1,1024}$/u,
+      "",
+    ),
+    shown: (password: string) => (password === "" ? "" : "(set)"),
+  },
   graceMs: integer(
     "TOOL_EXECUTOR_GRACE_MS",
     "ms",
@@ -242,6 +378,18 @@ function folder(name: string, description: string, byDefault: (host: Host) => st
 function text(name: string, description: string, allowed: string, pattern: RegExp, byDefault: string): Setting<string> {
   const parse = (value: string): string | null => (pattern.test(value) ? value : null);
   return { name, unit: null, description, allowed, byDefault: () => byDefault, parse };
+}
+
+/** What Kafka calls a topic or group. */
+function kafkaName(name: string, description: string, byDefault: string): Setting<string> {
+  const allowed = "1 to 249 letters, digits, dots, _ and -, no dot first";
+  return text(name, description, allowed, /^[A-Za-z0-9_-][A-Za-z0-9._-]{0,248}$/, byDefault);
+}
+
+/** An absolute path, or empty. */
+function optionalPath(name: string, description: string): Setting<string> {
+  const parse = (path: string, host: Host): string | null => (path.includes("\0") ? null : resolve(host.cwd, path));
+  return { name, unit: null, description, allowed: "a file's path", byDefault: () => "", parse };
 }
 
 /** Names with commas between them; spaces around them are taken out. */

@@ -1,7 +1,10 @@
 import { accessSync, constants, existsSync, readFileSync } from "node:fs";
 import { availableParallelism, homedir } from "node:os";
 import { join } from "node:path";
+import type { KafkaSettings } from "../adapters/kafka/kafka-settings.ts";
+import { type LokiAddress, parseLokiUrl } from "../adapters/loki/loki-address.ts";
 import { type DatabaseAddress, parseDatabaseUrl } from "../adapters/postgres/database-address.ts";
+import { parseS3Endpoint, type S3Address } from "../adapters/s3/s3-address.ts";
 import { ExecutorError } from "../model/failure.ts";
 import { bytesPerMb, defaultLimitRules, type LimitName, type LimitRule, type LimitRules } from "../model/limits.ts";
 import { nearest } from "../model/nearest.ts";
@@ -9,6 +12,7 @@ import { quoted } from "../model/quoted.ts";
 import { parseJson } from "../schema/parse-json.ts";
 import { type Host, limitSettings, type Setting, settings } from "./config-schema.ts";
 import { cpuNumbers } from "./cpu-list.ts";
+import { kafkaSettings } from "./kafka-config.ts";
 
 /** Every setting's value, checked. Folders are absolute paths; none of them has been made or looked at. */
 export interface Config {
@@ -43,6 +47,12 @@ export interface Config {
   readonly logLevel: "trace" | "debug" | "info" | "warn" | "error" | "silent";
   /** Where tasks are kept, when not in the data folder. Holds a password. */
   readonly database: DatabaseAddress | null;
+  /** Where files, artifacts and logs are kept, when not in the data folder. Holds a secret key. */
+  readonly s3: S3Address | null;
+  /** What gets the lines that tasks write, when files of the data folder do not. Holds a password where there is one. */
+  readonly loki: LokiAddress | null;
+  /** Where calls come from and results go to, beside the command line. Holds a password. */
+  readonly kafka: KafkaSettings | null;
   readonly graceMs: number;
   readonly engineDeadlines: {
     readonly createMs: number;
@@ -140,6 +150,15 @@ export function loadConfig(programDir: string, env: Environment = process.env): 
     apiKey: value(settings.apiKey),
     logLevel: value(settings.logLevel),
     database: parseDatabaseUrl(value(settings.databaseUrl)),
+    s3: s3Of({
+      endpoint: value(settings.s3Endpoint),
+      bucket: value(settings.s3Bucket),
+      accessKey: value(settings.s3AccessKey),
+      secretKey: value(settings.s3SecretKey),
+      region: value(settings.s3Region),
+    }),
+    loki: parseLokiUrl(value(settings.lokiUrl)),
+    kafka: kafkaSettings(value),
     graceMs: value(settings.graceMs),
     engineDeadlines: {
       createMs: value(settings.createMs),
@@ -164,6 +183,27 @@ export function loadConfig(programDir: string, env: Environment = process.env): 
   };
   const sandboxCpuCount = cpuNumbers(taken.sandboxCpus)?.size || host.cpus;
   return { ...taken, hostCpus: Math.min(host.cpus, sandboxCpuCount) };
+}
+
+/** All of it, or none. */
+function s3Of(given: Omit<S3Address, "endpoint"> & { readonly endpoint: string }): S3Address | null {
+  const needed = [
+    [settings.s3Endpoint.name, given.endpoint],
+    [settings.s3Bucket.name, given.bucket],
+    [settings.s3AccessKey.name, given.accessKey],
+    [settings.s3SecretKey.name, given.secretKey],
+  ] as const;
+  const namesOf = (isSet: boolean): string =>
+    needed
+      .filter(([, value]) => (value !== "") === isSet)
+      .map(([name]) => name)
+      .join(", ");
+  const endpoint = parseS3Endpoint(given.endpoint);
+  if (namesOf(true) === "") return null;
+  if (endpoint !== null && namesOf(false) === "") return { ...given, endpoint };
+  throw new ExecutorError("validation", `${namesOf(true)} is set, but ${namesOf(false)} is not`, {
+    hint: "set all of them for an S3 server, or none",
+  });
 }
 
 interface Given<Value> {

@@ -13,6 +13,7 @@ import type { Parts } from "../executor/parts.ts";
 import { fairSlots } from "../executor/slots.ts";
 import { type Log, openLog } from "../observe/log.ts";
 import type { Clock } from "../ports/clock.ts";
+import type { LogSink } from "../ports/log-sink.ts";
 import type { ObjectStore } from "../ports/object-store.ts";
 import type { OwnImages } from "../ports/own-images.ts";
 import type { TaskStore } from "../ports/task-store.ts";
@@ -45,16 +46,11 @@ export const systemClock: Clock = {
 
 /** @throws ExecutorError internal, when the data folder or the database cannot be used. */
 export async function openArchive(config: Config): Promise<Archive> {
-  const store = await openTaskStore(config);
-  const objects = diskObjectStore(join(config.dataDir, "objects"));
-  return {
-    store,
-    objects,
-    async [Symbol.asyncDispose]() {
-      await objects[Symbol.asyncDispose]();
-      await store[Symbol.asyncDispose]();
-    },
-  };
+  await using stack = new AsyncDisposableStack();
+  const store = stack.use(await openTaskStore(config));
+  const objects = stack.use(await openObjectStore(config));
+  const held = stack.move();
+  return { store, objects, [Symbol.asyncDispose]: () => held.disposeAsync() };
 }
 
 /** A file of the data folder, or the database that stands in its place; its client is loaded only then. */
@@ -62,6 +58,20 @@ async function openTaskStore({ dataDir, database }: Config): Promise<TaskStore> 
   if (database === null) return sqliteTaskStore(join(dataDir, "tasks.db"), systemClock);
   const { postgresTaskStore } = await import("../adapters/postgres/postgres-task-store.ts");
   return await postgresTaskStore(database, new AbortController().signal);
+}
+
+/** A folder of the data folder, or the bucket that stands in its place; its client is loaded only then. */
+async function openObjectStore({ dataDir, s3 }: Config): Promise<ObjectStore> {
+  if (s3 === null) return diskObjectStore(join(dataDir, "objects"));
+  const { s3ObjectStore } = await import("../adapters/s3/s3-object-store.ts");
+  return s3ObjectStore(s3);
+}
+
+/** Files of the data folder, or the aggregator that stands in their place. */
+async function openLogSink({ dataDir, loki }: Config): Promise<LogSink> {
+  if (loki === null) return fileLogSink(join(dataDir, "logs"));
+  const { lokiLogSink } = await import("../adapters/loki/loki-log-sink.ts");
+  return lokiLogSink(loki);
 }
 
 /** The images that were added to this installation; nothing is read yet. */
@@ -85,7 +95,7 @@ export async function openHouse(config: Config, tools?: Catalog, log?: Log): Pro
   const archive = stack.use(await openArchive(config));
   const liveness = stack.use(await hostLiveness(config.runtimeDir));
   const scratch = await diskScratch(config.sandboxRoot);
-  const logSink = stack.use(fileLogSink(join(config.dataDir, "logs")));
+  const logSink = stack.use(await openLogSink(config));
   const docker = dockerAt(config.dockerHost);
   const catalog = tools ?? (await openCatalog(config));
   const parts: Parts = {

@@ -21,8 +21,8 @@ export async function scratchHouse(config: Config, purpose: string): Promise<Scr
   const key = { tenantId: purpose, taskId: purpose };
   const folder = await scratch.make({ key, number: 1, owner: await processOwner() });
   stack.defer(() => scratch.remove(folder, new AbortController().signal));
-  // Nor is a trial a task of the database's.
-  const own = { ...config, dataDir: join(folder, "data"), database: null };
+  // Nor is a trial a task of the database's, and what it keeps is kept here.
+  const own = { ...config, dataDir: join(folder, "data"), database: null, s3: null, loki: null };
   const house = stack.use(await openHouse(own));
   const held = stack.move();
   return { ...house, config: own, [Symbol.asyncDispose]: () => held.disposeAsync() };

@@ -9,6 +9,7 @@ import { type ReapReport, reapOnce } from "../loops/reap.ts";
 import { giveUpReason, type Schedule, schedule } from "../loops/schedule.ts";
 import { deadline } from "../model/deadline.ts";
 import { ExecutorError, reasonOf } from "../model/failure.ts";
+import type { JsonObject } from "../model/task.ts";
 import { type Check, readiness } from "../observe/health.ts";
 import { type Log, openLog } from "../observe/log.ts";
 import { type Metrics, metrics } from "../observe/metrics.ts";
@@ -23,6 +24,7 @@ import { reapPorts } from "./reaper.ts";
 import { serverFront } from "./server-front.ts";
 import { serverSocket } from "./server-socket.ts";
 import type { Shutdown } from "./shutdown.ts";
+import { openTransport, type TransportService, transportService } from "./transport-service.ts";
 
 export interface ServeOptions {
   readonly version: string;
@@ -36,7 +38,7 @@ const pollMs = 500;
 const reapEveryMs = 4000;
 
 /**
- * The server: reaps what is dead, then takes tasks in over HTTP and runs them, until it is told to end. Then it takes nothing new,
+ * The server: reaps what is dead, then takes tasks in over HTTP, and over the transport where one is configured, and runs them, until it is told to end. Then it takes nothing new,
  * lets what runs end for as long as `drain` says, ends the rest and gives it back, and leaves nothing of ours behind.
  * @throws ExecutorError validation | policy_denied | internal, when it cannot begin; with nothing left open.
  */
@@ -47,11 +49,15 @@ export async function serve(config: Config, { version, say }: ServeOptions, shut
   const house = stack.use(await openHouse(config, undefined, log));
   const [live, work] = [pulse(), bell()];
   const { parts } = house;
+  const messages = messagesOf(config, house, stack, work.ring, counted, log);
   const scheduled = schedule(parts, {
     slots: config.maxWorkers,
     pollMs,
     bell: work,
-    watch: (key, event) => live.beat(key, event),
+    watch(key, event) {
+      live.beat(key, event);
+      messages?.watch(key, event);
+    },
   });
   const reap = await reaper(config, house, scheduled);
   const onReport = (report: ReapReport): void => {
@@ -61,23 +67,75 @@ export async function serve(config: Config, { version, say }: ServeOptions, shut
   // Before anything is taken in: what a dead executor left may be in the way.
   onReport(await reap(shutdown.now));
 
-  const checks = checksOf(config, house, shutdown.drain);
+  using stages = stagesOf(shutdown);
+  const checks = checksOf(config, house, messages, stages.drain);
   const door = stack.use(await openServerDoor(config, version, house, live, work.ring, counted, log, checks));
   stack.defer(parts.liveness.onPoke(work.ring));
   counted.gauges({
     running: scheduled.underWay.count,
     slots: () => config.maxWorkers,
     droppedLogEntries: parts.logSink.dropped,
-    ready: () => (shutdown.drain.aborted ? 0 : 1),
+    ready: () => (stages.drain.aborted ? 0 : 1),
+    outboxAgeMs: messages === null ? null : () => parts.store.outboxAgeMs(new AbortController().signal),
   });
   say(`serving  ${[door.url, serverSocket(config)].filter((place) => place !== null).join(" and ")}`);
 
   const reaping = keepReaping(
     { everyMs: reapEveryMs, pass: reap, onReport, onFailure: (error) => noteFailure(log, "reap.failed", error) },
-    shutdown.drain,
+    stages.drain,
   );
-  await untilDrained(config, scheduled, door, shutdown, say);
+  const stopRelay = new AbortController();
+  const carrying = messages?.run(stages.drain, stopRelay.signal).catch(stages.fail);
+  await untilDrained(config, scheduled, door, { drain: stages.drain, now: shutdown.now }, say);
   await reaping;
+  // Last: what ended in the drain is sent, too.
+  stopRelay.abort();
+  await carrying;
+  stages.throwIfFailed();
+}
+
+/** Told to end from outside, or by what cannot go on: either way it drains. */
+function stagesOf(shutdown: Shutdown) {
+  const drain = new AbortController();
+  const failures: unknown[] = [];
+  const onDrain = (): void => drain.abort();
+  if (shutdown.drain.aborted) onDrain();
+  else shutdown.drain.addEventListener("abort", onDrain, { once: true });
+  return {
+    drain: drain.signal,
+    fail(error: unknown): void {
+      failures.push(error);
+      drain.abort();
+    },
+    throwIfFailed(): void {
+      if (failures.length > 0) throw failures[0];
+    },
+    [Symbol.dispose]: () => shutdown.drain.removeEventListener("abort", onDrain),
+  };
+}
+
+/** Calls in and results out over the transport that is configured; null without one. */
+function messagesOf(
+  config: Config,
+  { parts, parseTask }: House,
+  stack: AsyncDisposableStack,
+  wake: () => void,
+  counted: Metrics,
+  log: Log,
+): TransportService | null {
+  const transport = openTransport(config, ({ kind, ...fields }) =>
+    log.note(kind === "held" || kind === "trouble" ? "warn" : "info", `transport.${kind}`, fields as JsonObject),
+  );
+  if (transport === null) return null;
+  stack.use(transport);
+  return transportService(parts, parseTask, transport, {
+    onAccepted: wake,
+    onTaken: counted.delivered,
+    onPublished: (rows) => {
+      for (const { kind } of rows) counted.published(kind, 1);
+    },
+    onTrouble: (what, error) => noteFailure(log, `${what}.failed`, error),
+  });
 }
 
 /** Runs until told to end, and then for as long as it may. */
@@ -85,7 +143,7 @@ async function untilDrained(
   config: Config,
   scheduled: Schedule,
   door: Door,
-  shutdown: Shutdown,
+  shutdown: Pick<Shutdown, "drain" | "now">,
   say: (line: string) => void,
 ): Promise<void> {
   const giveUp = new AbortController();
@@ -167,8 +225,18 @@ function addressOf(listen: string): { readonly host: string; readonly port: numb
 }
 
 /** What a task needs to run. */
-function checksOf(config: Config, { parts, docker }: House, drain: AbortSignal): Readonly<Record<string, Check>> {
+function checksOf(
+  config: Config,
+  { parts, docker }: House,
+  messages: TransportService | null,
+  drain: AbortSignal,
+): Readonly<Record<string, Check>> {
+  const kafka = async (): Promise<void> => {
+    const problem = messages?.problem() ?? null;
+    if (problem !== null) throw new Error(problem);
+  };
   return {
+    ...(messages !== null && { kafka }),
     running: async () => {
       if (drain.aborted) throw new Error("the server is about to end");
     },

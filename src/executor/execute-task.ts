@@ -61,6 +61,7 @@ async function answered({ store, log }: Parts, { attempt, watcher }: Line, resul
   const stored = await store.finish(attempt, result, encodeResult(result), uninterrupted);
   if (!stored) return null;
   log.attemptFinished(attempt, result);
+  await watcher({ kind: "result", result });
   await watcher({ kind: "state", state: "FINISHED" });
   return result;
 }
@@ -90,7 +91,8 @@ async function attempted(
 
   const stdout = headTail(policy.inlineBytes);
   const stderr = headTail(policy.inlineBytes);
-  const outputs = { attempt, journal, logSink: parts.logSink, stdout, stderr, watcher: line.watcher, clock };
+  const sinks = { journal, logSink: parts.logSink, stdout, stderr };
+  const outputs = { attempt, toolName: task.tool_name, ...sinks, watcher: line.watcher, clock };
   begun.commandGiven = true;
   const ended = await run(sandbox, command, line.stdin ?? textStream(task.stdin), outputs, cancel);
   refuseUnstarted(ended);

@@ -23,6 +23,7 @@ export interface RunEnd {
 /** Where what the task writes goes. */
 export interface RunOutputs {
   readonly attempt: Attempt;
+  readonly toolName: string;
   readonly journal: Journal;
   readonly logSink: LogSink;
   readonly stdout: HeadTail;
@@ -54,7 +55,7 @@ export async function run(
     outputs.journal.append(entries);
     const last = batch.findLast((event) => event.kind !== "gone");
     if (last) sandbox.ack(last.seq);
-    outputs.logSink.write(outputs.attempt, entries);
+    outputs.logSink.write(outputs.attempt, entries, outputs.toolName);
     let exit: Exit | null = null;
     let failure: StartFailure | null = null;
     let gone: SandboxGone | null = null;

@@ -7,6 +7,10 @@ export interface Metrics {
   taskFinished(result: Result): void;
   attemptReleased(reason: Reason): void;
   reaped(kind: "container" | "network" | "volume" | "folder" | "socket", count: number): void;
+  /** One delivery of the transport, and what became of it. */
+  delivered(fate: string): void;
+  /** Messages that were sent and are marked. */
+  published(kind: string, count: number): void;
   requestAnswered(method: string, route: string, status: number, seconds: number): void;
   /** What is asked for at each look. */
   readonly gauges: (read: MetricGauges) => void;
@@ -21,6 +25,8 @@ export interface MetricGauges {
   readonly droppedLogEntries: () => number;
   /** 1 while it takes work. */
   readonly ready: () => number;
+  /** How long the oldest message has waited; null where nothing sends any. */
+  readonly outboxAgeMs: (() => Promise<number | null>) | null;
 }
 
 export function metrics(): Metrics {
@@ -59,7 +65,21 @@ export function metrics(): Metrics {
     buckets: [0.005, 0.025, 0.1, 0.5, 2.5, 10, 60],
     registers,
   });
+  const deliveries = new Counter({
+    name: "tool_executor_deliveries_total",
+    help: "Messages of the transport that were dealt with, by what became of them.",
+    labelNames: ["fate"],
+    registers,
+  });
+  const published = new Counter({
+    name: "tool_executor_published_total",
+    help: "Messages that were sent, by kind.",
+    labelNames: ["kind"],
+    registers,
+  });
   return {
+    delivered: (fate) => deliveries.inc({ fate }),
+    published: (kind, count) => published.inc({ kind }, count),
     taskFinished({ tool_name, status, reason, metrics: { queue_ms, start_ms, run_ms, duration_ms } }) {
       const tool = tool_name ?? "unknown";
       tasks.inc({ tool, status, reason });
@@ -71,17 +91,23 @@ export function metrics(): Metrics {
       if (count > 0) reaped.inc({ kind }, count);
     },
     requestAnswered: (method, route, status, seconds) => requests.observe({ method, route, status }, seconds),
-    gauges({ running, slots, droppedLogEntries, ready }) {
-      const gauge = (name: string, help: string, read: () => number): void => {
+    gauges({ running, slots, droppedLogEntries, ready, outboxAgeMs }) {
+      const gauge = (name: string, help: string, read: () => number | Promise<number>): void => {
         new Gauge({
           name,
           help,
           registers,
-          collect() {
-            this.set(read());
+          async collect() {
+            this.set(await read());
           },
         });
       };
+      if (outboxAgeMs !== null)
+        gauge("tool_executor_outbox_age_seconds", "How long the oldest message has waited to be sent.", async () => {
+          // A store that is away must not take the other figures with it.
+          const ageMs = await outboxAgeMs().catch(() => null);
+          return ageMs === null ? 0 : ageMs / 1000;
+        });
       gauge("tool_executor_running", "Attempts under way in this process.", running);
       gauge("tool_executor_slots", "Attempts this process may have under way at once.", slots);
       gauge("tool_executor_ready", "1 while this process takes work.", ready);

@@ -14,7 +14,7 @@ export type LogEntry =
 /** The log aggregator: gets what a task writes while it runs. Never holds a task back; what it cannot take it counts. */
 export interface LogSink extends AsyncDisposable {
   /** Must not throw and must not wait; the bytes are good for the time of the call only. */
-  write(attempt: Attempt, entries: readonly LogEntry[]): void;
-  /** Entries that were dropped since the start. */
+  write(attempt: Attempt, entries: readonly LogEntry[], toolName: string): void;
+  /** Pieces that were dropped since the start: entries, or lines where the sink keeps lines. */
   dropped(): number;
 }

@@ -24,4 +24,6 @@ export interface ObjectStore extends AsyncDisposable {
   list(prefix: string, signal: AbortSignal): Promise<readonly StoredObject[]>;
   /** Removes everything under a prefix; nothing there is no error. */
   remove(prefix: string, signal: AbortSignal): Promise<void>;
+  /** Takes away what was put half by a process that died, and has not grown for `olderThanMs`. Answers how many. */
+  sweep(olderThanMs: number, signal: AbortSignal): Promise<number>;
 }

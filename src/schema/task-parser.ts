@@ -4,7 +4,7 @@ import type { InputFile, JsonObject, RetryClass, Task } from "../model/task.ts";
 import { canonicalJson } from "./canonical.ts";
 import { summary } from "./failure-details.ts";
 import { inputFileProblems } from "./input-file-problems.ts";
-import { checkJson, type JsonSource, parseJson } from "./parse-json.ts";
+import { checkJson, type JsonCaps, type JsonSource, parseJson } from "./parse-json.ts";
 import { limitBounds, taskSchema } from "./task-schema.ts";
 import { timeProblems } from "./time-problems.ts";
 import { validator } from "./validator.ts";
@@ -24,6 +24,9 @@ export interface TaskParserOptions {
 /** Room for a call and a few small files; large inputs are no part of a message. */
 export const defaultMaxRequestBytes = 8 * 1024 * 1024;
 
+/** What a request may cost, whatever is in it. */
+export const requestCaps = (maxBytes: number): JsonCaps => ({ maxBytes, maxDepth: 64, maxValues: 100_000 });
+
 /** `asked`: what the request's surroundings say where it says nothing, such as the tenant of an API key. */
 export type ParseTask = (body: unknown, asked?: { readonly tenant_id?: string; readonly task_id?: string }) => Task;
 
@@ -42,7 +45,7 @@ export function taskParser(options: TaskParserOptions): ParseTask {
   const source: JsonSource = {
     subject: "request",
     code: "validation",
-    caps: { maxBytes: options.maxBytes, maxDepth: 64, maxValues: 100_000 },
+    caps: requestCaps(options.maxBytes),
     exactNumbers: true,
   };
   return (body, asked = {}) => {

@@ -97,6 +97,52 @@ export function objectStoreConformance(name: string, open: () => Promise<ObjectS
       expect(await keys("t")).toEqual(["t/10/a", "t/1x"]);
     });
 
+    test("a body of many small chunks, each good until the next, is stored as it was", async () => {
+      await using store = await open();
+      const sent = createHash("sha256");
+      const chunk = Buffer.alloc(70_001);
+      const body = async function* (): AsyncGenerator<Uint8Array> {
+        for (let count = 0; count < 300; count++) {
+          chunk.fill(count % 251);
+          sent.update(chunk);
+          yield chunk;
+        }
+      };
+      expect((await store.put("small", body(), never())).sizeBytes).toBe(300 * chunk.byteLength);
+      const received = createHash("sha256");
+      for await (const piece of (await store.get("small", never())) ?? chunks()) received.update(piece);
+      expect(received.digest("hex")).toBe(sent.digest("hex"));
+    });
+
+    test("a large body that breaks off, or is aborted, leaves what was there, and nothing for a sweep", async () => {
+      await using store = await open();
+      await put(store, "folder/key", "before");
+      const broken = new Error("the source broke");
+      const controller = new AbortController();
+      const body = async function* (end: () => void): AsyncGenerator<Uint8Array> {
+        for (let count = 0; count < 20; count++) yield Buffer.alloc(1_000_003);
+        end();
+        yield Buffer.from("more");
+      };
+      const breaking = body(() => {
+        throw broken;
+      });
+      await expect(store.put("folder/key", breaking, never())).rejects.toBe(broken);
+      const aborting = body(() => controller.abort(broken));
+      await expect(store.put("folder/key", aborting, controller.signal)).rejects.toBe(broken);
+      expect(await text(store, "folder/key")).toBe("before");
+      expect(await store.sweep(0, never())).toBe(0);
+      expect(await store.list("folder", never())).toEqual([{ key: "folder/key", sizeBytes: 6 }]);
+    });
+
+    test("an object whose reader stops early can be read again", async () => {
+      await using store = await open();
+      await store.put("key", chunks(Buffer.alloc(3_000_000, "x")), never());
+      for await (const _piece of (await store.get("key", never())) ?? chunks()) break;
+      const end = { start: 2_999_998, end: 3_000_000 };
+      expect(await text(store, "key", end)).toBe("xx");
+    });
+
     test.each([
       "",
       "/etc/passwd",

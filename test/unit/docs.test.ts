@@ -68,14 +68,20 @@ test("docs/operations.md names every setting, and none that there is not", () =>
   const { settings } = loadConfig("/nowhere", { TOOL_EXECUTOR_DATA: "/nowhere" });
   const names = settings.map(({ name }) => name);
   const said = [...text.matchAll(/^\|.*$/gm)].flatMap(([line]) =>
-    [...line.matchAll(/`([A-Z][A-Z_]+)`/g)].map(([, name = ""]) => name),
+    [...line.matchAll(/`([A-Z][A-Z0-9_]+)`/g)].map(([, name = ""]) => name),
   );
   expect([...new Set(said)].sort()).toEqual([...names].sort());
 });
 
 test("docs/operations.md names every metric of ours, and none that there is not", async () => {
   const counted = metrics();
-  counted.gauges({ running: () => 0, slots: () => 0, droppedLogEntries: () => 0, ready: () => 0 });
+  counted.gauges({
+    running: () => 0,
+    slots: () => 0,
+    droppedLogEntries: () => 0,
+    ready: () => 0,
+    outboxAgeMs: async () => 0,
+  });
   const known = [...(await counted.text()).matchAll(/^# TYPE (tool_executor_\w+) /gm)].map(([, name]) => name);
   const said = [...section(read("docs/operations.md"), "## Watching it").matchAll(/`(tool_executor_\w+)`/g)];
   expect([...new Set(said.map(([, name]) => name))].sort()).toEqual(known.sort());

@@ -3,7 +3,7 @@ import type { Dirent } from "node:fs";
 import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { ExecutorError } from "../../model/failure.ts";
-import { quoted } from "../../model/quoted.ts";
+import { objectKeySegments } from "../../model/object-key.ts";
 import type { ObjectStore, StoredObject } from "../../ports/object-store.ts";
 
 /**
@@ -20,6 +20,7 @@ export function diskObjectStore(root: string): ObjectStore {
         signal.throwIfAborted();
         await rm(pathOf(root, prefix), { recursive: true, force: true });
       }),
+    sweep: (olderThanMs, signal) => translated(root, "sweep", "drafts", () => sweep(root, olderThanMs, signal)),
     async [Symbol.asyncDispose]() {},
   };
 }
@@ -105,22 +106,26 @@ async function list(root: string, prefix: string, signal: AbortSignal): Promise<
   return found.sort((a, b) => Buffer.compare(Buffer.from(a.key), Buffer.from(b.key)));
 }
 
+async function sweep(folder: string, olderThanMs: number, signal: AbortSignal): Promise<number> {
+  let swept = 0;
+  for (const entry of (await entriesIfThere(folder)) ?? []) {
+    signal.throwIfAborted();
+    const path = join(folder, entry.name);
+    if (entry.isDirectory()) swept += await sweep(path, olderThanMs, signal);
+    if (!entry.isFile() || !entry.name.startsWith(draftPrefix)) continue;
+    // By its last write: a draft that still grows is somebody's.
+    const found = await stat(path).catch(nullIfMissing);
+    if (found === null || Date.now() - found.mtimeMs < olderThanMs) continue;
+    await rm(path, { force: true });
+    swept += 1;
+  }
+  return swept;
+}
+
 /** A key's segment never begins with a dot, so no object has such a name. */
 const draftPrefix = ".draft-";
 
-/** SAFETY: a segment is a plain name, so a key can name nothing outside `root`. */
-const segment = /^[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}$/;
-
-function pathOf(root: string, key: string): string {
-  const segments = key.split("/");
-  if (segments.length > 32 || !segments.every((name) => segment.test(name))) {
-    throw new ExecutorError(
-      "internal",
-      `object key ${quoted(key)} must be at most 32 segments of letters, digits, _, - and ., no dot first`,
-    );
-  }
-  return join(root, ...segments);
-}
+const pathOf = (root: string, key: string): string => join(root, ...objectKeySegments(key));
 
 /** Every folder on the way, each name on disk before something is put in it. */
 async function makeFolder(folder: string): Promise<void> {

@@ -72,6 +72,44 @@ describe("the configuration", () => {
     });
   });
 
+  test("never shows the password of LOKI_URL", () => {
+    const config = load({ LOKI_URL: "https://me:hunter2@logs.example/loki" });
+    expect(config.loki?.url).toBe("https://logs.example/loki");
+    expect(configJson(config.settings) + configTable(config.settings)).not.toContain("hunter2");
+    expect(() => load({ LOKI_URL: "https://me:hunter2@logs.example/?a" })).toThrow(
+      /^LOKI_URL in the environment must be/,
+    );
+  });
+
+  describe("of an S3 server", () => {
+    const s3 = { S3_ENDPOINT: "https://s3.example", S3_BUCKET: "tools", S3_ACCESS_KEY: "me", S3_SECRET_KEY: "hunter2" };
+
+    test("is taken as a whole, with a region by default, and its secret is not shown", () => {
+      const config = load(s3);
+      const endpoint = { host: "s3.example", port: 443, tls: true };
+      const keys = { accessKey: "me", secretKey: "hunter2" };
+      expect(config.s3).toEqual({ endpoint, bucket: "tools", region: "us-east-1", ...keys });
+      expect(configJson(config.settings) + configTable(config.settings)).not.toContain("hunter2");
+      expect(load({}).s3).toBeNull();
+    });
+
+    test.each(Object.keys(s3))("is refused without %s", (name) => {
+      const others = Object.keys(s3).filter((each) => each !== name);
+      expect(() => load({ ...s3, [name]: "" })).toThrow(`${others.join(", ")} is set, but ${name} is not`);
+    });
+
+    test.each(["ftp://s3.example", "https://s3.example/bucket", "https://me:hunter2@s3.example", "s3.example"])(
+      "has no endpoint %s",
+      (endpoint) => {
+        expect(() => load({ ...s3, S3_ENDPOINT: endpoint })).toThrow("must be http://host:port or https://host:port");
+      },
+    );
+
+    test("a secret that is not allowed is not shown either", () => {
+      expect(() => load({ ...s3, S3_SECRET_KEY: "hunter 2" })).toThrow(/^S3_SECRET_KEY in the environment must be/);
+    });
+  });
+
   test("keeps its data in a checkout that this user may write, otherwise in the user's state folder", () => {
     const checkout = join(folder, "checkout");
     mkdirSync(join(checkout, "src"), { recursive: true });

@@ -60,3 +60,12 @@ test("a root that is a file is one clear failure", async () => {
   const failure = { code: "internal", message: expect.stringContaining(`in the object store ${root}`) };
   await expect(diskObjectStore(root).put("a/b", body("x"), never())).rejects.toMatchObject(failure);
 });
+
+test("a sweep takes drafts that have not grown for some time, and no object", async () => {
+  const store = diskObjectStore(root);
+  await store.put("a/b", body("x"), never());
+  writeFileSync(join(root, "a", ".draft-1"), "half");
+  expect(await store.sweep(60_000, never())).toBe(0);
+  expect(await store.sweep(0, never())).toBe(1);
+  expect(readdirSync(join(root, "a"))).toEqual(["b"]);
+});

@@ -32,9 +32,9 @@ const lines = (name = "t-1.2.ndjson"): readonly unknown[] =>
 test("every entry is one line, in order, text as text and other bytes as base64", async () => {
   {
     await using sink = fileLogSink(root);
-    sink.write(attempt(), [output(1, "ü\n"), output(2, Buffer.from([0xff]))]);
-    sink.write(attempt(), [{ kind: "gap", from: 3, to: 9, bytes: 100 }]);
-    sink.write(attempt("t-2"), [output(1, "other")]);
+    sink.write(attempt(), [output(1, "ü\n"), output(2, Buffer.from([0xff]))], "shell");
+    sink.write(attempt(), [{ kind: "gap", from: 3, to: 9, bytes: 100 }], "shell");
+    sink.write(attempt("t-2"), [output(1, "other")], "shell");
   }
   const place = { tenant: "acme", task: "t-1", attempt: 2 };
   const time = "1970-01-01T00:00:00.000Z";
@@ -50,7 +50,7 @@ test("every entry is one line, in order, text as text and other bytes as base64"
 test("what waits for the disk is bounded, and what finds no room is counted", async () => {
   const sink = fileLogSink(root, { maxWaitingBytes: 1000, maxFileBytes: 1_000_000 });
   const one = attempt();
-  for (let seq = 0; seq < 100; seq++) sink.write(one, [output(seq, "x".repeat(50))]);
+  for (let seq = 0; seq < 100; seq++) sink.write(one, [output(seq, "x".repeat(50))], "shell");
   const dropped = sink.dropped();
   expect(dropped).toBe(80);
   await sink[Symbol.asyncDispose]();
@@ -59,7 +59,7 @@ test("what waits for the disk is bounded, and what finds no room is counted", as
 
 test("an attempt's file is bounded, over several writes too", async () => {
   await using sink = fileLogSink(root, { maxWaitingBytes: 1_000_000, maxFileBytes: 1000 });
-  for (let seq = 0; seq < 100; seq++) sink.write(attempt(), [output(seq, "x")]);
+  for (let seq = 0; seq < 100; seq++) sink.write(attempt(), [output(seq, "x")], "shell");
   await sink[Symbol.asyncDispose]();
   expect(statSync(join(root, "acme", "t-1.2.ndjson")).size).toBeLessThanOrEqual(1000);
   expect(lines().length + sink.dropped()).toBe(100);
@@ -68,7 +68,7 @@ test("an attempt's file is bounded, over several writes too", async () => {
 test("a disk that fails drops lines and fails nothing", async () => {
   writeFileSync(root, "a file where the folder should be");
   await using sink = fileLogSink(root);
-  sink.write(attempt(), [output(1, "a"), output(2, "b")]);
+  sink.write(attempt(), [output(1, "a"), output(2, "b")], "shell");
   await sink[Symbol.asyncDispose]();
   expect(sink.dropped()).toBe(2);
 });

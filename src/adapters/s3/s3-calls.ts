@@ -1,0 +1,79 @@
+import { AsyncLocalStorage } from "node:async_hooks";
+import http from "node:http";
+import https from "node:https";
+import { setTimeout as sleep } from "node:timers/promises";
+import { Client } from "minio";
+import { type S3Address, s3AddressText } from "./s3-address.ts";
+import { mayPass, s3Failure } from "./s3-failure.ts";
+
+/** How long nothing may be heard of a request, and for how long one that failed in passing is made again. */
+export interface S3Bounds {
+  readonly stallMs: number;
+  readonly retryMs: number;
+}
+
+/** The client of one bucket, with signals, bounds and failures that it does not have by itself. */
+export interface S3Calls extends AsyncDisposable {
+  /**
+   * One request. What it answers with may still be read afterwards, as long as `signal` does not abort and something is heard.
+   * @param what for messages, such as `write KEY`.
+   * @throws ExecutorError internal, saying why; the signal's reason when it aborts; a failure that `keep` wants as it is.
+   */
+  call<T>(
+    what: string,
+    request: (client: Client, bucket: string) => Promise<T>,
+    signal: AbortSignal,
+    keep?: (cause: unknown) => boolean,
+  ): Promise<T>;
+  /** A failure that came while an answer was read. */
+  failure(what: string, cause: unknown): unknown;
+}
+
+const retryDelayMs = 50;
+
+export function s3Calls(address: S3Address, { stallMs, retryMs }: S3Bounds): S3Calls {
+  const { endpoint, bucket, region, accessKey, secretKey } = address;
+  const where = s3AddressText(address);
+  const library = endpoint.tls ? https : http;
+  const agent = new library.Agent({ keepAlive: true, maxSockets: 64 });
+  // The client takes no signals: the one of the call that makes the request is found here.
+  const signals = new AsyncLocalStorage<AbortSignal>();
+  const client = new Client({
+    ...{ endPoint: endpoint.host, port: endpoint.port, useSSL: endpoint.tls, region, accessKey, secretKey },
+    pathStyle: true,
+    transportAgent: agent,
+    transport: {
+      request(options: http.RequestOptions, onAnswer: (answer: http.IncomingMessage) => void) {
+        const signal = signals.getStore();
+        const request = library.request(signal === undefined ? options : { ...options, signal }, onAnswer);
+        request.setTimeout(stallMs, () => request.destroy(stalled(stallMs)));
+        return request;
+      },
+    } as typeof http,
+    // Its own would be told on our standard error.
+    retryOptions: { disableRetry: true },
+  });
+
+  return {
+    async call(what, request, signal, keep = () => false) {
+      const giveUpAt = performance.now() + retryMs;
+      for (let delayMs = retryDelayMs; ; delayMs *= 2) {
+        signal.throwIfAborted();
+        try {
+          return await signals.run(signal, () => request(client, bucket));
+        } catch (cause) {
+          signal.throwIfAborted();
+          if (keep(cause)) throw cause;
+          if (!mayPass(cause) || performance.now() + delayMs > giveUpAt) throw s3Failure(what, where, cause);
+        }
+        await sleep(delayMs, undefined, { signal }).catch(() => signal.throwIfAborted());
+      }
+    },
+    failure: (what, cause) => s3Failure(what, where, cause),
+    async [Symbol.asyncDispose]() {
+      agent.destroy();
+    },
+  };
+}
+
+const stalled = (ms: number): Error => Object.assign(new Error(`nothing heard for ${ms} ms`), { code: "STALLED" });

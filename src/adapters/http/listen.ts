@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { chmod, rm } from "node:fs/promises";
+import { rm } from "node:fs/promises";
 import type { Server } from "node:http";
 import { type AddressInfo, connect } from "node:net";
 import { ExecutorError } from "../../model/failure.ts";
@@ -30,9 +30,12 @@ export async function listenOnSocket(server: Server, path: string): Promise<void
       hint: "end it first, or give this one another TOOL_EXECUTOR_DATA",
     });
   await rm(path, { force: true });
-  await listening(server, path, () => server.listen(path));
-  // The folder is this user's alone, so nobody was quicker.
-  await chmod(path, 0o600);
+  await listening(server, path, () => {
+    // SAFETY: from its first moment nobody else can open it, whatever the folder's mode is (docs/security.md#the-server).
+    const before = process.umask(0o177);
+    server.listen(path);
+    process.umask(before);
+  });
 }
 
 async function answers(path: string): Promise<boolean> {

@@ -38,7 +38,7 @@ export async function httpApi(context: RouteContext): Promise<FastifyInstance> {
   });
   app.setErrorHandler((error, request, reply) => {
     const problem = problemOf(error, context.isOperator(request));
-    if (problem.status >= 500) context.onFailure(error);
+    if (problem.status >= 500 && !(error instanceof HttpProblem)) context.onFailure(error);
     if (error instanceof HttpProblem) reply.headers(error.headers);
     if (problem.status === 429 || problem.status === 503) reply.header("retry-after", "1");
     // What is left of the body is not read, and must not be taken for the next request.

@@ -69,7 +69,9 @@ export async function openDoor(options: DoorOptions): Promise<Door> {
     url = await listenOnAddress(server, listen);
     stack.defer(() => closeServer(server, closeGraceMs));
   }
-  stack.defer(() => closing.abort(new HttpProblem("shutting_down", "the server ends")));
+  stack.defer(() =>
+    closing.abort(new HttpProblem("shutting_down", "the server ends", { hint: "ask again in a moment" })),
+  );
   const held = stack.move();
   return {
     url,

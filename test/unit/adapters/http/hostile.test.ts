@@ -288,6 +288,28 @@ describe("peers that take their time", () => {
   });
 });
 
+test("whoever waits while the server ends is told so, and streams end", async () => {
+  const door = await bareDoor({
+    get: (_key, waitMs, signal) =>
+      waitMs === 0
+        ? Promise.resolve(theTask)
+        : new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason), { once: true })),
+    async *events(_key, _after, _follow, signal) {
+      yield { kind: "state", state: "QUEUED", attempt: 0 };
+      await new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }));
+    },
+  });
+  const waiting = fetch(`${door.url}/v1/tasks/t-1?wait=60s`);
+  const streaming = await fetch(`${door.url}/v1/tasks/t-1/events`);
+  const closed = door[Symbol.asyncDispose]();
+  const answer = await waiting;
+  expect(answer.status).toBe(503);
+  expect(await answer.json()).toMatchObject({ code: "shutting_down", retryable: true });
+  expect(await streaming.text()).toBe('{"event":"state","attempt":0,"state":"QUEUED"}\n');
+  await closed;
+  expect(door.failures).toEqual([]);
+});
+
 test("the local socket needs no key, and may name any tenant", async () => {
   open.keys.put(newApiKey("acme", 0, null).record);
   const socket = connect(open.socketPath);

@@ -112,6 +112,58 @@ export const settings = {
     ["ask", "yes", "no"],
     "ask",
   ),
+  httpListen: text(
+    "TOOL_EXECUTOR_HTTP_LISTEN",
+    "Where the server listens for HTTP; off: on its local socket only. Anywhere but on the loopback it needs API keys.",
+    "host:port, such as 127.0.0.1:7117, or off",
+    /^(?:off|(?:[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]):(?:\d{1,4}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d{2}|655[0-2]\d|6553[0-5]))$/,
+    "127.0.0.1:7117",
+  ),
+  httpHosts: text(
+    "TOOL_EXECUTOR_HTTP_HOSTS",
+    "Names that the server may be called by (the Host header, without port), with commas between; empty: on the loopback its own names, elsewhere any.",
+    "host names with commas between them",
+    /^(?:[A-Za-z0-9.[\]:-]{1,253}(?:,[A-Za-z0-9.[\]:-]{1,253})*)?$/,
+    "",
+  ),
+  httpMaxConnections: integer(
+    "TOOL_EXECUTOR_HTTP_MAX_CONNECTIONS",
+    "connections",
+    "HTTP connections at once, on the address; more are closed.",
+    { min: 1, max: 100_000 },
+    () => 1024,
+  ),
+  maxFileMb: integer(
+    "TOOL_EXECUTOR_MAX_FILE_MB",
+    "MiB",
+    "The longest input file that the server takes.",
+    { min: 1, max: 1_048_576 },
+    () => 1024,
+  ),
+  drainSeconds: integer(
+    "TOOL_EXECUTOR_DRAIN_SECONDS",
+    "s",
+    "How long a server that is told to end lets its tasks go on; what still runs then is given back or ends as worker_lost.",
+    { min: 0, max: 604_800 },
+    () => 30,
+  ),
+  url: text(
+    "TOOL_EXECUTOR_URL",
+    "The server that the command line talks to; empty: the one of this data folder where one runs, otherwise none.",
+    "http://host:port or https://host:port",
+    /^(?:https?:\/\/(?:[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5})?\/?)?$/,
+    "",
+  ),
+  apiKey: {
+    ...text(
+      "TOOL_EXECUTOR_API_KEY",
+      "The API key that the command line shows to the server of TOOL_EXECUTOR_URL.",
+      "a key that toolx keys create printed",
+      /^(?:tx_[0-9a-f]{12}_[A-Za-z0-9_-]{43})?$/,
+      "",
+    ),
+    shown: (key) => (key === "" ? "" : `${key.slice(0, "tx_123456789012".length)}_***`),
+  } satisfies Setting<string>,
   logLevel: choice(
     "LOG_LEVEL",
     "The least of our own log lines that are written, to stderr.",
@@ -173,6 +225,96 @@ export const settings = {
     parse: (text) => (parseLokiUrl(text) === null ? null : text),
     shown: (text) => (text === "" ? "" : shownLokiUrl(text)),
   } satisfies Setting<string>,
+  kafkaBrokers: {
+    name: "KAFKA_BROKERS",
+    unit: null,
+    description: "Some of the brokers that calls come from and results go to; no Kafka where it is empty.",
+    allowed: "host:port, several with a comma between them",
+    byDefault: () => "",
+    parse: (text) => {
+      const brokers = text.split(",").map((one) => one.trim());
+      const isBroker = (one: string): boolean => /^(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]+\]):\d{1,5}$/.test(one);
+      return brokers.every(isBroker) ? brokers.join(",") : null;
+    },
+  } satisfies Setting<string>,
+  kafkaGroup: kafkaName(
+    "KAFKA_GROUP",
+    "The consumer group that all executors of one installation are in.",
+    "tool-executor",
+  ),
+  kafkaTools: kafkaName("KAFKA_TOPIC_TOOLS", "Topic that calls come from.", "somastack.tools"),
+  kafkaControl: kafkaName("KAFKA_TOPIC_CONTROL", "Topic that cancels come from.", "somastack.tool_control"),
+  kafkaResults: kafkaName("KAFKA_TOPIC_RESULTS", "Topic that results go to.", "somastack.tool_results"),
+  kafkaDeadLetters: kafkaName(
+    "KAFKA_TOPIC_DEAD_LETTERS",
+    "Topic for what cannot be dealt with.",
+    "somastack.tool_results.dlq",
+  ),
+  kafkaProgress: kafkaName(
+    "KAFKA_TOPIC_PROGRESS",
+    "Topic that tells what happens to tasks.",
+    "somastack.tool_progress",
+  ),
+  kafkaCreateTopics: choice("KAFKA_CREATE_TOPICS", "Whether topics that are missing are made.", ["yes", "no"], "yes"),
+  kafkaPartitions: integer(
+    "KAFKA_PARTITIONS",
+    "partitions",
+    "Partitions of a topic that is made here: no more executors than that take calls in at once.",
+    { min: 1, max: 1000 },
+    () => 6,
+  ),
+  kafkaReplication: integer(
+    "KAFKA_REPLICATION_FACTOR",
+    "copies",
+    "Copies of a topic that is made here; 0: as many as the brokers' own default.",
+    { min: 0, max: 15 },
+    () => 0,
+  ),
+  kafkaSessionMs: integer(
+    "KAFKA_SESSION_TIMEOUT_MS",
+    "ms",
+    "After how long without a sign of life the group takes this executor for dead.",
+    { min: 1000, max: 300_000 },
+    () => 30_000,
+  ),
+  kafkaMaxMessageBytes: integer(
+    "KAFKA_MAX_MESSAGE_BYTES",
+    "bytes",
+    "Of one outgoing message; what is larger goes to the object store. No more than the brokers' message.max.bytes.",
+    { min: 64 * 1024, max: 64 * 1024 * 1024 },
+    () => 900 * 1024,
+  ),
+  kafkaSecurity: choice(
+    "KAFKA_SECURITY_PROTOCOL",
+    "How the brokers are spoken to.",
+    ["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"],
+    "PLAINTEXT",
+  ),
+  kafkaSslCa: optionalPath(
+    "KAFKA_SSL_CA",
+    "Certificates (PEM) that the brokers' are signed with; the usual ones where it is empty.",
+  ),
+  kafkaSslCert: optionalPath("KAFKA_SSL_CERT", "Our own certificate (PEM), where the brokers ask for one."),
+  kafkaSslKey: optionalPath("KAFKA_SSL_KEY", "Its key (PEM)."),
+  kafkaSaslMechanism: choice(
+    "KAFKA_SASL_MECHANISM",
+    "How we show who we are.",
+    ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"],
+    "SCRAM-SHA-512",
+  ),
+  kafkaSaslUsername: {
+    ...text("KAFKA_SASL_USERNAME", "Who we are.", "a name without control characters", /^[^\p{Cc}]{1,255}$/u, ""),
+  },
+  kafkaSaslPassword: {
+    ...text(
+      "KAFKA_SASL_PASSWORD",
+      "Its password.",
+      "up to 1024 characters, none of control",
+      /^[^\p{Cc}]{1,1024}$/u,
+      "",
+    ),
+    shown: (password: string) => (password === "" ? "" : "(set)"),
+  },
   graceMs: integer(
     "TOOL_EXECUTOR_GRACE_MS",
     "ms",
@@ -211,9 +353,6 @@ export function limitSettings(name: LimitName): { readonly byDefault: Setting<nu
   };
 }
 
-/** Variables of features that this version does not have: ignoring one would do something else than was asked. */
-export const notBuiltYet: readonly string[] = ["TOOL_EXECUTOR_URL", "TOOL_EXECUTOR_API_KEY"];
-
 const limitWords: Readonly<Record<LimitName, { unit: string | null; what: string; ceiling: number }>> = {
   timeout_seconds: { unit: "s", what: "Wall time of a task", ceiling: 604_800 },
   cpus: { unit: "CPUs", what: "CPU share of a task", ceiling: 1024 },
@@ -239,6 +378,18 @@ function folder(name: string, description: string, byDefault: (host: Host) => st
 function text(name: string, description: string, allowed: string, pattern: RegExp, byDefault: string): Setting<string> {
   const parse = (value: string): string | null => (pattern.test(value) ? value : null);
   return { name, unit: null, description, allowed, byDefault: () => byDefault, parse };
+}
+
+/** What Kafka calls a topic or group. */
+function kafkaName(name: string, description: string, byDefault: string): Setting<string> {
+  const allowed = "1 to 249 letters, digits, dots, _ and -, no dot first";
+  return text(name, description, allowed, /^[A-Za-z0-9_-][A-Za-z0-9._-]{0,248}$/, byDefault);
+}
+
+/** An absolute path, or empty. */
+function optionalPath(name: string, description: string): Setting<string> {
+  const parse = (path: string, host: Host): string | null => (path.includes("\0") ? null : resolve(host.cwd, path));
+  return { name, unit: null, description, allowed: "a file's path", byDefault: () => "", parse };
 }
 
 /** Names with commas between them; spaces around them are taken out. */

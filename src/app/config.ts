@@ -1,16 +1,18 @@
 import { accessSync, constants, existsSync, readFileSync } from "node:fs";
 import { availableParallelism, homedir } from "node:os";
 import { join } from "node:path";
+import type { KafkaSettings } from "../adapters/kafka/kafka-settings.ts";
 import { type LokiAddress, parseLokiUrl } from "../adapters/loki/loki-address.ts";
 import { type DatabaseAddress, parseDatabaseUrl } from "../adapters/postgres/database-address.ts";
 import { parseS3Endpoint, type S3Address } from "../adapters/s3/s3-address.ts";
 import { ExecutorError } from "../model/failure.ts";
-import { defaultLimitRules, type LimitName, type LimitRule, type LimitRules } from "../model/limits.ts";
+import { bytesPerMb, defaultLimitRules, type LimitName, type LimitRule, type LimitRules } from "../model/limits.ts";
 import { nearest } from "../model/nearest.ts";
 import { quoted } from "../model/quoted.ts";
 import { parseJson } from "../schema/parse-json.ts";
-import { type Host, limitSettings, notBuiltYet, type Setting, settings } from "./config-schema.ts";
+import { type Host, limitSettings, type Setting, settings } from "./config-schema.ts";
 import { cpuNumbers } from "./cpu-list.ts";
+import { kafkaSettings } from "./kafka-config.ts";
 
 /** Every setting's value, checked. Folders are absolute paths; none of them has been made or looked at. */
 export interface Config {
@@ -28,6 +30,20 @@ export interface Config {
   /** Folders, modules and packages with custom tools, as they were given. */
   readonly toolSources: readonly string[];
   readonly install: "ask" | "yes" | "no";
+  readonly http: {
+    /** `host:port`, or `off`. */
+    readonly listen: string;
+    /** Names the server may be called by; empty: whatever is usual where it listens. */
+    readonly hosts: readonly string[];
+    readonly maxConnections: number;
+  };
+  /** Of one input file that the server takes. */
+  readonly maxFileBytes: number;
+  readonly drainMs: number;
+  /** The server that the command line talks to; empty: none was named. */
+  readonly url: string;
+  /** Empty: none. A secret. */
+  readonly apiKey: string;
   readonly logLevel: "trace" | "debug" | "info" | "warn" | "error" | "silent";
   /** Where tasks are kept, when not in the data folder. Holds a password. */
   readonly database: DatabaseAddress | null;
@@ -35,6 +51,8 @@ export interface Config {
   readonly s3: S3Address | null;
   /** What gets the lines that tasks write, when files of the data folder do not. Holds a password where there is one. */
   readonly loki: LokiAddress | null;
+  /** Where calls come from and results go to, beside the command line. Holds a password. */
+  readonly kafka: KafkaSettings | null;
   readonly graceMs: number;
   readonly engineDeadlines: {
     readonly createMs: number;
@@ -66,8 +84,7 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 /**
  * The configuration: the environment before `<data>/config.json` before the defaults. An empty variable counts as unset.
  * @param programDir the folder above `src`; the data folder is in it when it is a checkout that this user may write.
- * @throws ExecutorError validation, naming the setting, its value and what is allowed, also for a name that no setting has;
- * policy_denied for a setting of a feature that is not built yet.
+ * @throws ExecutorError validation, naming the setting, its value and what is allowed, also for a name that no setting has.
  */
 export function loadConfig(programDir: string, env: Environment = process.env): Config {
   const host = hostOf(programDir, env);
@@ -120,6 +137,17 @@ export function loadConfig(programDir: string, env: Environment = process.env): 
       .split(":")
       .filter((source) => source !== ""),
     install: value(settings.install),
+    http: {
+      listen: value(settings.httpListen),
+      hosts: value(settings.httpHosts)
+        .split(",")
+        .filter((name) => name !== ""),
+      maxConnections: value(settings.httpMaxConnections),
+    },
+    maxFileBytes: value(settings.maxFileMb) * bytesPerMb,
+    drainMs: value(settings.drainSeconds) * 1000,
+    url: value(settings.url),
+    apiKey: value(settings.apiKey),
     logLevel: value(settings.logLevel),
     database: parseDatabaseUrl(value(settings.databaseUrl)),
     s3: s3Of({
@@ -130,6 +158,7 @@ export function loadConfig(programDir: string, env: Environment = process.env): 
       region: value(settings.s3Region),
     }),
     loki: parseLokiUrl(value(settings.lokiUrl)),
+    kafka: kafkaSettings(value),
     graceMs: value(settings.graceMs),
     engineDeadlines: {
       createMs: value(settings.createMs),
@@ -240,11 +269,6 @@ function refuseUnknownVariables(env: Environment): void {
   const names = namesOfSettings();
   for (const [name, text] of Object.entries(env)) {
     if (!name.startsWith("TOOL_EXECUTOR_") || text === undefined || text === "" || names.includes(name)) continue;
-    if (notBuiltYet.includes(name)) {
-      throw new ExecutorError("policy_denied", `${name} is set, but what it sets is not built yet`, {
-        hint: `unset ${name}`,
-      });
-    }
     throw unknownSetting(name, "in the environment", names);
   }
 }

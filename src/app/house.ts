@@ -11,14 +11,13 @@ import { addedImages, eitherImages, localImages } from "../adapters/docker/image
 import { sqliteTaskStore } from "../adapters/sqlite/sqlite-task-store.ts";
 import type { Parts } from "../executor/parts.ts";
 import { fairSlots } from "../executor/slots.ts";
-import type { Task } from "../model/task.ts";
-import { openLog } from "../observe/log.ts";
+import { type Log, openLog } from "../observe/log.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { LogSink } from "../ports/log-sink.ts";
 import type { ObjectStore } from "../ports/object-store.ts";
 import type { OwnImages } from "../ports/own-images.ts";
 import type { TaskStore } from "../ports/task-store.ts";
-import { defaultMaxRequestBytes, taskParser } from "../schema/task-parser.ts";
+import { defaultMaxRequestBytes, type ParseTask, taskParser } from "../schema/task-parser.ts";
 import type { Catalog } from "../tools/catalog.ts";
 import type { Config } from "./config.ts";
 import { openCatalog } from "./custom-tools.ts";
@@ -28,7 +27,7 @@ export interface House extends AsyncDisposable {
   readonly parts: Parts;
   readonly docker: Dockerode;
   /** @throws ExecutorError validation | policy_denied */
-  readonly parseTask: (body: unknown) => Task;
+  readonly parseTask: ParseTask;
 }
 
 /** What is known without an engine: tasks, results, objects. */
@@ -88,9 +87,10 @@ export function dockerAt(dockerHost: string): Dockerode {
 
 /**
  * @param tools instead of the built-in and the configured ones.
+ * @param log instead of the one that the configuration asks for.
  * @throws ExecutorError validation | internal, with nothing left open.
  */
-export async function openHouse(config: Config, tools?: Catalog): Promise<House> {
+export async function openHouse(config: Config, tools?: Catalog, log?: Log): Promise<House> {
   await using stack = new AsyncDisposableStack();
   const archive = stack.use(await openArchive(config));
   const liveness = stack.use(await hostLiveness(config.runtimeDir));
@@ -104,7 +104,7 @@ export async function openHouse(config: Config, tools?: Catalog): Promise<House>
     liveness,
     logSink,
     clock: systemClock,
-    log: await openLog(config.logLevel),
+    log: log ?? (await openLog(config.logLevel)),
     slots: fairSlots(config.maxWorkers),
     images: eitherImages(
       localImages(docker, builtInImages, undefined, config.engineDeadlines.inspectMs),

@@ -12,22 +12,30 @@ import { dockerAt, openArchive, systemClock } from "./house.ts";
 /** Beyond the longest task: what an executor of another host made is then nobody's any more. */
 const slackMs = 60_000;
 
-/** What one pass of the reaper works with. @throws ExecutorError validation | internal, with nothing left open. */
+/**
+ * What one pass of the reaper works with, where there is no server: tasks of the dead end, as nobody would take them up.
+ * @throws ExecutorError validation | internal, with nothing left open.
+ */
 export async function openReaper(config: Config): Promise<ReapPorts & AsyncDisposable> {
   await using stack = new AsyncDisposableStack();
   const { store } = stack.use(await openArchive(config));
   const liveness = stack.use(await hostLiveness(config.runtimeDir));
-  const scratch = await diskScratch(config.sandboxRoot);
+  const ports = await reapPorts(config, { store, liveness });
   const held = stack.move();
+  return { ...ports, [Symbol.asyncDispose]: () => held.disposeAsync() };
+}
+
+/** The same on a store and a liveness that are open already. */
+export async function reapPorts(config: Config, open: Pick<ReapPorts, "store" | "liveness">): Promise<ReapPorts> {
   return {
-    store,
-    liveness,
-    scratch,
+    ...open,
+    scratch: await diskScratch(config.sandboxRoot),
     inventory: dockerInventory(dockerAt(config.dockerHost)),
     clock: systemClock,
+    mayRunAgain: null,
+    isUnderWay: () => false,
     concludeLost,
     maxAgeMs: config.limitRules.timeout_seconds.max * 1000 + slackMs,
-    [Symbol.asyncDispose]: () => held.disposeAsync(),
   };
 }
 

@@ -1,14 +1,15 @@
 import { resolve } from "node:path";
 import { extractArtifacts } from "../adapters/disk/extract-artifacts.ts";
+import { localFront } from "../app/front.ts";
 import { openArchive } from "../app/house.ts";
-import { attemptPrefix } from "../model/attempt.ts";
 import { ExecutorError } from "../model/failure.ts";
-import { manifestKey } from "../model/manifest.ts";
 import type { Result } from "../model/result.ts";
 import { keyText, type TaskKey } from "../model/task.ts";
-import { parseManifest } from "../schema/manifest.ts";
+import type { Front } from "../ports/front.ts";
+import type { ObjectStore } from "../ports/object-store.ts";
 import type { CliContext } from "./context.ts";
 import { say, table, written } from "./io.ts";
+import { openFrontOf, openServer } from "./server.ts";
 import { size } from "./summary.ts";
 import { finishedResult } from "./task-lookup.ts";
 import { terminalName } from "./terminal-text.ts";
@@ -16,8 +17,8 @@ import { terminalName } from "./terminal-text.ts";
 /** `toolx artifacts ls`: the files a task kept, one a line. */
 export async function artifactsLs(context: CliContext, key: TaskKey, json: boolean): Promise<void> {
   const { io } = context;
-  await using archive = await openArchive(context.config());
-  const { artifacts } = (await finishedResult(archive.store, key, io.interrupt)).output;
+  await using front = await openFrontOf(context);
+  const { artifacts } = (await finishedResult(front, key, io.interrupt)).output;
   if (json) return await written(io.stdout, `${JSON.stringify(artifacts)}\n`);
   const rows = artifacts.map(({ path, size_bytes, mime, sha256 }) => [
     terminalName(path),
@@ -50,30 +51,65 @@ export async function pullArtifacts(
   folder: string,
   paths: readonly string[],
 ): Promise<number> {
-  const { interrupt } = context.io;
+  await using server = await openServer(context);
+  if (server !== null) return await pullFrom(server, { key, folder, paths }, context.io.interrupt);
   await using archive = await openArchive(context.config());
-  const result = await finishedResult(archive.store, key, interrupt);
+  return await pullHere(
+    localFront(context.config(), archive),
+    archive.objects,
+    { key, folder, paths },
+    context.io.interrupt,
+  );
+}
+
+interface Pull {
+  readonly key: TaskKey;
+  readonly folder: string;
+  /** Empty: all. */
+  readonly paths: readonly string[];
+}
+
+/** File by file, each checked by its hash. */
+async function pullFrom(server: Front, { key, folder, paths }: Pull, signal: AbortSignal): Promise<number> {
+  const result = await finishedResult(server, key, signal);
   const wanted = wantedPaths(result, key, paths);
+  const manifest = await server.manifest(key, signal);
+  if (manifest === null || result.output.artifacts_object === null) throw keptNothing(key);
+  const { folders, entries } = manifest;
+  if (paths.length === 0) await extractArtifacts({ folders, entries: [] }, unread, folder, null);
+  let count = 0;
+  for (const entry of entries.filter(({ path }) => wanted.has(path))) {
+    const bytes = (start: number, end: number) => server.artifact(key, entry, { start, end }, signal);
+    count += await extractArtifacts({ folders: [], entries: [{ ...entry, offset: 0 }] }, bytes, folder, null);
+  }
+  return count;
+}
+
+const unread = (): Promise<never> => Promise.reject(new Error("a folder has no bytes"));
+
+/** From the tar, in one go where files stand side by side. */
+async function pullHere(
+  front: Front,
+  objects: ObjectStore,
+  { key, folder, paths }: Pull,
+  signal: AbortSignal,
+): Promise<number> {
+  const result = await finishedResult(front, key, signal);
+  const wanted = wantedPaths(result, key, paths);
+  const manifest = await front.manifest(key, signal);
   const { artifacts_object: object } = result.output;
-  if (object === null) throw new ExecutorError("validation", `task ${keyText(key)} kept no files`);
-  const stored = async (name: string, range?: { readonly start: number; readonly end: number }) => {
-    const bytes = await archive.objects.get(name, interrupt, range);
+  if (manifest === null || object === null) throw keptNothing(key);
+  const tar = async (start: number, end: number) => {
+    const bytes = await objects.get(object, signal, { start, end });
     if (bytes !== null) return bytes;
-    throw new ExecutorError("internal", `task ${keyText(key)}: ${name} is gone from the object store`);
+    throw new ExecutorError("internal", `task ${keyText(key)}: ${object} is gone from the object store`);
   };
-  const name = manifestKey(attemptPrefix({ key, number: result.attempt }));
-  const manifest = parseManifest(await gathered(await stored(name)), name);
-  const tar = (start: number, end: number) => stored(object, { start, end });
   // Beside what is listed there may be notes of the tool's own.
   return await extractArtifacts(manifest, tar, folder, wanted, paths.length === 0);
 }
 
-async function gathered(bytes: AsyncIterable<Uint8Array>): Promise<Buffer> {
-  const parts: Buffer[] = [];
-  // Copied: a chunk is good until the next is asked for.
-  for await (const part of bytes) parts.push(Buffer.from(part));
-  return Buffer.concat(parts);
-}
+const keptNothing = (key: TaskKey): ExecutorError =>
+  new ExecutorError("validation", `task ${keyText(key)} kept no files`);
 
 function wantedPaths(result: Result, key: TaskKey, paths: readonly string[]): ReadonlySet<string> {
   const there = new Set(result.output.artifacts.map(({ path }) => path));

@@ -21,7 +21,9 @@ export function written(stream: Writable, chunk: string | Buffer): Promise<void>
 }
 
 /** One line of our own words, whatever names are in it. */
-export const say = (io: CliIo, line: string): void => void io.stderr.write(`${terminalName(line)}\n`);
+export const say = (io: Pick<CliIo, "stderr">, line: string): void =>
+  void io.stderr.write(`${terminalName(line)}
+`);
 
 /** Rows under a heading, columns as wide as needed. */
 export function table(rows: readonly (readonly string[])[]): string {

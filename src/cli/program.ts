@@ -176,6 +176,27 @@ function program(context: CliContext): Command {
     .description("take an added image away")
     .action(async (name) => (await import("./own-images.ts")).imagesRm(context, name));
   root
+    .command("serve")
+    .description("take tasks in over HTTP and run them, until SIGTERM")
+    .action(async () => (await import("./serve.ts")).serveCommand(context));
+  const keys = root.command("keys").description("the API keys of the server");
+  keys
+    .command("create")
+    .description("make a key and print it, once")
+    .addOption(tenantOption())
+    .option("--expires <days>", "when it stops to open, such as 90d (default: never)")
+    .addOption(outputOption())
+    .action(async (flags) => (await import("./keys.ts")).keysCreate(context, flags));
+  keys
+    .command("ls")
+    .description("the keys, without what opens")
+    .addOption(outputOption())
+    .action(async (flags) => (await import("./keys.ts")).keysLs(context, flags.output === "json"));
+  keys
+    .command("revoke <key>")
+    .description("a key opens nothing any more, from now on")
+    .action(async (id) => (await import("./keys.ts")).keysRevoke(context, id));
+  root
     .command("doctor")
     .description("try every limit and wall on this host, and say what to do")
     .addOption(outputOption())

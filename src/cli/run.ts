@@ -1,26 +1,27 @@
 import { createReadStream } from "node:fs";
 import { resolve } from "node:path";
+import type { Readable } from "node:stream";
 import { openCatalog } from "../app/custom-tools.ts";
-import { openHouse } from "../app/house.ts";
 import { concludeRefusal, exitCodeOf } from "../executor/conclude.ts";
-import type { LiveEvent, Watcher } from "../executor/parts.ts";
+import type { LiveEvent } from "../executor/parts.ts";
 import { inputFileKey } from "../executor/prepare.ts";
 import { submit } from "../executor/submit.ts";
 import { ExecutorError } from "../model/failure.ts";
 import type { Result } from "../model/result.ts";
 import type { ObjectStore } from "../ports/object-store.ts";
 import { encodeResult } from "../schema/encode-result.ts";
-import type { Progress } from "../schema/progress.ts";
 import { pullArtifacts } from "./artifacts.ts";
 import type { CliContext } from "./context.ts";
 import { fileSha256, localFiles } from "./input-files.ts";
-import { type CliIo, isClosedPipe, say, written } from "./io.ts";
+import { say, written } from "./io.ts";
+import { type RunOutput, runOutput } from "./run-output.ts";
+import { type RunInput, runRemote } from "./run-remote.ts";
 import { type RunFlags, runRequest } from "./run-request.ts";
+import { openServer } from "./server.ts";
 import { summaryLines } from "./summary.ts";
-import { terminalName, terminalText } from "./terminal-text.ts";
 
 /**
- * `toolx run`: one task, here and now. In text mode its output streams through; with `-o json` one envelope is printed, also for a request that
+ * `toolx run`: one task, here or on a server where there is one, and now. In text mode its output streams through; with `-o json` one envelope is printed, also for a request that
  * is refused. The exit code is the one of docs/failures.md.
  */
 export async function runCommand(
@@ -56,31 +57,46 @@ async function ran(
   const { io } = context;
   const files = await localFiles(flags.file, io.cwd);
   const hashes = await Promise.all(files.map(({ source }) => fileSha256(source)));
-  const body =
-    files.length === 0
-      ? request
-      : {
-          ...request,
-          files: files.map(({ path, executable }, index) => ({ path, executable, sha256: hashes[index] })),
-        };
-  await using house = await openHouse(context.config());
-  const task = house.parseTask(body);
-  for (const [index, { source }] of files.entries())
-    await putOnce(house.parts.objects, inputFileKey(task.tenant_id, hashes[index] ?? ""), source, io.interrupt);
+  const named = files.map(({ path, executable }, index) => ({ path, executable, sha256: hashes[index] ?? "" }));
+  const inputs = files.map(({ source }, index) => ({ source, sha256: hashes[index] ?? "" }));
+  const body = files.length === 0 ? request : { ...request, files: named };
   const cancel = new AbortController();
   const onInterrupt = (): void => cancel.abort(io.interrupt.reason);
   io.interrupt.addEventListener("abort", onInterrupt, { once: true });
   if (io.interrupt.aborted) onInterrupt();
   // As a pipe would: a task whose reader has gone is ended.
   const onReaderGone = (): void => cancel.abort(new ExecutorError("cancelled", "the reader of its output went away"));
-  await using output = taskOutput(io, json, onReaderGone);
+  await using output = runOutput(io, json, onReaderGone);
   const stdin = flags.stdin && !io.stdin.isTTY ? io.stdin : null;
   try {
-    return await submit(house.parts, task, { watcher: output.watcher, stdin }, cancel.signal);
+    await using server = await openServer(context);
+    return server === null
+      ? await ranHere(context, body, inputs, output, stdin, cancel.signal)
+      : await runRemote(server, body, inputs, output, stdin, cancel.signal);
   } finally {
     // Whoever writes there may go on for ever; the task is over, and so are we.
     stdin?.destroy();
   }
+}
+
+async function ranHere(
+  context: CliContext,
+  body: object,
+  inputs: readonly RunInput[],
+  output: RunOutput,
+  stdin: Readable | null,
+  cancel: AbortSignal,
+): Promise<Result> {
+  const { openHouse } = await import("../app/house.ts");
+  await using house = await openHouse(context.config());
+  const task = house.parseTask(body);
+  for (const { source, sha256 } of inputs)
+    await putOnce(house.parts.objects, inputFileKey(task.tenant_id, sha256), source, context.io.interrupt);
+  const watcher = (event: LiveEvent): Promise<void> | void => {
+    if (event.kind === "output") return output.write(event.stream, event.bytes);
+    if (event.kind === "progress") output.progress(event.progress);
+  };
+  return await submit(house.parts, task, { watcher, stdin }, cancel);
 }
 
 async function putOnce(objects: ObjectStore, key: string, source: string, signal: AbortSignal): Promise<void> {
@@ -93,43 +109,4 @@ async function pullAfterRun(context: CliContext, result: Result, out: string): P
   const folder = resolve(context.io.cwd, out);
   const pulled = await pullArtifacts(context, { tenantId: result.tenant_id, taskId: result.task_id }, folder, []);
   say(context.io, `  ${pulled} file${pulled === 1 ? "" : "s"} in ${folder}`);
-}
-
-/** The task's own streams on ours: exact bytes into a pipe, made harmless on a terminal. Our reader holds the task back. */
-function taskOutput(
-  io: CliIo,
-  silent: boolean,
-  onReaderGone: () => void,
-): AsyncDisposable & { readonly watcher: Watcher } {
-  const show = async (stream: "stdout" | "stderr", chunk: string | Buffer): Promise<void> => {
-    try {
-      await written(io[stream], chunk);
-    } catch (error) {
-      if (!isClosedPipe(error)) throw error;
-      onReaderGone();
-    }
-  };
-  const filters = {
-    stdout: io.stdout.isTTY ? terminalText() : null,
-    stderr: io.stderr.isTTY ? terminalText() : null,
-  };
-  return {
-    async watcher(event: LiveEvent) {
-      if (event.kind === "progress" && io.stderr.isTTY && !silent) say(io, progressLine(event.progress));
-      if (event.kind !== "output" || silent) return;
-      const filter = filters[event.stream];
-      await show(event.stream, filter ? filter.write(event.bytes) : event.bytes);
-    },
-    async [Symbol.asyncDispose]() {
-      for (const stream of ["stdout", "stderr"] as const) {
-        const rest = filters[stream]?.end() ?? "";
-        await show(stream, rest);
-      }
-    },
-  };
-}
-
-function progressLine({ progress, message }: Progress): string {
-  const share = progress === null ? "" : `${Math.round(progress * 100)} %`;
-  return `  … ${[share, terminalName(message ?? "")].filter((part) => part !== "").join("  ")}`;
 }

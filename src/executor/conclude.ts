@@ -1,7 +1,8 @@
 import type { Exit } from "../model/exit.ts";
 import { cliExitCode, type ExecutorError, type Reason, reasonTable } from "../model/failure.ts";
 import type { Artifact, Result, ResultError, ResultMetrics, ResultOutput, ResultSandbox } from "../model/result.ts";
-import type { JsonValue, Task } from "../model/task.ts";
+import type { JsonObject, JsonValue, Task } from "../model/task.ts";
+import { traceOf } from "../model/trace-context.ts";
 
 /** How the sandbox's part of an attempt ended, all causes side by side; {@link conclude} weighs them. */
 export interface Outcome {
@@ -129,7 +130,7 @@ function frame(task: Task, reason: Reason, answer: Pick<Answer, "attempt" | "san
     egress: [],
     sandbox: answer.sandbox,
     attempt: answer.attempt,
-    trace_id: null,
+    trace_id: traceOf(task.metadata)?.traceId ?? null,
     metadata: { ...task.metadata, tenant_id: task.tenant_id },
   };
 }
@@ -238,8 +239,15 @@ const signalNumbers: Readonly<Record<string, number>> = {
   SIGSYS: 31,
 };
 
-/** The envelope for a request that never became a task: what can be told of it, and why. Nothing is stored. */
-export function concludeRefusal(request: Readonly<Record<string, unknown>>, error: ExecutorError): Result {
+/**
+ * The envelope for a request that never became a task: what can be told of it, and why. Nothing is stored.
+ * @param metadata what goes back to the caller beside the tenant.
+ */
+export function concludeRefusal(
+  request: Readonly<Record<string, unknown>>,
+  error: ExecutorError,
+  metadata: JsonObject = {},
+): Result {
   const text = (value: unknown): string | null => (typeof value === "string" ? value : null);
   const tenantId = text(request.tenant_id) ?? "default";
   return {
@@ -257,8 +265,8 @@ export function concludeRefusal(request: Readonly<Record<string, unknown>>, erro
     egress: [],
     sandbox: null,
     attempt: 0,
-    trace_id: null,
-    metadata: { tenant_id: tenantId },
+    trace_id: traceOf(metadata)?.traceId ?? null,
+    metadata: { ...metadata, tenant_id: tenantId },
   };
 }
 

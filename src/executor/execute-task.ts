@@ -1,4 +1,5 @@
 import { Readable } from "node:stream";
+import { setTimeout as sleep } from "node:timers/promises";
 import { type Attempt, attemptPrefix } from "../model/attempt.ts";
 import type { Exit } from "../model/exit.ts";
 import { ExecutorError } from "../model/failure.ts";
@@ -8,7 +9,7 @@ import type { JsonValue, Task } from "../model/task.ts";
 import type { SandboxSpec } from "../ports/sandbox.ts";
 import { encodeResult } from "../schema/encode-result.ts";
 import { maxResultJsonBytes } from "../tools/define-tool.ts";
-import type { Noted, Tool } from "../tools/tool.ts";
+import { type Noted, retryClass, type Tool } from "../tools/tool.ts";
 import { type Collected, collect } from "./collect.ts";
 import { artifactUrl, conclude, concludeFailure, shownArtifacts, type Timings } from "./conclude.ts";
 import { type HeadTail, headTail } from "./head-tail.ts";
@@ -34,20 +35,22 @@ export interface Line {
  * The line: one attempt of one task, from the lease to the stored answer. READ THIS FIRST.
  *
  * `specFor` → `create` → `putInputs` → `run` → `collect` → `storeLogs` → `conclude` → `finish`. Sandbox, journal and lease are held by
- * `await using`: on no path is anything of them left. `cancel` ends the task, not the line: a cancelled task has a result.
+ * `await using`: on no path is anything of them left. `cancel` ends the task, not the line: a cancelled task has a result. Only a
+ * `cancel` whose reason is `worker_lost` (this executor is to end) gives a task back that may run again elsewhere.
  *
  * @returns the stored result; null when the attempt was given back for another try, or is no longer ours.
  */
 export async function executeTask(parts: Parts, line: Line, cancel: AbortSignal): Promise<Result | null> {
   const { attempt, task } = line;
   const leasedAt = parts.clock.now();
+  const begun = { commandGiven: false };
   await using lease = keepLease(parts.store, parts.liveness, attempt, parts.policy.leaseMs, cancel);
   try {
-    return await attempted(parts, line, leasedAt, lease.signal);
+    return await attempted(parts, line, leasedAt, begun, lease.signal);
   } catch (thrown) {
     if (lease.lost()) return null;
     const error = asExecutorError(thrown, lease.signal);
-    if (await givenBack(parts, line, error)) return null;
+    if (await givenBack(parts, line, error, begun.commandGiven, lease.signal)) return null;
     const timings = { ...timingsOf(parts, line, leasedAt), startMs: null };
     return await answered(parts, line, concludeFailure(task, error, { attempt: attempt.number, timings }));
   }
@@ -58,11 +61,18 @@ async function answered({ store, log }: Parts, { attempt, watcher }: Line, resul
   const stored = await store.finish(attempt, result, encodeResult(result), uninterrupted);
   if (!stored) return null;
   log.attemptFinished(attempt, result);
+  await watcher({ kind: "result", result });
   await watcher({ kind: "state", state: "FINISHED" });
   return result;
 }
 
-async function attempted(parts: Parts, line: Line, leasedAt: number, cancel: AbortSignal): Promise<Result | null> {
+async function attempted(
+  parts: Parts,
+  line: Line,
+  leasedAt: number,
+  begun: { commandGiven: boolean },
+  cancel: AbortSignal,
+): Promise<Result | null> {
   const { store, objects, policy, clock } = parts;
   const { attempt, task } = line;
   refuseExpired(task, clock.now());
@@ -83,8 +93,10 @@ async function attempted(parts: Parts, line: Line, leasedAt: number, cancel: Abo
   const stderr = headTail(policy.inlineBytes);
   const sinks = { journal, logSink: parts.logSink, stdout, stderr };
   const outputs = { attempt, toolName: task.tool_name, ...sinks, watcher: line.watcher, clock };
+  begun.commandGiven = true;
   const ended = await run(sandbox, command, line.stdin ?? textStream(task.stdin), outputs, cancel);
   refuseUnstarted(ended);
+  refuseGivenUp(ended, cancel);
 
   await ours(store.collecting(attempt, uninterrupted));
   const prefix = attemptPrefix(attempt);
@@ -237,11 +249,40 @@ async function ours(write: Promise<boolean>): Promise<void> {
   if (!(await write)) throw new ExecutorError("worker_lost", "another attempt has the task");
 }
 
-/** A sandbox that could not be made is tried again; the last strike is a result. */
-async function givenBack(parts: Parts, { attempt, strikes }: Line, error: ExecutorError): Promise<boolean> {
-  if (error.code !== "sandbox" && error.code !== "image") return false;
-  if (strikes + 1 >= parts.policy.maxStrikes) return false;
-  return parts.store.release(attempt, true, uninterrupted);
+/** A task that was ended because we are to end has no exit of its own; one that ended by itself meanwhile has its result. */
+function refuseGivenUp({ exit }: RunEnd, cancel: AbortSignal): void {
+  if (isGivenUp(cancel) && exit?.cause !== "exited") throw cancel.reason;
+}
+
+const isGivenUp = ({ aborted, reason }: AbortSignal): boolean =>
+  aborted && reason instanceof ExecutorError && reason.code === "worker_lost";
+
+/** A pause before another try of a sandbox that could not be made; doubled each time. */
+const retryDelayMs = 100;
+
+/**
+ * A sandbox that could not be made is tried again; the last strike is a result. So is a task that may have done something and
+ * must not do it twice, when we are to end; any other is somebody else's then.
+ */
+async function givenBack(
+  parts: Parts,
+  { attempt, task, strikes, watcher }: Line,
+  error: ExecutorError,
+  commandGiven: boolean,
+  cancel: AbortSignal,
+): Promise<boolean> {
+  const isOurEnd = isGivenUp(cancel);
+  if (isOurEnd && commandGiven && retryClass(parts.catalog.find(task.tool_name), task) === "unsafe") return false;
+  if (!isOurEnd) {
+    if (error.code !== "sandbox" && error.code !== "image") return false;
+    if (strikes + 1 >= parts.policy.maxStrikes) return false;
+    // Still leased, so that nobody is quicker.
+    await sleep(retryDelayMs * 2 ** strikes, undefined, { signal: cancel }).catch(() => undefined);
+  }
+  if (!(await parts.store.release(attempt, !isOurEnd, uninterrupted))) return false;
+  parts.log.attemptReleased(attempt, task, isOurEnd ? "worker_lost" : error.code);
+  await watcher({ kind: "state", state: "QUEUED" });
+  return true;
 }
 
 /** What was thrown, in our terms: after a cancel everything is the cancel, and what nobody foresaw is our bug. */

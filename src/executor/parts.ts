@@ -1,4 +1,5 @@
 import type { Attempt } from "../model/attempt.ts";
+import type { Result } from "../model/result.ts";
 import type { TaskState } from "../model/task.ts";
 import type { Log } from "../observe/log.ts";
 import type { Clock } from "../ports/clock.ts";
@@ -48,7 +49,9 @@ export interface Policy {
 export type LiveEvent =
   | { readonly kind: "state"; readonly state: TaskState }
   | { readonly kind: "output"; readonly stream: "stdout" | "stderr"; readonly bytes: Buffer }
-  | { readonly kind: "progress"; readonly progress: Progress };
+  | { readonly kind: "progress"; readonly progress: Progress }
+  /** Stored; before the state `FINISHED`. */
+  | { readonly kind: "result"; readonly result: Result };
 
 /** Called in order; the task waits for a promise, as it would at a full pipe. */
 export type Watcher = (event: LiveEvent) => void | Promise<void>;

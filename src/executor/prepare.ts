@@ -4,6 +4,7 @@ import tar from "tar-stream";
 import { ExecutorError } from "../model/failure.ts";
 import { quoted } from "../model/quoted.ts";
 import type { InputFile, Task } from "../model/task.ts";
+import { traceOf } from "../model/trace-context.ts";
 import type { ObjectStore } from "../ports/object-store.ts";
 import type { Image, Images, Sandbox, SandboxCommand, SandboxSpec } from "../ports/sandbox.ts";
 import type { Tool, ToolCommand } from "../tools/tool.ts";
@@ -58,6 +59,7 @@ export function commandFor(
   policy: Policy,
   hasStdin: boolean,
 ): SandboxCommand {
+  const trace = traceOf(task.metadata);
   return {
     argv: command.argv,
     env: {
@@ -69,6 +71,7 @@ export function commandFor(
       LOGNAME: "sandbox",
       TMPDIR: "/tmp",
       TOOL_OUTPUT_DIR: "/output",
+      ...(trace === null ? {} : { TRACEPARENT: trace.traceparent }),
       ...command.env,
       ...task.env,
     },

@@ -24,37 +24,73 @@ export async function storeLogs(
   return key;
 }
 
-/**
- * One line an entry. `text` is always whole characters: one that is split between two pieces stands in the later one.
- * A piece that is no UTF-8, or holds a NUL that many a reader cannot store, has `base64` instead.
- */
+/** The lines of the log object for these entries, each with its end of line. */
 export function* logLines(entries: Iterable<LogEntry>): Generator<string> {
-  const open = { stdout: Buffer.alloc(0), stderr: Buffer.alloc(0) };
-  let last: { seq: number; atMs: number } = { seq: 0, atMs: 0 };
-  for (const entry of entries) {
-    if (entry.kind === "gap") {
-      yield* rest(open, last);
-      yield `${JSON.stringify({ gap: { from: entry.from, to: entry.to, bytes: entry.bytes } })}\n`;
-      continue;
-    }
-    last = entry;
-    const bytes = Buffer.concat([open[entry.stream], entry.bytes]);
-    const cut = bytes.length - openAtEnd(bytes);
-    open[entry.stream] = Buffer.from(bytes.subarray(cut));
-    if (cut > 0) yield line(entry.seq, entry.atMs, entry.stream, bytes.subarray(0, cut));
-  }
-  yield* rest(open, last);
+  const encoder = logEncoder();
+  for (const entry of entries) for (const { text } of encoder.add(entry)) yield `${text}\n`;
+  for (const { text } of encoder.end()) yield `${text}\n`;
 }
 
-function* rest(open: Record<"stdout" | "stderr", Buffer>, last: { seq: number; atMs: number }): Generator<string> {
-  for (const stream of ["stdout", "stderr"] as const) {
-    if (open[stream].length > 0) yield line(last.seq, last.atMs, stream, open[stream]);
-    open[stream] = Buffer.alloc(0);
-  }
+/** One line of the log object, without its end of line. */
+export interface LogLine {
+  /** Of a gap: the last that is missing. */
+  readonly seq: number;
+  /** Counts the lines with this number, from 0. */
+  readonly part: number;
+  readonly isGap: boolean;
+  readonly text: string;
+}
+
+/**
+ * One line an entry. `text` is always whole characters: one that is split between two pieces stands in the later one.
+ * A piece that is no UTF-8, or holds a NUL that many a reader cannot store, has `base64` instead. The same entries give the same
+ * lines, in however many steps they come.
+ */
+export function logEncoder(): { add(entry: LogEntry): readonly LogLine[]; end(): readonly LogLine[] } {
+  const open = { stdout: Buffer.alloc(0), stderr: Buffer.alloc(0) };
+  const parts = partCounter();
+  let last: { seq: number; atMs: number } = { seq: 0, atMs: 0 };
+  const outputLine = (seq: number, atMs: number, stream: "stdout" | "stderr", bytes: Buffer): LogLine => ({
+    seq,
+    part: parts(seq),
+    isGap: false,
+    text: line(seq, atMs, stream, bytes),
+  });
+  const rest = (): readonly LogLine[] =>
+    (["stdout", "stderr"] as const).flatMap((stream) => {
+      const bytes = open[stream];
+      open[stream] = Buffer.alloc(0);
+      return bytes.length === 0 ? [] : [outputLine(last.seq, last.atMs, stream, bytes)];
+    });
+  return {
+    add(entry) {
+      if (entry.kind === "gap") {
+        const { from, to, bytes } = entry;
+        const before = rest();
+        const text = JSON.stringify({ gap: { from, to, bytes } });
+        return [...before, { seq: to, part: parts(to), isGap: true, text }];
+      }
+      last = entry;
+      const bytes = open[entry.stream].length === 0 ? entry.bytes : Buffer.concat([open[entry.stream], entry.bytes]);
+      const cut = bytes.length - openAtEnd(bytes);
+      open[entry.stream] = Buffer.from(bytes.subarray(cut));
+      return cut > 0 ? [outputLine(entry.seq, entry.atMs, entry.stream, bytes.subarray(0, cut))] : [];
+    },
+    end: rest,
+  };
+}
+
+/** How often a number came right before, for each number of a row. */
+export function partCounter(): (seq: number) => number {
+  let last = { seq: -1, part: 0 };
+  return (seq) => {
+    last = { seq, part: seq === last.seq ? last.part + 1 : 0 };
+    return last.part;
+  };
 }
 
 function line(seq: number, atMs: number, stream: "stdout" | "stderr", bytes: Buffer): string {
   const text = bytes.includes(0) ? null : utf8(bytes);
   const content = text === null ? { base64: bytes.toString("base64") } : { text };
-  return `${JSON.stringify({ seq, time: new Date(atMs).toISOString(), stream, ...content })}\n`;
+  return JSON.stringify({ seq, time: new Date(atMs).toISOString(), stream, ...content });
 }

@@ -1,3 +1,4 @@
+import type { Attempt } from "../model/attempt.ts";
 import { type Owner, type OwnerState, ownerText } from "../model/owner.ts";
 import type { Result } from "../model/result.ts";
 import { type TaskState, taskKey } from "../model/task.ts";
@@ -13,6 +14,10 @@ export interface ReapPorts {
   readonly liveness: Liveness;
   readonly store: TaskStore;
   readonly clock: Clock;
+  /** Whether a task whose executor died is queued again instead of ended; null where nobody would lease it. */
+  readonly mayRunAgain: ((record: TaskRecord) => boolean) | null;
+  /** Whether this very process is at an attempt that it holds by its lease; false: its end could not be stored. */
+  readonly isUnderWay: (attempt: Pick<Attempt, "key" | "number">) => boolean;
   /** What a task is answered whose executor died. */
   readonly concludeLost: (record: TaskRecord) => { readonly result: Result; readonly bytes: Buffer };
   /** How long what an owner elsewhere made may stand before it is taken for abandoned. */
@@ -30,13 +35,16 @@ export interface ReapReport {
   };
   /** Tasks ended `worker_lost`. */
   readonly ended: number;
+  /** Tasks queued for another attempt. */
+  readonly requeued: number;
   /** What a living owner holds. */
   readonly spared: number;
   readonly left: readonly { readonly id: string; readonly why: string }[];
 }
 
 /**
- * Takes away what dead executors left, whatever data folder they used, and ends the tasks of our own store that they held.
+ * Takes away what dead executors left, whatever data folder they used, and ends the tasks of our own store that they held, or queues
+ * them again.
  * What cannot be removed is reported and stops nothing. May run beside any executor and any other pass.
  *
  * @throws ExecutorError sandbox or internal, when the engine, the disk or the store cannot be read at all.
@@ -56,7 +64,7 @@ export async function reapOnce(ports: ReapPorts, signal: AbortSignal): Promise<R
     // Somebody else's label, perhaps: not ours to take.
     outcome: await settle({ ...object, ownerless: null }, () => ports.inventory.remove(object, signal)),
   }));
-  const ended = await endLostTasks(ports, stateOf, signal);
+  const { ended, requeued } = await settleLostTasks(ports, stateOf, signal);
   // Folders after tasks: a journal is of use until its task has an end.
   const onDisk = await inTurns(folders, (folder) =>
     // Under our own root all is ours: without an owner, its maker died in the act. Age tells that from one that is at it.
@@ -76,6 +84,7 @@ export async function reapOnce(ports: ReapPorts, signal: AbortSignal): Promise<R
       sockets,
     },
     ended,
+    requeued,
     spared: count(outcomes, ({ kind }) => kind === "spare"),
     left: outcomes.flatMap((each) => (each.kind === "leave" ? [{ id: each.id, why: each.why }] : [])),
   };
@@ -135,28 +144,37 @@ async function tried(id: string, removal: () => Promise<void>, signal: AbortSign
 const held: readonly TaskState[] = ["LEASED", "STARTING", "RUNNING", "COLLECTING"];
 const pageSize = 1000;
 
-async function endLostTasks(
-  { store, concludeLost }: ReapPorts,
+async function settleLostTasks(
+  { store, liveness, isUnderWay, mayRunAgain, concludeLost }: ReapPorts,
   stateOf: (owner: Owner) => Promise<OwnerState>,
   signal: AbortSignal,
-): Promise<number> {
+): Promise<Pick<ReapReport, "ended" | "requeued">> {
   let ended = 0;
+  let requeued = 0;
   for (let more = true; more; ) {
     const records = await store.list({ states: held, limit: pageSize }, signal);
-    const before = ended;
+    const before = ended + requeued;
     for (const record of records) {
       const { owner, attempt } = record;
-      const state = owner === null ? "alive" : await stateOf(owner);
-      if (state === "alive") continue;
-      const { result, bytes } = concludeLost(record);
-      const holder = { attempt, owner, leaseExpired: state === "elsewhere" };
+      if (owner === null) continue;
+      const key = taskKey(record.task);
+      const state = await stateOf(owner);
+      // Of a living owner only what is our own and was given up by us: its end could not be stored.
+      const isOurs = ownerText(owner) === ownerText(liveness.self);
+      if (state === "alive" && (!isOurs || isUnderWay({ key, number: attempt }))) continue;
+      const holder = { attempt, owner, leaseExpired: state !== "dead" };
       // False: its lease lasts, or another pass or the task's new owner was first.
-      if (await store.finishUnleased(taskKey(record.task), holder, result, bytes, signal)) ended += 1;
+      if (mayRunAgain?.(record)) {
+        if (await store.releaseLost(key, holder, true, signal)) requeued += 1;
+        continue;
+      }
+      const { result, bytes } = concludeLost(record);
+      if (await store.finishUnleased(key, holder, result, bytes, signal)) ended += 1;
     }
-    // What was ended makes room on the page for what was behind it.
-    more = records.length === pageSize && ended > before;
+    // What was settled makes room on the page for what was behind it.
+    more = records.length === pageSize && ended + requeued > before;
   }
-  return ended;
+  return { ended, requeued };
 }
 
 /** Asks once for each owner: one that is dead stays so, and one that lives is spared for this pass. */

@@ -37,6 +37,8 @@ export interface Result {
   readonly attempt: number;
   readonly trace_id: string | null;
   readonly metadata: JsonObject;
+  /** Only in what is sent of a result that is too large to send: where all of it is. */
+  readonly result_object?: string;
 }
 
 export interface ResultOutput {

@@ -35,6 +35,8 @@ export type Intake =
 export interface TaskFilter {
   readonly tenantId?: string;
   readonly states?: readonly TaskState[];
+  /** Only what was taken in before this task; nothing for one that is not there. */
+  readonly olderThan?: TaskKey;
   /** Newest first; at most this many, 1–1000. */
   readonly limit: number;
 }
@@ -58,7 +60,11 @@ export interface TaskStore extends AsyncDisposable {
   intake(task: Task, requestSha256: string, signal: AbortSignal): Promise<Intake>;
   /** The next attempt of one queued task for `owner`, or null when it is not QUEUED, or `not_before` is to come. */
   leaseTask(key: TaskKey, owner: Owner, leaseMs: number, signal: AbortSignal): Promise<Attempt | null>;
-  /** The next attempt of any queued task: priority first, then age. Null when there is none, or others are taking all at this moment. */
+  /**
+   * The next attempt of any queued task that is due: of the tenant that has least under way, among those of the one whose last lease
+   * was longest ago, and of it by priority, then age. Null when there is none, or others are taking all at this moment.
+   * A tenant's priority orders its own tasks, so a flood of one delays another's task by one task and not by the flood.
+   */
   leaseNext(owner: Owner, leaseMs: number, signal: AbortSignal): Promise<Attempt | null>;
   /** LEASED → STARTING. */
   starting(attempt: Attempt, signal: AbortSignal): Promise<boolean>;

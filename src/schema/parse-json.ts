@@ -27,19 +27,22 @@ export interface JsonSource {
  * @throws ExecutorError with `source.code`, naming what was met and what was allowed. The text itself is never quoted: it may hold secrets.
  */
 export function parseJson(bytes: Uint8Array, source: JsonSource): JsonValue {
+  return checkJson(parseLooseJson(bytes, source), source);
+}
+
+/** The same before anything in it is looked at: numbers that cannot be held, half characters and names that no field may have pass. */
+export function parseLooseJson(bytes: Uint8Array, source: Omit<JsonSource, "exactNumbers">): unknown {
   const { subject, code, caps } = source;
   if (bytes.byteLength > caps.maxBytes) {
     throw new ExecutorError(code, `${subject} is ${bytes.byteLength} bytes long, at most ${caps.maxBytes}`);
   }
   measure(bytes, source);
-  let value: JsonValue;
   try {
-    value = JSON.parse(new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes));
+    return JSON.parse(new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes));
   } catch (error) {
     // Not kept as the cause: the parser's own message quotes the text.
     throw new ExecutorError(code, `${subject} is no JSON in UTF-8${placeOf(error)}`);
   }
-  return checkJson(value, source);
 }
 
 /**
@@ -89,7 +92,7 @@ export function checkJson(value: unknown, source: JsonSource): JsonValue {
 }
 
 /** Depth and count straight from the bytes, so that a small text cannot become a large tree first. Strings are skipped whole. */
-function measure(bytes: Uint8Array, { subject, code, caps }: JsonSource): void {
+function measure(bytes: Uint8Array, { subject, code, caps }: Omit<JsonSource, "exactNumbers">): void {
   let depth = 0;
   let separators = 0;
   for (let at = 0; at < bytes.length; at++) {

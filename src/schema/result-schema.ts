@@ -74,26 +74,30 @@ const sandbox = exactly({
   }),
 });
 
+const envelope = exactly({
+  schema_version: { const: 1 },
+  task_id: textOrNull,
+  tenant_id: text,
+  tool_name: textOrNull,
+  status: { enum: ["success", "failed"] },
+  reason: { enum: Object.keys(reasonTable) },
+  exit_code: { type: ["integer", "null"] },
+  signal: textOrNull,
+  error: orNull(error),
+  output,
+  metrics,
+  egress: listOf(open),
+  sandbox: orNull(sandbox),
+  attempt: count,
+  trace_id: textOrNull,
+  metadata: open,
+});
+
 /** The result envelope as JSON Schema (2020-12). The order of its members is the order on the wire. */
 export const resultSchema: JsonObject = {
   $schema: "https://json-schema.org/draft/2020-12/schema",
   title: "Result of a tool call",
-  ...exactly({
-    schema_version: { const: 1 },
-    task_id: textOrNull,
-    tenant_id: text,
-    tool_name: textOrNull,
-    status: { enum: ["success", "failed"] },
-    reason: { enum: Object.keys(reasonTable) },
-    exit_code: { type: ["integer", "null"] },
-    signal: textOrNull,
-    error: orNull(error),
-    output,
-    metrics,
-    egress: listOf(open),
-    sandbox: orNull(sandbox),
-    attempt: count,
-    trace_id: textOrNull,
-    metadata: open,
-  }),
+  ...envelope,
+  // The one that may be absent.
+  properties: { ...(envelope.properties as JsonObject), result_object: text },
 };

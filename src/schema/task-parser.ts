@@ -4,7 +4,7 @@ import type { InputFile, JsonObject, RetryClass, Task } from "../model/task.ts";
 import { canonicalJson } from "./canonical.ts";
 import { summary } from "./failure-details.ts";
 import { inputFileProblems } from "./input-file-problems.ts";
-import { checkJson, type JsonSource, parseJson } from "./parse-json.ts";
+import { checkJson, type JsonCaps, type JsonSource, parseJson } from "./parse-json.ts";
 import { limitBounds, taskSchema } from "./task-schema.ts";
 import { timeProblems } from "./time-problems.ts";
 import { validator } from "./validator.ts";
@@ -24,13 +24,19 @@ export interface TaskParserOptions {
 /** Room for a call and a few small files; large inputs are no part of a message. */
 export const defaultMaxRequestBytes = 8 * 1024 * 1024;
 
+/** What a request may cost, whatever is in it. */
+export const requestCaps = (maxBytes: number): JsonCaps => ({ maxBytes, maxDepth: 64, maxValues: 100_000 });
+
+/** `asked`: what the request's surroundings say where it says nothing, such as the tenant of an API key. */
+export type ParseTask = (body: unknown, asked?: { readonly tenant_id?: string; readonly task_id?: string }) => Task;
+
 /**
  * Makes the one way from a request (bytes as received, or an object) to a `Task` with every default filled in.
  *
  * The parser throws `ExecutorError`: `validation` with a detail (JSON pointer, message) for each thing wrong;
  * `policy_denied` for a well-formed request that needs what is not built yet. It knows nothing of tools, images and payloads.
  */
-export function taskParser(options: TaskParserOptions): (body: unknown) => Task {
+export function taskParser(options: TaskParserOptions): ParseTask {
   const checkRequest = validator<Request>(taskSchema(options.limitRules, options.hostCpus), {
     subject: "request",
     at: "",
@@ -39,11 +45,13 @@ export function taskParser(options: TaskParserOptions): (body: unknown) => Task 
   const source: JsonSource = {
     subject: "request",
     code: "validation",
-    caps: { maxBytes: options.maxBytes, maxDepth: 64, maxValues: 100_000 },
+    caps: requestCaps(options.maxBytes),
     exactNumbers: true,
   };
-  return (body) => {
-    const request = checkRequest(body instanceof Uint8Array ? parseJson(body, source) : checkJson(body, source));
+  return (body, asked = {}) => {
+    const json = body instanceof Uint8Array ? parseJson(body, source) : checkJson(body, source);
+    const isObject = typeof json === "object" && json !== null && !Array.isArray(json);
+    const request = checkRequest(isObject ? { ...asked, ...json } : json);
     const details = [
       ...inputFileProblems(request.files ?? []),
       ...sizeProblems(request),

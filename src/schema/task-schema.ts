@@ -15,8 +15,8 @@ export function taskSchema(limitRules: LimitRules, hostCpus: number): JsonObject
     required: ["task_id", "tool_name", "payload"],
     properties: {
       schema_version: { const: 1 },
-      task_id: id,
-      tenant_id: id,
+      task_id: idSchema,
+      tenant_id: idSchema,
       persona: { type: ["string", "null"], maxLength: 255 },
       tool_name: { type: "string", minLength: 1, maxLength: 100 },
       payload: { type: "object" },
@@ -63,7 +63,8 @@ function limitsSchema(rules: LimitRules, hostCpus: number): JsonObject {
   return { type: "object", additionalProperties: false, properties };
 }
 
-const id: JsonObject = {
+/** What names a task or tenant. */
+export const idSchema: JsonObject = {
   type: "string",
   pattern: "^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$",
   says: "must be 1 to 63 letters, digits, _ and -, a letter or digit first",

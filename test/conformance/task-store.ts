@@ -249,6 +249,39 @@ export function taskStoreConformance(name: string, open: OpenTaskStores): void {
         expect(order).toEqual(["high", "first", "second", "low"]);
       }));
 
+    test("the next task is of the tenant that has least under way, whatever the others' priorities and numbers", () =>
+      withStores(async (store, other) => {
+        for (const taskId of ["flood-1", "flood-2", "flood-3"])
+          await store.intake(aTask({ task_id: taskId, priority: 9 }), "h1", never());
+        for (const taskId of ["small-1", "small-2"])
+          await store.intake(aTask({ tenant_id: "beta", task_id: taskId, priority: 0 }), "h1", never());
+        const next = async (view: TaskStore) => (await view.leaseNext(us, leaseMs, never()))?.key.taskId;
+        expect([await next(store), await next(other), await next(store)]).toEqual(["flood-1", "small-1", "flood-2"]);
+        expect([await next(other), await next(store), await next(other)]).toEqual(["small-2", "flood-3", undefined]);
+      }));
+
+    test("of tenants that have equally much under way it is the turn of the one that waited longer", () =>
+      withStores(async (store, other, clock) => {
+        for (const taskId of ["flood-1", "flood-2"])
+          await store.intake(aTask({ task_id: taskId, priority: 9 }), "h1", never());
+        const first = await store.leaseNext(us, leaseMs, never());
+        await store.intake(aTask({ tenant_id: "beta", task_id: "small" }), "h1", never());
+        clock.advance(1);
+        if (first !== null) await store.finish(first, aResult({ task_id: "flood-1" }), bytes, never());
+        const order = [await other.leaseNext(us, leaseMs, never()), await store.leaseNext(us, leaseMs, never())];
+        expect(order.map((attempt) => attempt?.key.taskId)).toEqual(["small", "flood-2"]);
+      }));
+
+    test("a tenant whose tasks are all put off holds up no other", () =>
+      withStores(async (store, _other, clock) => {
+        const due = new Date(clock.now() + 60_000).toISOString();
+        await store.intake(aTask({ tenant_id: "aaa", not_before: due }), "h1", never());
+        await store.intake(aTask({ task_id: "t-2" }), "h1", never());
+        await store.leaseTask({ tenantId: "acme", taskId: "t-2" }, us, leaseMs, never());
+        await store.intake(aTask({ task_id: "t-3" }), "h1", never());
+        expect((await store.leaseNext(us, leaseMs, never()))?.key.taskId).toBe("t-3");
+      }));
+
     test("a task released keeps its age", () =>
       withStores(async (store) => {
         const attempt = await leased(store);
@@ -369,6 +402,8 @@ export function taskStoreConformance(name: string, open: OpenTaskStores): void {
         expect(await ids({ limit: 10, tenantId: "acme" })).toEqual(["t-3", "t-2", "t-1"]);
         expect(await ids({ limit: 10, states: ["LEASED", "FINISHED"] })).toEqual(["t-1"]);
         expect(await ids({ limit: 10, states: [] })).toEqual([]);
+        expect(await ids({ limit: 1, olderThan: { tenantId: "acme", taskId: "t-3" } })).toEqual(["t-2"]);
+        expect(await ids({ limit: 10, olderThan: { tenantId: "acme", taskId: "nothing" } })).toEqual([]);
       }));
 
     test("a call whose signal has aborted does nothing", () =>

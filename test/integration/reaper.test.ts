@@ -71,6 +71,8 @@ describe("the reaper on a real engine", () => {
         store: memoryTaskStore(clock),
         clock,
         maxAgeMs: hourMs,
+        mayRunAgain: null,
+        isUnderWay: () => false,
         concludeLost: () => ({ result: aResult(), bytes: Buffer.from("{}") }),
       },
       never,

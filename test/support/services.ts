@@ -58,22 +58,29 @@ export interface Kafka extends Service {
   readonly broker: string;
 }
 
-/** @param properties lines for the broker's settings. */
-export async function startKafka(version: "kafka" | "kafka-3.9" = "kafka", properties = ""): Promise<Kafka> {
+/**
+ * @param properties lines for the broker's settings.
+ * @param throughPort what clients are told to dial, where that is not the broker itself: a proxy in front of it.
+ */
+export async function startKafka(
+  version: "kafka" | "kafka-3.9" = "kafka",
+  properties = "",
+  throughPort?: (service: Service) => Promise<number>,
+): Promise<Kafka> {
   const service = await started(version, [9092], (container) =>
     // Nothing listens before the broker is told what clients are to dial.
     container.withEnvironment({ KAFKA_PROPERTIES: properties }).withWaitStrategy(Wait.forSuccessfulCommand("true")),
   );
-  const broker = `localhost:${service.port(9092)}`;
   try {
+    const broker = `localhost:${throughPort === undefined ? service.port(9092) : await throughPort(service)}`;
     await service.container.copyContentToContainer([{ content: broker, target: "/tmp/advertised", mode: 0o644 }]);
     const listening = "until (exec 3<>/dev/tcp/127.0.0.1/9092) 2>/dev/null; do sleep 0.1; done";
     await printed(service.container, ["timeout", "60", "bash", "-c", listening]);
+    return { ...service, broker };
   } catch (error) {
     await service[Symbol.asyncDispose]();
     throw error;
   }
-  return { ...service, broker };
 }
 
 export async function startMinio(): Promise<S3Server> {

@@ -7,6 +7,7 @@ import { runCli } from "../../src/cli/program.ts";
 import { reasonTable } from "../../src/model/failure.ts";
 import { defaultLimitRules } from "../../src/model/limits.ts";
 import type { JsonObject } from "../../src/model/task.ts";
+import { metrics } from "../../src/observe/metrics.ts";
 import { resultSchema } from "../../src/schema/result-schema.ts";
 import { taskParser } from "../../src/schema/task-parser.ts";
 import { taskSchema } from "../../src/schema/task-schema.ts";
@@ -70,6 +71,20 @@ test("docs/operations.md names every setting, and none that there is not", () =>
     [...line.matchAll(/`([A-Z][A-Z0-9_]+)`/g)].map(([, name = ""]) => name),
   );
   expect([...new Set(said)].sort()).toEqual([...names].sort());
+});
+
+test("docs/operations.md names every metric of ours, and none that there is not", async () => {
+  const counted = metrics();
+  counted.gauges({
+    running: () => 0,
+    slots: () => 0,
+    droppedLogEntries: () => 0,
+    ready: () => 0,
+    outboxAgeMs: async () => 0,
+  });
+  const known = [...(await counted.text()).matchAll(/^# TYPE (tool_executor_\w+) /gm)].map(([, name]) => name);
+  const said = [...section(read("docs/operations.md"), "## Watching it").matchAll(/`(tool_executor_\w+)`/g)];
+  expect([...new Set(said.map(([, name]) => name))].sort()).toEqual(known.sort());
 });
 
 describe("the limits", () => {
@@ -162,7 +177,7 @@ describe("docs/cli.md", () => {
   test("names every command", async () => {
     const verbs = async (...group: readonly string[]): Promise<readonly string[]> =>
       [...(await helpOf(...group)).matchAll(/^ {2}([a-z]+)[ \n]/gm)].map(([, verb = ""]) => [...group, verb].join(" "));
-    const groups = ["artifacts", "tools", "images", "config"];
+    const groups = ["artifacts", "tools", "images", "config", "keys"];
     const all = [...(await verbs()), ...(await Promise.all(groups.map((group) => verbs(group)))).flat()];
     expect(all).toContain("artifacts pull");
     const commands = all.filter((verb) => !verb.endsWith("help") && !groups.includes(verb));

@@ -5,18 +5,26 @@ import type { LogEntry } from "../../ports/log-sink.ts";
 import { decodeRecords } from "./journal-record.ts";
 import { codeOf } from "./private-folder.ts";
 
+/** Resolves when it is worth looking again. Must not throw. */
+export type Nap = (signal: AbortSignal) => Promise<void>;
+
 const pollMs = 50;
+const polled: Nap = (signal) => sleep(pollMs, undefined, { signal }).catch(() => undefined);
+
 const readBytes = 1024 * 1024;
 
 /**
  * Reads a journal from another process while it is written, from entry `afterSeq` on; ends when `isOver` says so and nothing more
- * is there, or when the folder is gone. A reader so slow that a segment was dropped meets a `gap`; its bytes are not known (0).
+ * is there, or when the folder is gone. A reader so slow that a segment was dropped meets a `gap`; its bytes are not known (0). A batch
+ * is empty where it has only waited, so that its reader may do something else.
+ * @param nap how long to wait between two looks; a poll unless given.
  */
 export async function* followJournal(
   folder: string,
   afterSeq: number,
   isOver: () => Promise<boolean>,
   signal: AbortSignal,
+  nap: Nap = polled,
 ): AsyncGenerator<readonly LogEntry[]> {
   let lastSeq = afterSeq;
   let current = "";
@@ -25,13 +33,18 @@ export async function* followJournal(
     if (next === undefined) {
       if (over) return;
       over = await isOver();
-      if (!over) await sleep(pollMs, undefined, { signal }).catch(() => undefined);
+      if (over) continue;
+      await nap(signal);
+      yield [];
       continue;
     }
-    for await (const entries of segment(folder, next, isOver, signal)) {
+    for await (const entries of segment(folder, next, isOver, signal, nap)) {
       const fresh = entries.filter(({ seq }) => seq > lastSeq);
       const first = fresh[0];
-      if (first === undefined) continue;
+      if (first === undefined) {
+        yield [];
+        continue;
+      }
       // Numbers also count frames that are no output, so only a missing segment tells of a loss.
       if (current !== "" && isSkipped(current, next))
         yield [{ kind: "gap", from: lastSeq + 1, to: first.seq - 1, bytes: 0 }];
@@ -61,6 +74,7 @@ async function* segment(
   name: string,
   isOver: () => Promise<boolean>,
   signal: AbortSignal,
+  nap: Nap,
 ): AsyncGenerator<ReturnType<typeof decodeRecords>["entries"]> {
   let file: FileHandle;
   try {
@@ -83,6 +97,8 @@ async function* segment(
     if (last) return;
     // Whatever was written before a later segment or the end was seen is there at the next read.
     last = (await segments(folder)).some((other) => other > name) || (await isOver());
-    if (!last) await sleep(pollMs, undefined, { signal }).catch(() => undefined);
+    if (last) continue;
+    await nap(signal);
+    yield [];
   }
 }

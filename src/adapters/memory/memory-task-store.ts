@@ -13,6 +13,8 @@ export function memoryTaskStore(clock: Clock): TaskStore {
   // In the order of intake.
   const records = new Map<string, TaskRecord>();
   const stubs = new Map<string, number>();
+  /** By tenant. */
+  const lastLeases = new Map<string, number>();
   const outbox: (OutboxRow & { claimedUntil: number; published: boolean })[] = [];
 
   const send = (message: Omit<OutboxRow, "id" | "createdAt">): void =>
@@ -48,6 +50,7 @@ export function memoryTaskStore(clock: Clock): TaskStore {
   const lease = (record: TaskRecord | undefined, owner: Owner, leaseMs: number): Attempt | null => {
     if (record === undefined || !isDue(record)) return null;
     const number = record.attempt + 1;
+    lastLeases.set(record.task.tenant_id, clock.now());
     put({ ...record, state: "LEASED", attempt: number, owner, leaseUntil: clock.now() + leaseMs });
     return { key: taskKey(record.task), number, owner };
   };
@@ -117,8 +120,19 @@ export function memoryTaskStore(clock: Clock): TaskStore {
     },
     async leaseNext(owner, leaseMs, signal) {
       signal.throwIfAborted();
-      // Sorting is stable, so equal priorities stay in the order of intake.
-      const [first] = [...records.values()].filter(isDue).sort((a, b) => b.task.priority - a.task.priority);
+      const held = new Map<string, number>();
+      for (const { task, owner: holder } of records.values())
+        if (holder !== null) held.set(task.tenant_id, (held.get(task.tenant_id) ?? 0) + 1);
+      const turnOf = ({ task }: TaskRecord): readonly [number, number] => [
+        held.get(task.tenant_id) ?? 0,
+        lastLeases.get(task.tenant_id) ?? 0,
+      ];
+      // Sorting is stable, so what is equal stays in the order of intake.
+      const [first] = [...records.values()].filter(isDue).sort((a, b) => {
+        const [aHeld, aLast] = turnOf(a);
+        const [bHeld, bLast] = turnOf(b);
+        return aHeld - bHeld || aLast - bLast || b.task.priority - a.task.priority;
+      });
       return lease(first, owner, leaseMs);
     },
     async starting(attempt, signal) {
@@ -220,9 +234,12 @@ export function memoryTaskStore(clock: Clock): TaskStore {
       signal.throwIfAborted();
       return records.get(keyText(key)) ?? null;
     },
-    async list({ tenantId, states, limit }, signal) {
+    async list({ tenantId, states, olderThan, limit }, signal) {
       signal.throwIfAborted();
-      return [...records.values()]
+      const all = [...records.values()];
+      const end = olderThan === undefined ? all.length : [...records.keys()].indexOf(keyText(olderThan));
+      return all
+        .slice(0, Math.max(end, 0))
         .reverse()
         .filter(({ task }) => tenantId === undefined || task.tenant_id === tenantId)
         .filter(({ state }) => states === undefined || states.includes(state))

@@ -165,6 +165,8 @@ export async function postgresTaskStore(
       const values = {
         tenantId: filter.tenantId ?? null,
         states: filter.states ?? null,
+        olderTenant: filter.olderThan?.tenantId ?? null,
+        olderTask: filter.olderThan?.taskId ?? null,
         limit: atMost1000(filter.limit),
       };
       return (await rows(statements.listTasks, values, signal, "twice is once")).map(taskRecord);

@@ -24,6 +24,8 @@ export const listTasks = `
   select * from tasks
   where (:tenantId::text is null or tenant_id = :tenantId)
     and (:states::text[] is null or state = any(:states))
+    and (:olderTask::text is null
+      or id < (select id from tasks where tenant_id = :olderTenant and task_id = :olderTask))
   order by id desc limit :limit`;
 
 const isDue = "state = 'QUEUED' and (not_before_at is null or not_before_at <= clock_ms())";
@@ -40,9 +42,30 @@ const lease = (chosen: string): string => `
 
 export const leaseTask = lease(`tenant_id = :tenantId and task_id = :taskId and ${isDue}`);
 
-/** What another lease is taking at this moment is passed over, not waited for. */
+/**
+ * The tenants that have something queued are found by jumping from one to the next. What another lease is taking at this moment is
+ * passed over, not waited for: that is why of each tenant more than the first task is looked at.
+ */
 export const leaseNext = lease(`
-  id = (select id from tasks where ${isDue} order by priority desc, id limit 1 for update skip locked)`);
+  id = (
+    with recursive tenants (name) as (
+      (select tenant_id from tasks where state = 'QUEUED' order by tenant_id limit 1)
+      union all
+      select (select tenant_id from tasks where state = 'QUEUED' and tenant_id > name order by tenant_id limit 1)
+      from tenants where name is not null),
+    turns as (
+      select name,
+        (select count(*) from tasks
+          where tenant_id = name and state in ('LEASED', 'STARTING', 'RUNNING', 'COLLECTING')) as held,
+        (select max(leased_at) from attempts where tenant_id = name) as last_at
+      from tenants where name is not null)
+    select tasks.id
+    from turns
+    cross join lateral (
+      select id as due_id from tasks where tenant_id = name and ${isDue} order by priority desc, id limit 32) as due
+    join tasks on tasks.id = due_id and tasks.state = 'QUEUED'
+    order by held, last_at nulls first, tasks.priority desc, tasks.id
+    limit 1 for update of tasks skip locked)`);
 
 const fenced = "tenant_id = :tenantId and task_id = :taskId and attempt = :number and lease_owner = :owner";
 

@@ -190,6 +190,8 @@ export function sqliteTaskStore(path: string, clock: Clock): TaskStore {
         const values = {
           tenantId: filter.tenantId ?? null,
           states: filter.states === undefined ? null : JSON.stringify(filter.states),
+          olderTenant: filter.olderThan?.tenantId ?? null,
+          olderTask: filter.olderThan?.taskId ?? null,
           limit: atMost1000(filter.limit),
         };
         return prepare(statements.listTasks).all(values).map(taskRecord);

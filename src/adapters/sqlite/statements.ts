@@ -8,11 +8,13 @@ export const insertTask = `
 
 export const selectTask = "select * from tasks where tenant_id = :tenantId and task_id = :taskId";
 
-/** `states` is a JSON array; null is every state, and a null tenant every tenant. */
+/** `states` is a JSON array; null is every state, a null tenant every tenant, and a null `olderTask` any age. */
 export const listTasks = `
   select * from tasks
   where (:tenantId is null or tenant_id = :tenantId)
     and (:states is null or state in (select value from json_each(:states)))
+    and (:olderTask is null
+      or id < (select id from tasks where tenant_id = :olderTenant and task_id = :olderTask))
   order by id desc limit :limit`;
 
 export const leaseTask = `
@@ -21,12 +23,29 @@ export const leaseTask = `
     and state = 'QUEUED' and (not_before_at is null or not_before_at <= :now)
   returning tenant_id, task_id, attempt`;
 
+/**
+ * The tenants that have something queued are found by jumping from one to the next in `tasks_by_tenant`: each costs a look or two,
+ * however many tasks it has.
+ */
 export const leaseNext = `
   update tasks set state = 'LEASED', attempt = attempt + 1, lease_owner = :owner, lease_until = :leaseUntil
   where id = (
-    select id from tasks
-    where state = 'QUEUED' and (not_before_at is null or not_before_at <= :now)
-    order by priority desc, id limit 1)
+    with recursive tenants (name) as (
+      select min(tenant_id) from tasks where state = 'QUEUED'
+      union all
+      select (select min(tenant_id) from tasks where state = 'QUEUED' and tenant_id > name)
+      from tenants where name is not null),
+    heads (first, held, last_at) as (
+      select
+        (select id from tasks
+          where tenant_id = name and state = 'QUEUED' and (not_before_at is null or not_before_at <= :now)
+          order by priority desc, id limit 1),
+        (select count(*) from tasks
+          where tenant_id = name and state in ('LEASED', 'STARTING', 'RUNNING', 'COLLECTING')),
+        (select max(leased_at) from attempts where tenant_id = name)
+      from tenants where name is not null)
+    select first from heads join tasks on id = first
+    order by held, last_at nulls first, priority desc, id limit 1)
   returning tenant_id, task_id, attempt`;
 
 export const insertAttempt = `

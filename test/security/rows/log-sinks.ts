@@ -29,7 +29,7 @@ function sinkAt(root: string, place: Place): CountedSink {
   let given = 0;
   return {
     ...inner,
-    write(attempt, entries) {
+    write(attempt, entries, toolName) {
       if (!prepared.has(attempt)) {
         prepared.add(attempt);
         const path = join(root, attempt.key.tenantId, `${attempt.key.taskId}.${attempt.number}.ndjson`);
@@ -37,7 +37,7 @@ function sinkAt(root: string, place: Place): CountedSink {
         place(path);
       }
       given += entries.length;
-      inner.write(attempt, entries);
+      inner.write(attempt, entries, toolName);
     },
     given: () => given,
   };

@@ -2,11 +2,11 @@ import { describe, expect, test } from "vitest";
 import { memoryTaskStore } from "../../../src/adapters/memory/memory-task-store.ts";
 import { judge, type ReapPorts, reapOnce } from "../../../src/loops/reap.ts";
 import type { Owner, OwnerState } from "../../../src/model/owner.ts";
-import { taskKey } from "../../../src/model/task.ts";
+import { type Task, taskKey } from "../../../src/model/task.ts";
 import type { Clock } from "../../../src/ports/clock.ts";
 import type { OwnedObject } from "../../../src/ports/sandbox-inventory.ts";
 import type { ScratchFolder } from "../../../src/ports/scratch.ts";
-import type { TaskStore } from "../../../src/ports/task-store.ts";
+import type { TaskRecord, TaskStore } from "../../../src/ports/task-store.ts";
 import { aResult, aTask } from "../../support/samples.ts";
 
 const never = new AbortController().signal;
@@ -55,6 +55,8 @@ function ports(
     clock,
     maxAgeMs,
     store,
+    mayRunAgain: null,
+    isUnderWay: () => false,
     concludeLost: (record) => {
       const result = aResult({ task_id: record.task.task_id, reason: "worker_lost", status: "failed" });
       steps.push(`end ${record.task.task_id}`);
@@ -186,5 +188,28 @@ describe("the tasks of our own store", () => {
     const store = memoryTaskStore(clock);
     await store.intake(aTask(), "0".repeat(64), never);
     expect((await reapOnce(ports([], [], store), never)).ended).toBe(0);
+  });
+
+  test.each<[string, Partial<Task>, number, number]>([
+    ["one that may run again is queued again, with a strike", {}, 0, 1],
+    ["one that may not ends", { retry: "unsafe" }, 1, 0],
+  ])("where others lease: %s", async (_name, differences, ended, requeued) => {
+    const store = memoryTaskStore(clock);
+    await store.intake(aTask(differences), "0".repeat(64), never);
+    await store.leaseTask(taskKey(aTask()), dead, 60_000, never);
+    const mayRunAgain = ({ task }: TaskRecord): boolean => task.retry === "safe";
+    expect(await reapOnce({ ...ports([], [], store), mayRunAgain }, never)).toMatchObject({ ended, requeued });
+    const record = await store.get(taskKey(aTask()), never);
+    expect(record).toMatchObject({ strikes: requeued, owner: null, state: ended > 0 ? "FINISHED" : "QUEUED" });
+  });
+
+  test.each([
+    ["one of ours whose lease is over and that we are not at", false, 1],
+    ["one of ours whose lease is over, but that we are at", true, 0],
+  ])("%s", async (_name, underWay, ended) => {
+    const store = memoryTaskStore(clock);
+    await leased(store, "task", self, -1);
+    const report = await reapOnce({ ...ports([], [], store), isUnderWay: () => underWay }, never);
+    expect(report.ended).toBe(ended);
   });
 });

@@ -1,0 +1,165 @@
+import type { IncomingMessage } from "node:http";
+import { ExecutorError } from "../../../model/failure.ts";
+import { type LogPosition, logStart, parsePosition, positionText } from "../../../model/log-position.ts";
+import type { ManifestEntry, ManifestName } from "../../../model/manifest.ts";
+import type { JsonObject, TaskKey } from "../../../model/task.ts";
+import type { TaskSummary } from "../../../model/task-summary.ts";
+import type { CancelAnswer, ServerFront, TaskEvent, ToolReport } from "../../../ports/front.ts";
+import { bodyOf, type Call, httpCall, type ServerPlace } from "./http-call.ts";
+
+/** The tenant of whoever names none; an API key brings its own. */
+const defaultTenant = "default";
+
+/** A server, as if it were here. Every call is a request of its own; nothing is kept open between them. */
+export function httpFront(place: ServerPlace): ServerFront {
+  const call = (what: Call, signal: AbortSignal): Promise<IncomingMessage> => httpCall(place, what, signal);
+  const json = async <T>(what: Call, signal: AbortSignal): Promise<T> =>
+    JSON.parse((await bodyOf(await call(what, signal))).toString("utf8")) as T;
+  return {
+    async submit(request, _asked, signal) {
+      const answer = await call(
+        {
+          method: "POST",
+          path: "/v1/tasks",
+          headers: { "content-type": "application/json" },
+          body: request instanceof Uint8Array ? Buffer.from(request) : Buffer.from(JSON.stringify(unnamed(request))),
+          // A task that was known may have ended as anything.
+          also: "any",
+        },
+        signal,
+      );
+      const body = JSON.parse((await bodyOf(answer)).toString("utf8")) as TaskSummary;
+      const key = { tenantId: body.tenant_id, taskId: body.task_id };
+      return { key, isNew: answer.headers[intakeHeader] === "accepted" };
+    },
+    async get(key, waitMs, signal) {
+      const wait = waitMs === 0 ? undefined : `${Math.min(Math.ceil(waitMs), 300_000)}ms`;
+      const what: Call = { method: "GET", path: pathOf(key), query: { ...tenantQuery(key), wait }, also: 404 };
+      const answer = await call(what, signal);
+      const bytes = await bodyOf(answer);
+      if (answer.statusCode === 404) return null;
+      const body = JSON.parse(bytes.toString("utf8")) as TaskSummary;
+      return answer.headers["tool-executor-state"] === "FINISHED"
+        ? { summary: { ...body, state: "FINISHED" }, resultBytes: bytes }
+        : { summary: body, resultBytes: null };
+    },
+    async list({ tenantId, states, olderThan, limit }, signal) {
+      const query = {
+        ...tenantQuery({ tenantId }),
+        limit: String(limit),
+        state: states?.join(","),
+        cursor: olderThan === null ? undefined : Buffer.from(olderThan.taskId).toString("base64url"),
+      };
+      const page = await json<{ readonly tasks: readonly TaskSummary[]; readonly next_cursor: string | null }>(
+        { method: "GET", path: "/v1/tasks", query },
+        signal,
+      );
+      const last = page.tasks.at(-1);
+      const next = page.next_cursor === null || last === undefined ? null : { tenantId, taskId: last.task_id };
+      return { tasks: page.tasks, next };
+    },
+    async cancel(key, signal) {
+      const what: Call = { method: "DELETE", path: pathOf(key), query: tenantQuery(key) };
+      const { cancel, reason } = await json<{
+        readonly cancel: CancelAnswer["kind"];
+        readonly reason: TaskSummary["reason"];
+      }>(what, signal);
+      return cancel === "over" ? { kind: "over", reason } : { kind: cancel };
+    },
+    async *events(key, after, follow, signal) {
+      const query = { ...tenantQuery(key), ...(follow && after !== logStart && { after: positionText(after) }) };
+      const answer = await call({ method: "GET", path: `${pathOf(key)}/${follow ? "events" : "logs"}`, query }, signal);
+      for await (const line of linesOf(answer, place)) yield follow ? eventOf(line) : lineOf(line);
+    },
+    async manifest(key, signal) {
+      const what: Call = { method: "GET", path: `${pathOf(key)}/artifacts`, query: tenantQuery(key) };
+      const { artifacts, folders } = await json<{
+        readonly artifacts: readonly Omit<ManifestEntry, "offset">[];
+        readonly folders: readonly ManifestName[];
+      }>(what, signal);
+      return { entries: artifacts.map((entry) => ({ ...entry, offset: 0 })), folders };
+    },
+    async artifact(key, { path, size_bytes }, { start, end }, signal) {
+      const name = path.split("/").map(encodeURIComponent).join("/");
+      const isWhole = start === 0 && end === size_bytes;
+      return await call(
+        {
+          method: "GET",
+          path: `${pathOf(key)}/artifacts/${name}`,
+          query: tenantQuery(key),
+          headers: isWhole ? {} : { range: `bytes=${start}-${end - 1}` },
+        },
+        signal,
+      );
+    },
+    async hasFile(tenantId, sha256, signal) {
+      const what: Call = { method: "HEAD", path: `/v1/files/${sha256}`, query: tenantQuery({ tenantId }), also: 404 };
+      const answer = await call(what, signal);
+      await bodyOf(answer);
+      return answer.statusCode !== 404;
+    },
+    async putFile(tenantId, sha256, body, signal) {
+      const headers = { "content-type": "application/octet-stream" };
+      const query = tenantQuery({ tenantId });
+      await bodyOf(await call({ method: "PUT", path: `/v1/files/${sha256}`, query, headers, body }, signal));
+    },
+    async tools(signal) {
+      const { tools, broken = [] } = await json<Partial<ToolReport>>({ method: "GET", path: "/v1/tools" }, signal);
+      return { tools: tools ?? [], broken };
+    },
+    async [Symbol.asyncDispose]() {},
+  };
+}
+
+const intakeHeader = "tool-executor-intake";
+
+const pathOf = ({ taskId }: Pick<TaskKey, "taskId">): string => `/v1/tasks/${taskId}`;
+
+const tenantQuery = ({ tenantId }: Pick<TaskKey, "tenantId">): Readonly<Record<string, string>> =>
+  tenantId === defaultTenant ? {} : { tenant_id: tenantId };
+
+/** Without the name that means nobody in particular. */
+function unnamed(request: object): object {
+  if (!("tenant_id" in request) || request.tenant_id !== defaultTenant) return request;
+  const { tenant_id: _tenant, ...rest } = request;
+  return rest;
+}
+
+/** Whole lines. @throws ExecutorError internal, where the server went away in the middle. */
+async function* linesOf(answer: IncomingMessage, place: ServerPlace): AsyncGenerator<string> {
+  let rest = "";
+  answer.setEncoding("utf8");
+  try {
+    for await (const chunk of answer) {
+      const lines = (rest + chunk).split("\n");
+      rest = lines.pop() ?? "";
+      yield* lines;
+    }
+  } catch (cause) {
+    const where = place.kind === "socket" ? place.socketPath : place.url;
+    throw new ExecutorError("internal", `the server at ${where} went away`, { cause });
+  }
+}
+
+function eventOf(text: string): TaskEvent {
+  const { event, id, attempt, state, ...rest } = JSON.parse(text);
+  switch (event) {
+    case "state":
+      return { kind: "state", state, attempt };
+    case "progress":
+      return { kind: "progress", progress: rest.progress, message: rest.message };
+    default:
+      return {
+        kind: "line",
+        position: parsePosition(id) ?? logStart,
+        isGap: event === "gap",
+        line: JSON.stringify(rest),
+      };
+  }
+}
+
+function lineOf(text: string): TaskEvent {
+  const line = JSON.parse(text) as JsonObject;
+  const position: LogPosition = { ...logStart, seq: typeof line.seq === "number" ? line.seq : 0 };
+  return { kind: "line", position, isGap: line.gap !== undefined, line: text };
+}

@@ -1,0 +1,122 @@
+import { hostLiveness } from "../adapters/disk/host-liveness.ts";
+import { cancelTask } from "../executor/cancel-task.ts";
+import { taskSummary } from "../executor/task-summary.ts";
+import { bell } from "../loops/bell.ts";
+import { attemptPrefix } from "../model/attempt.ts";
+import { ExecutorError } from "../model/failure.ts";
+import { artifactsKey, type Manifest, manifestKey } from "../model/manifest.ts";
+import type { Result } from "../model/result.ts";
+import { keyText, type TaskKey, taskKey } from "../model/task.ts";
+import type { FoundTask, Front, ToolReport } from "../ports/front.ts";
+import type { Liveness } from "../ports/liveness.ts";
+import type { TaskRecord } from "../ports/task-store.ts";
+import { parseManifest } from "../schema/manifest.ts";
+import type { Catalog } from "../tools/catalog.ts";
+import type { Config } from "./config.ts";
+import { openCatalog } from "./custom-tools.ts";
+import { type Archive, openArchive, systemClock } from "./house.ts";
+import type { Pulse } from "./pulse.ts";
+import { taskEvents } from "./task-events.ts";
+import { toolReport } from "./tool-report.ts";
+
+export interface FrontSources {
+  readonly archive: Pick<Archive, "store" | "objects">;
+  readonly catalog: () => Promise<Catalog>;
+  /** Opened where there is somebody to wake. */
+  readonly liveness: () => Promise<Liveness & AsyncDisposable>;
+  readonly sandboxRoot: string;
+  readonly pulse: Pulse | null;
+}
+
+/** What the data folder tells, without a server. @throws ExecutorError internal, when the data folder cannot be used. */
+export async function openFront(config: Config): Promise<Front> {
+  const archive = await openArchive(config);
+  return { ...localFront(config, archive), [Symbol.asyncDispose]: () => archive[Symbol.asyncDispose]() };
+}
+
+/** The same on an archive that is open already. */
+export const localFront = (config: Config, archive: FrontSources["archive"]): Front =>
+  frontOf({
+    archive,
+    catalog: () => openCatalog(config),
+    liveness: () => hostLiveness(config.runtimeDir),
+    sandboxRoot: config.sandboxRoot,
+    pulse: null,
+  });
+
+/** Dispose lets go of nothing. */
+export function frontOf(sources: FrontSources): Front {
+  const { store, objects } = sources.archive;
+  const manifestOf = async (key: TaskKey, signal: AbortSignal): Promise<Manifest | null> => {
+    const result = resultOf(await store.get(key, signal));
+    if (result === null || result.output.artifacts_object === null) return null;
+    const name = manifestKey(attemptPrefix({ key, number: result.attempt }));
+    return parseManifest(await gathered(await stored(name, key, signal)), name);
+  };
+  const stored = async (name: string, key: TaskKey, signal: AbortSignal, range?: { start: number; end: number }) => {
+    const bytes = await objects.get(name, signal, range);
+    if (bytes !== null) return bytes;
+    throw new ExecutorError("internal", `task ${keyText(key)}: ${name} is gone from the object store`);
+  };
+  return {
+    async get(key, waitMs, signal) {
+      const record = waitMs === 0 ? await store.get(key, signal) : await ended(sources, key, waitMs, signal);
+      return record === null ? null : found(record);
+    },
+    async list({ tenantId, states, olderThan, limit }, signal) {
+      const filter = { tenantId, limit, ...(states && { states }), ...(olderThan && { olderThan }) };
+      const records = await store.list(filter, signal);
+      const last = records.at(-1);
+      const next = last !== undefined && records.length === limit ? taskKey(last.task) : null;
+      return { tasks: records.map(taskSummary), next };
+    },
+    cancel: (key, signal) => cancelTask(store, systemClock, sources.liveness, key, signal),
+    events: (key, after, follow, signal) => taskEvents({ ...sources, ...sources.archive }, key, after, follow, signal),
+    manifest: manifestOf,
+    async artifact(key, entry, range, signal) {
+      const result = resultOf(await store.get(key, signal));
+      const name = artifactsKey(attemptPrefix({ key, number: result?.attempt ?? 0 }));
+      const [start, end] = [entry.offset + range.start, entry.offset + range.end];
+      return await stored(name, key, signal, { start, end });
+    },
+    tools: async () => reported(await sources.catalog()),
+    async [Symbol.asyncDispose]() {},
+  };
+}
+
+const found = (record: TaskRecord): FoundTask => ({ summary: taskSummary(record), resultBytes: record.resultBytes });
+
+const resultOf = (record: TaskRecord | null): Result | null =>
+  record?.resultBytes ? (JSON.parse(record.resultBytes.toString("utf8")) as Result) : null;
+
+/** The task once it has ended, or as it stands after `waitMs`. */
+async function ended(
+  { archive, pulse }: FrontSources,
+  key: TaskKey,
+  waitMs: number,
+  signal: AbortSignal,
+): Promise<TaskRecord | null> {
+  const endsAt = performance.now() + waitMs;
+  const beats = bell();
+  using _listening = pulse?.listen(key, ({ kind }) => {
+    if (kind === "state") beats.ring();
+  });
+  for (;;) {
+    const record = await archive.store.get(key, signal);
+    const leftMs = endsAt - performance.now();
+    if (record === null || record.resultBytes !== null || leftMs <= 0) return record;
+    await beats.heard(Math.min(leftMs, lookEveryMs), signal);
+  }
+}
+
+/** For tasks that another process runs. */
+const lookEveryMs = 250;
+
+const reported = (catalog: Catalog): ToolReport => toolReport(catalog.list(), catalog.broken());
+
+async function gathered(bytes: AsyncIterable<Uint8Array>): Promise<Buffer> {
+  const parts: Buffer[] = [];
+  // Copied: a chunk is good until the next is asked for.
+  for await (const part of bytes) parts.push(Buffer.from(part));
+  return Buffer.concat(parts);
+}

@@ -1,0 +1,85 @@
+import { createHash } from "node:crypto";
+import { inputFileKey } from "../executor/prepare.ts";
+import { takeIn } from "../executor/take-in.ts";
+import { ExecutorError } from "../model/failure.ts";
+import { taskKey } from "../model/task.ts";
+import type { ServerFront } from "../ports/front.ts";
+import { frontOf } from "./front.ts";
+import type { House } from "./house.ts";
+import type { Pulse } from "./pulse.ts";
+
+export interface ServerFrontSources {
+  readonly house: House;
+  readonly sandboxRoot: string;
+  readonly pulse: Pulse;
+  /** Called when a task was taken in. */
+  readonly wake: () => void;
+  /** Of one file. */
+  readonly maxFileBytes: number;
+}
+
+/** What can be asked of this process while it serves. */
+export function serverFront({ house, sandboxRoot, pulse, wake, maxFileBytes }: ServerFrontSources): ServerFront {
+  const { parts, parseTask } = house;
+  const { objects, liveness } = parts;
+  const front = frontOf({
+    archive: parts,
+    catalog: async () => parts.catalog,
+    // Ours stays open.
+    liveness: async () => ({ ...liveness, [Symbol.asyncDispose]: async () => undefined }),
+    sandboxRoot,
+    pulse,
+  });
+  return {
+    ...front,
+    async submit(request, asked, signal) {
+      const task = parseTask(request, asked);
+      const { tenant_id: tenantId, task_id: taskId } = asked;
+      if (tenantId !== undefined && task.tenant_id !== tenantId) throw notTheirs("tenant_id", task.tenant_id, tenantId);
+      if (taskId !== undefined && task.task_id !== taskId) throw notTheirs("task_id", task.task_id, taskId);
+      const { kind } = await takeIn(parts, task, signal);
+      wake();
+      return { key: taskKey(task), isNew: kind === "accepted" };
+    },
+    async hasFile(tenantId, sha256, signal) {
+      const key = inputFileKey(tenantId, sha256);
+      return (await objects.list(key, signal)).some((object) => object.key === key);
+    },
+    async putFile(tenantId, sha256, body, signal) {
+      await objects.put(inputFileKey(tenantId, sha256), checkedBody(body, sha256, maxFileBytes), signal);
+    },
+  };
+}
+
+function notTheirs(field: "tenant_id" | "task_id", given: string, allowed: string): ExecutorError {
+  const message = `${field} is ${given}, must be ${allowed}`;
+  return field === "tenant_id"
+    ? new ExecutorError("policy_denied", message, {
+        details: [{ path: "/tenant_id", message }],
+        hint: "the tenant is that of the API key: leave tenant_id out",
+      })
+    : new ExecutorError("validation", message, {
+        details: [{ path: "/task_id", message }],
+        hint: "Idempotency-Key is the task's id: give one of the two, or the same in both",
+      });
+}
+
+/** The same bytes; fails at their end, before they are kept, when they are not what their name says. */
+async function* checkedBody(
+  body: AsyncIterable<Uint8Array>,
+  sha256: string,
+  maxBytes: number,
+): AsyncGenerator<Uint8Array> {
+  const hash = createHash("sha256");
+  let sizeBytes = 0;
+  for await (const chunk of body) {
+    sizeBytes += chunk.byteLength;
+    if (sizeBytes > maxBytes)
+      throw new ExecutorError("validation", `the file is longer than ${maxBytes} bytes, the most that is taken`);
+    hash.update(chunk);
+    yield chunk;
+  }
+  const seen = hash.digest("hex");
+  if (seen !== sha256)
+    throw new ExecutorError("validation", `the ${sizeBytes} bytes that came have sha256 ${seen}, not ${sha256}`);
+}

@@ -1,0 +1,126 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import type { OutboxRow } from "../model/outbox.ts";
+import { keyText } from "../model/task.ts";
+import type { Clock } from "../ports/clock.ts";
+import type { ObjectStore } from "../ports/object-store.ts";
+import type { TaskStore } from "../ports/task-store.ts";
+import type { OutgoingMessage, Transport } from "../ports/transport.ts";
+import type { Bell } from "./bell.ts";
+import { asHeaders, sendable } from "./dead-letters.ts";
+import { resultMessage } from "./result-message.ts";
+
+export interface RelayPorts {
+  readonly store: TaskStore;
+  readonly objects: ObjectStore;
+  readonly transport: Transport;
+  readonly clock: Clock;
+  /** Rung when a task has ended here. What ends elsewhere is found by looking. */
+  readonly bell: Bell;
+  /** What was sent and is marked. */
+  readonly onPublished: (rows: readonly OutboxRow[]) => void;
+  readonly onTrouble: (what: string, error: unknown) => void;
+}
+
+const atOnce = 100;
+/** Longer than a send takes that fails: two relays with one row would only do no harm. */
+const claimMs = 60_000;
+const pollMs = 500;
+const firstPauseMs = 250;
+const longestPauseMs = 5000;
+
+/**
+ * Sends what waits in the outbox, verbatim and in its order, and marks it, until `signal` aborts; then once more what is there, so that
+ * whoever stops it last leaves nothing behind. What was sent and not marked is sent again, the same bytes.
+ */
+export async function relay(ports: RelayPorts, signal: AbortSignal): Promise<void> {
+  let pauseMs = firstPauseMs;
+  while (!signal.aborted) {
+    try {
+      const rows = await ports.store.claimOutbox(atOnce, claimMs, signal);
+      if (rows.length === 0) await ports.bell.heard(pollMs, signal);
+      else await sent(ports, rows, signal);
+      pauseMs = firstPauseMs;
+    } catch (error) {
+      if (signal.aborted) break;
+      ports.onTrouble("relay", error);
+      await sleep(pauseMs, undefined, { signal }).catch(() => undefined);
+      pauseMs = Math.min(pauseMs * 2, longestPauseMs);
+    }
+  }
+  await lastRound(ports);
+}
+
+const lastRoundMs = 5000;
+
+async function lastRound(ports: RelayPorts): Promise<void> {
+  const signal = AbortSignal.timeout(lastRoundMs);
+  try {
+    for (let left = atOnce; left === atOnce; ) {
+      const rows = await ports.store.claimOutbox(atOnce, claimMs, signal);
+      left = rows.length;
+      if (left > 0) await published(ports, rows, signal);
+    }
+  } catch (error) {
+    // It stays in the outbox, for the next process.
+    ports.onTrouble("relay", error);
+  }
+}
+
+/** The claim is ours: what fails is tried again with the same rows, until the claim ends. */
+async function sent(ports: RelayPorts, rows: readonly OutboxRow[], signal: AbortSignal): Promise<void> {
+  const endsAt = ports.clock.monotonicMs() + claimMs;
+  let left = rows;
+  for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(pauseMs * 2, longestPauseMs)) {
+    try {
+      left = await published(ports, left, signal);
+      if (left.length === 0) return;
+    } catch (error) {
+      signal.throwIfAborted();
+      ports.onTrouble("relay", error);
+    }
+    if (ports.clock.monotonicMs() + pauseMs > endsAt) return;
+    await sleep(pauseMs, undefined, { signal });
+  }
+}
+
+/** Answers the rows that could not be made ready: none of them holds the others up. */
+async function published(
+  ports: RelayPorts,
+  rows: readonly OutboxRow[],
+  signal: AbortSignal,
+): Promise<readonly OutboxRow[]> {
+  const made = await Promise.allSettled(rows.map((row) => messageOf(ports, row, signal)));
+  const messages = made.flatMap((each) => (each.status === "fulfilled" ? [each.value] : []));
+  const ready = rows.filter((_, index) => made[index]?.status === "fulfilled");
+  for (const each of made) if (each.status === "rejected") ports.onTrouble("relay", each.reason);
+  if (ready.length > 0) {
+    await ports.transport.publish(messages, signal);
+    await ports.store.markPublished(
+      ready.map(({ id }) => id),
+      signal,
+    );
+    ports.onPublished(ready);
+  }
+  return rows.filter((row) => !ready.includes(row));
+}
+
+async function messageOf(
+  { transport, objects }: RelayPorts,
+  { kind, key, headers, value, id }: OutboxRow,
+  signal: AbortSignal,
+): Promise<OutgoingMessage> {
+  switch (kind) {
+    case "result":
+      return await resultMessage(transport, objects, value, signal);
+    case "dead_letter": {
+      const source = key === null ? `outbox/${id}` : keyText(key);
+      const letter: OutgoingMessage = {
+        channel: "dead_letters",
+        key: key?.taskId ?? null,
+        value,
+        headers: asHeaders({ ...headers, "dlq-source": source }),
+      };
+      return await sendable(letter, source, transport, objects, signal);
+    }
+  }
+}

@@ -1,0 +1,98 @@
+import { attemptTask } from "../executor/attempt-task.ts";
+import type { LiveEvent, Parts } from "../executor/parts.ts";
+import type { Attempt } from "../model/attempt.ts";
+import { ExecutorError, reasonOf } from "../model/failure.ts";
+import { keyText, type TaskKey } from "../model/task.ts";
+import type { Bell } from "./bell.ts";
+
+/** What is under way in this process. */
+export interface UnderWay {
+  count(): number;
+  /** Whether this process is at this attempt. */
+  has(attempt: Pick<Attempt, "key" | "number">): boolean;
+}
+
+export interface ScheduleOptions {
+  /** Attempts at once; there is no lease without room to run it. */
+  readonly slots: number;
+  /** Looked again after so long without a ring: tasks of other doors, and those whose time has come. */
+  readonly pollMs: number;
+  /** Rung when there may be work. */
+  readonly bell: Bell;
+  /** Sees what each task does, in order. Must not throw. */
+  readonly watch: (key: TaskKey, event: LiveEvent) => void;
+}
+
+/** The loop that leases queued tasks and runs them. */
+export interface Schedule {
+  readonly underWay: UnderWay;
+  /**
+   * Runs until `stop` aborts, and then until the last attempt has ended. Attempts still at it when `giveUp` aborts are ended
+   * and given back, or end `worker_lost` ({@link giveUpReason}).
+   */
+  run(stop: AbortSignal, giveUp: AbortSignal): Promise<void>;
+}
+
+/** The reason to abort `giveUp` with. */
+export const giveUpReason = (): ExecutorError =>
+  new ExecutorError("worker_lost", "the executor that ran the task was stopped before the task ended");
+
+export function schedule(parts: Parts, options: ScheduleOptions): Schedule {
+  const { bell } = options;
+  const running = new Map<string, Promise<void>>();
+  const nameOf = ({ key, number }: Pick<Attempt, "key" | "number">): string => `${keyText(key)}/${number}`;
+
+  const start = (attempt: Attempt, giveUp: AbortSignal): void => {
+    const name = nameOf(attempt);
+    const ended = attempted(parts, options, attempt, giveUp).finally(() => {
+      running.delete(name);
+      bell.ring();
+    });
+    running.set(name, ended);
+  };
+
+  return {
+    underWay: { count: () => running.size, has: (attempt) => running.has(nameOf(attempt)) },
+    async run(stop, giveUp) {
+      while (!stop.aborted) {
+        const attempt = running.size < options.slots ? await next(parts) : null;
+        if (attempt !== null) start(attempt, giveUp);
+        else await bell.heard(options.pollMs, stop);
+      }
+      await Promise.all(running.values());
+    },
+  };
+}
+
+/** A store that cannot be asked now can be asked later. */
+async function next({ store, liveness, policy, log }: Parts): Promise<Attempt | null> {
+  try {
+    return await store.leaseNext(liveness.self, policy.leaseMs, uninterrupted);
+  } catch (error) {
+    log.note("error", "lease.failed", { reason: reasonOf(error), message: messageOf(error) });
+    return null;
+  }
+}
+
+async function attempted(
+  parts: Parts,
+  { watch }: ScheduleOptions,
+  attempt: Attempt,
+  giveUp: AbortSignal,
+): Promise<void> {
+  const { key, number } = attempt;
+  const watcher = (event: LiveEvent): void => watch(key, event);
+  try {
+    const record = await parts.store.get(key, uninterrupted);
+    if (record !== null) await attemptTask(parts, attempt, record, { watcher, stdin: null }, giveUp);
+  } catch (error) {
+    // Its end could not be stored. The lease runs out, and the reaper finds a task that nobody is at.
+    const place = { tenant_id: key.tenantId, task_id: key.taskId, attempt: number };
+    parts.log.note("error", "attempt.failed", { ...place, reason: reasonOf(error), message: messageOf(error) });
+  }
+}
+
+/** Once a lease may have been written it has to be known. */
+const uninterrupted: AbortSignal = new AbortController().signal;
+
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

@@ -1,0 +1,107 @@
+import type { Reason } from "../model/failure.ts";
+import type { LogPosition } from "../model/log-position.ts";
+import type { Manifest, ManifestEntry } from "../model/manifest.ts";
+import type { JsonObject, TaskKey, TaskState } from "../model/task.ts";
+import type { TaskSummary } from "../model/task-summary.ts";
+
+/** One task, and its result once it has one: the stored bytes. */
+export interface FoundTask {
+  readonly summary: TaskSummary;
+  readonly resultBytes: Buffer | null;
+}
+
+export interface ListedTasks {
+  /** Newest first. */
+  readonly tasks: readonly TaskSummary[];
+  /** The last of them, when there may be older ones. */
+  readonly next: TaskKey | null;
+}
+
+export interface FrontFilter {
+  readonly tenantId: string;
+  readonly states: readonly TaskState[] | null;
+  readonly olderThan: TaskKey | null;
+  /** 1–1000. */
+  readonly limit: number;
+}
+
+/** What became of a cancel. */
+export type CancelAnswer =
+  | { readonly kind: "unknown" }
+  | { readonly kind: "over"; readonly reason: Reason | null }
+  | { readonly kind: "ended" }
+  | { readonly kind: "asked" };
+
+/** What a task does, in order. */
+export type TaskEvent =
+  | { readonly kind: "state"; readonly state: TaskState; readonly attempt: number }
+  /** One line of the log object, verbatim and without its end of line: output, or a gap. */
+  | { readonly kind: "line"; readonly position: LogPosition; readonly isGap: boolean; readonly line: string }
+  /** Told while it happens, stored nowhere. */
+  | { readonly kind: "progress"; readonly progress: number | null; readonly message: string | null };
+
+/** A tool that cannot be used, and why. */
+export interface BrokenToolReport {
+  readonly name: string;
+  readonly source: string;
+  readonly problems: readonly string[];
+}
+
+export interface ToolReport {
+  readonly tools: readonly JsonObject[];
+  readonly broken: readonly BrokenToolReport[];
+}
+
+/**
+ * What can be asked about tasks, here in this process or over a wire. Who may see a tenant has been settled before.
+ * @throws ExecutorError with the reason of docs/failures.md.
+ */
+export interface Front extends AsyncDisposable {
+  /** Null for a task that is not there. With `waitMs` its result is waited for, so long at most. */
+  get(key: TaskKey, waitMs: number, signal: AbortSignal): Promise<FoundTask | null>;
+  list(filter: FrontFilter, signal: AbortSignal): Promise<ListedTasks>;
+  cancel(key: TaskKey, signal: AbortSignal): Promise<CancelAnswer>;
+  /**
+   * What the task did after `after`, from what is kept of it. With `follow` it goes on until the task has ended; the last event
+   * of an ended task is its state FINISHED. Nothing for a task that is not there; ends when the signal aborts.
+   */
+  events(key: TaskKey, after: LogPosition, follow: boolean, signal: AbortSignal): AsyncIterable<TaskEvent>;
+  /** Of a task that has ended; null where it kept nothing. */
+  manifest(key: TaskKey, signal: AbortSignal): Promise<Manifest | null>;
+  /** The bytes of one kept file, from `start` to `end` (exclusive). A chunk is good until the next is asked for. */
+  artifact(
+    key: TaskKey,
+    entry: ManifestEntry,
+    range: ByteRange,
+    signal: AbortSignal,
+  ): Promise<AsyncIterable<Uint8Array>>;
+  tools(signal: AbortSignal): Promise<ToolReport>;
+}
+
+export interface ByteRange {
+  readonly start: number;
+  readonly end: number;
+}
+
+export interface Submitted {
+  readonly key: TaskKey;
+  /** False: the first task stands. */
+  readonly isNew: boolean;
+}
+
+/** The same of an executor that takes tasks in. */
+export interface ServerFront extends Front {
+  /**
+   * Takes a request in, as bytes or as an object; it is stored when this returns. The same request again finds the first task.
+   * @param asked what the request must say, where it says anything of it at all.
+   * @throws ExecutorError validation | unknown_tool | policy_denied | conflict, with nothing stored.
+   */
+  submit(
+    request: Uint8Array | object,
+    asked: { readonly tenant_id?: string; readonly task_id?: string },
+    signal: AbortSignal,
+  ): Promise<Submitted>;
+  hasFile(tenantId: string, sha256: string, signal: AbortSignal): Promise<boolean>;
+  /** @throws ExecutorError validation, when the bytes are others than the name says; nothing is kept then. */
+  putFile(tenantId: string, sha256: string, body: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<void>;
+}

@@ -1,0 +1,172 @@
+import { expect, test } from "vitest";
+import { memoryTaskStore } from "../../../src/adapters/memory/memory-task-store.ts";
+import { memoryTransport } from "../../../src/adapters/memory/memory-transport.ts";
+import { ExecutorError } from "../../../src/model/failure.ts";
+import type { Task } from "../../../src/model/task.ts";
+import type { TaskStore } from "../../../src/ports/task-store.ts";
+import { partsWithoutEngine } from "../../support/parts-without-engine.ts";
+import { never } from "../../support/samples.ts";
+import { type ServiceUnderTest, serviceUnderTest } from "../../support/service-under-test.ts";
+import { until } from "../../support/until.ts";
+
+const clock = { now: () => Date.now(), monotonicMs: () => performance.now() };
+const boundMs = 5000;
+
+const call = (id: string, more: object = {}): string =>
+  JSON.stringify({ task_id: id, tool_name: "shell", payload: { command: "true" }, ...more });
+
+/** Takes calls in and runs none. */
+async function takingIn(store: Partial<TaskStore> = {}, parse?: (body: unknown) => Task) {
+  const transport = memoryTransport();
+  const inner = memoryTaskStore(clock);
+  const { parts, parseTask } = await partsWithoutEngine({ store: { ...inner, ...store } });
+  const service: ServiceUnderTest = serviceUnderTest({ parts, parseTask: parse ?? parseTask }, transport, 0);
+  return { transport, inner, service, [Symbol.asyncDispose]: () => service[Symbol.asyncDispose]() };
+}
+
+const reasonsOf = (messages: readonly { readonly value: Buffer | null }[]): readonly string[] =>
+  messages.map(({ value }) => JSON.parse(value?.toString() ?? "null").reason);
+
+const headerOf = (message: { readonly headers: readonly (readonly [string, Buffer])[] } | undefined, name: string) =>
+  message?.headers.find(([each]) => each === name)?.[1].toString();
+
+test("a call is acknowledged when it is stored, and not before", async () => {
+  const stored = Promise.withResolvers<void>();
+  let asked = false;
+  const inner = memoryTaskStore(clock);
+  await using at = await takingIn({
+    async intake(...call) {
+      asked = true;
+      await stored.promise;
+      return await inner.intake(...call);
+    },
+  });
+  at.transport.offer("tools", { value: call("t-1") });
+  await until("the store is asked", () => asked, boundMs);
+  expect(at.transport.acknowledged("tools")).toBe("0");
+  stored.resolve();
+  await until("it is acknowledged", () => at.transport.acknowledged("tools") === "1", boundMs);
+  expect(at.service.taken).toEqual(["accepted"]);
+});
+
+test("a store that is away is waited for, and nothing is dead", async () => {
+  let tries = 0;
+  let isAway = true;
+  const away = async (): Promise<never> => {
+    tries += 1;
+    throw new ExecutorError("internal", "the store is away");
+  };
+  const inner = memoryTaskStore(clock);
+  await using at = await takingIn({
+    intake: (...call) => (isAway ? away() : inner.intake(...call)),
+    list: (...call) => (isAway ? away() : inner.list(...call)),
+  });
+  at.transport.offer("tools", { value: call("t-1") });
+  await until("many tries", () => tries > 12, boundMs);
+  expect(at.transport.acknowledged("tools")).toBe("0");
+  isAway = false;
+  await until("it is taken", () => at.service.taken.length === 1, boundMs);
+  expect(at.service.taken).toEqual(["accepted"]);
+  expect(at.transport.sent("dead_letters")).toEqual([]);
+});
+
+test("G15 a call that fails each time while the store takes others is dead after the third time, and answered", async () => {
+  const inner = memoryTaskStore(clock);
+  let tries = 0;
+  await using at = await takingIn({
+    async intake(task, ...rest) {
+      if (task.task_id !== "poison") return await inner.intake(task, ...rest);
+      tries += 1;
+      throw new ExecutorError("internal", "this one it cannot write");
+    },
+  });
+  at.transport.offer("tools", { key: "k", value: call("poison") });
+  at.transport.offer("tools", { value: call("behind") });
+  await until("both", () => at.service.taken.length === 2, boundMs);
+  expect(at.service.taken).toEqual(["dead_letter", "accepted"]);
+  expect(tries).toBe(3);
+  expect(reasonsOf(at.transport.sent("results"))).toEqual(["internal"]);
+  const [letter] = at.transport.sent("dead_letters");
+  expect([letter?.key?.toString(), letter?.value?.toString()]).toEqual(["k", call("poison")]);
+  expect(headerOf(letter, "dlq-reason")).toBe("internal");
+});
+
+test("G15 what makes the reader itself fail is dead at once, and what is behind it goes on", async () => {
+  const { parseTask } = await partsWithoutEngine();
+  await using at = await takingIn({}, (body) => {
+    if (body instanceof Uint8Array && Buffer.from(body).includes("poison")) throw new RangeError("Maximum call stack");
+    return parseTask(body);
+  });
+  at.transport.offer("tools", { value: call("poison") });
+  at.transport.offer("tools", { value: call("behind") });
+  await until("both", () => at.service.taken.length === 2, boundMs);
+  expect(at.service.taken).toEqual(["dead_letter", "accepted"]);
+  expect(reasonsOf(at.transport.sent("results"))).toEqual(["internal"]);
+});
+
+test("an engine that cannot be asked for a runtime holds the call back, and refuses nothing", async () => {
+  const transport = memoryTransport();
+  let isAway = true;
+  const { parts, parseTask } = await partsWithoutEngine();
+  const sandboxes = {
+    ...parts.sandboxes,
+    async requireRuntime() {
+      if (isAway) throw new ExecutorError("sandbox", "the engine does not answer");
+    },
+  };
+  await using service = serviceUnderTest({ parts: { ...parts, sandboxes }, parseTask }, transport, 0);
+  transport.offer("tools", { value: call("t-1") });
+  transport.offer("control", { value: '{"task_id":"other","action":"cancel"}' });
+  await until("the control message", () => service.taken.length === 1, boundMs);
+  expect(transport.acknowledged("tools")).toBe("0");
+  isAway = false;
+  await until("the call", () => service.taken.length === 2, boundMs);
+  expect(service.taken).toEqual(["cancel", "accepted"]);
+});
+
+test("a refused request gets its metadata back, its trace, and its own id as the key", async () => {
+  await using at = await takingIn();
+  const traceparent = `00-${"a".repeat(32)}-${"b".repeat(16)}-01`;
+  const headers = [["traceparent", Buffer.from(traceparent)]] as const;
+  at.transport.offer("tools", {
+    value: call("t-1", { limits: { pids: 0 }, metadata: { correlation_id: "c-1" } }),
+    headers,
+  });
+  const [sent] = await until(
+    "the answer",
+    () => at.transport.sent("results").length > 0 && at.transport.sent("results"),
+    boundMs,
+  );
+  expect(sent?.key).toBe("t-1");
+  expect(headerOf(sent, "traceparent")).toBe(traceparent);
+  expect(JSON.parse(sent?.value?.toString() ?? "null")).toMatchObject({
+    task_id: "t-1",
+    reason: "validation",
+    trace_id: "a".repeat(32),
+    metadata: { correlation_id: "c-1", traceparent },
+    error: { details: [{ path: "/limits/pids" }] },
+  });
+});
+
+test("metadata that no request may have is not given back", async () => {
+  await using at = await takingIn();
+  at.transport.offer("tools", { value: call("t-1", { metadata: { big: "x".repeat(20_000) } }) });
+  const [sent] = await until(
+    "the answer",
+    () => at.transport.sent("results").length > 0 && at.transport.sent("results"),
+    boundMs,
+  );
+  expect(JSON.parse(sent?.value?.toString() ?? "null").metadata).toEqual({ tenant_id: "default" });
+});
+
+test("two requests that differ in their trace only are the same request", async () => {
+  await using at = await takingIn();
+  for (const each of ["a", "b"]) {
+    const traceparent = `00-${each.repeat(32)}-${each.repeat(16)}-01`;
+    at.transport.offer("tools", { value: call("t-1"), headers: [["traceparent", Buffer.from(traceparent)]] });
+  }
+  await until("both", () => at.service.taken.length === 2, boundMs);
+  expect(at.service.taken).toEqual(["accepted", "duplicate"]);
+  const record = await at.inner.get({ tenantId: "default", taskId: "t-1" }, never());
+  expect(record?.task.metadata).toEqual({ traceparent: `00-${"a".repeat(32)}-${"a".repeat(16)}-01` });
+});

@@ -28,17 +28,21 @@ const pollMs = 500;
 const firstPauseMs = 250;
 const longestPauseMs = 5000;
 
+/** After it is told to stop: for what it is at, and for what is there. */
+const lastRoundMs = 5000;
+
 /**
- * Sends what waits in the outbox, verbatim and in its order, and marks it, until `signal` aborts; then once more what is there, so that
- * whoever stops it last leaves nothing behind. What was sent and not marked is sent again, the same bytes.
+ * Sends what waits in the outbox, verbatim and in its order, and marks it, until `signal` aborts; then, within 5 s, what it is at and
+ * once more what is there, so that whoever stops it last leaves nothing behind. What was sent and not marked is sent again, the same bytes.
  */
 export async function relay(ports: RelayPorts, signal: AbortSignal): Promise<void> {
+  using patience = afterwards(signal, lastRoundMs);
   let pauseMs = firstPauseMs;
   while (!signal.aborted) {
     try {
-      const rows = await ports.store.claimOutbox(atOnce, claimMs, signal);
+      const rows = await ports.store.claimOutbox(atOnce, claimMs, patience.signal);
       if (rows.length === 0) await ports.bell.heard(pollMs, signal);
-      else await sent(ports, rows, signal);
+      else await sent(ports, rows, signal, patience.signal);
       pauseMs = firstPauseMs;
     } catch (error) {
       if (signal.aborted) break;
@@ -47,13 +51,10 @@ export async function relay(ports: RelayPorts, signal: AbortSignal): Promise<voi
       pauseMs = Math.min(pauseMs * 2, longestPauseMs);
     }
   }
-  await lastRound(ports);
+  await lastRound(ports, patience.signal);
 }
 
-const lastRoundMs = 5000;
-
-async function lastRound(ports: RelayPorts): Promise<void> {
-  const signal = AbortSignal.timeout(lastRoundMs);
+async function lastRound(ports: RelayPorts, signal: AbortSignal): Promise<void> {
   try {
     for (let left = atOnce; left === atOnce; ) {
       const rows = await ports.store.claimOutbox(atOnce, claimMs, signal);
@@ -66,13 +67,18 @@ async function lastRound(ports: RelayPorts): Promise<void> {
   }
 }
 
-/** The claim is ours: what fails is tried again with the same rows, until the claim ends. */
-async function sent(ports: RelayPorts, rows: readonly OutboxRow[], signal: AbortSignal): Promise<void> {
+/** The claim is ours: what fails is tried again with the same rows, until the claim ends, or `signal` aborts. */
+async function sent(
+  ports: RelayPorts,
+  rows: readonly OutboxRow[],
+  signal: AbortSignal,
+  patience: AbortSignal,
+): Promise<void> {
   const endsAt = ports.clock.monotonicMs() + claimMs;
   let left = rows;
   for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(pauseMs * 2, longestPauseMs)) {
     try {
-      left = await published(ports, left, signal);
+      left = await published(ports, left, patience);
       if (left.length === 0) return;
     } catch (error) {
       signal.throwIfAborted();
@@ -81,6 +87,24 @@ async function sent(ports: RelayPorts, rows: readonly OutboxRow[], signal: Abort
     if (ports.clock.monotonicMs() + pauseMs > endsAt) return;
     await sleep(pauseMs, undefined, { signal });
   }
+}
+
+/** A signal that aborts `ms` after its parent. */
+function afterwards(parent: AbortSignal, ms: number): Disposable & { readonly signal: AbortSignal } {
+  const controller = new AbortController();
+  let timer: NodeJS.Timeout | undefined;
+  const onAbort = (): void => {
+    timer = setTimeout(() => controller.abort(parent.reason), ms);
+  };
+  if (parent.aborted) onAbort();
+  else parent.addEventListener("abort", onAbort, { once: true });
+  return {
+    signal: controller.signal,
+    [Symbol.dispose]() {
+      clearTimeout(timer);
+      parent.removeEventListener("abort", onAbort);
+    },
+  };
 }
 
 /** Answers the rows that could not be made ready: none of them holds the others up. */

@@ -49,22 +49,27 @@ describe("in the group", () => {
     expect(ends.settings.sessionTimeoutMs).toBe(6000);
     await using service = serviceUnderTest(house, ends.open());
     await ends.offer("tools", { key: "same", value: call("long", "sleep 29.9; echo done") });
+    // Once something has come the topics, made a moment ago, are settled: from here on nothing may move.
+    await until("it is taken in", () => service.taken.length > 0, boundMs);
+    const settled = ends.events.length;
     // What stands behind it in its partition does not wait for it.
     await ends.offer("tools", { key: "same", value: call("short") });
     await until("the short one", async () => (await copies(ends)).has("short"), boundMs);
     expect((await copies(ends)).has("long")).toBe(false);
     await expectOneAnswerEach(ends, ["long", "short"]);
-    expect(kinds(ends.events)).toEqual(["joined"]);
-    expect(service.attempts).toEqual(["long/1", "short/1"]);
+    expect(kinds(ends.events.slice(settled))).toEqual([]);
+    expect([...service.attempts].sort()).toEqual(["long/1", "short/1"]);
   });
 
   test("a delivery that takes longer than the session causes none, either", async () => {
     await using ends = await kafkaEnds(broker().broker);
     const transport = ends.open();
     const stop = new AbortController();
-    const startedAt = performance.now();
     const taken: number[] = [];
+    let settled = 0;
     const consuming = transport.consume(async () => {
+      const startedAt = performance.now();
+      settled = ends.events.length;
       // As a store that answers late.
       await until("ten seconds later", () => performance.now() - startedAt > 10_000, 20_000);
       taken.push(performance.now() - startedAt);
@@ -74,7 +79,7 @@ describe("in the group", () => {
     stop.abort(new Error("the test is over"));
     await consuming;
     await transport[Symbol.asyncDispose]();
-    expect(kinds(ends.events)).toEqual(["joined"]);
+    expect(kinds(ends.events.slice(settled))).toEqual([]);
     expect(taken).toHaveLength(1);
   });
 

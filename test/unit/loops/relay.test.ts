@@ -155,3 +155,25 @@ test("one that is told to stop sends what is there before it ends", async () => 
   }
   expect(transport.sent("results")).toHaveLength(1);
 });
+
+test("one that is told to stop in the middle of a send ends it, and marks it", async () => {
+  const [store, transport] = [memoryTaskStore(clock), memoryTransport()];
+  await ended(store, "t-1");
+  const [begun, goOn] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  const slow: MemoryTransport = {
+    ...transport,
+    async publish(...call) {
+      begun.resolve();
+      await goOn.promise;
+      await transport.publish(...call);
+    },
+  };
+  {
+    await using _relay = relaying(store, slow);
+    await begun.promise;
+    // It is told to stop before the send may go on.
+    queueMicrotask(() => setImmediate(goOn.resolve));
+  }
+  expect(transport.sent("results")).toHaveLength(1);
+  expect(await store.outboxAgeMs(never())).toBeNull();
+});

@@ -20,10 +20,13 @@ async function whileRunning(ground: Ground, house: House, command: string, look:
     watcher: (event) => {
       if (event.kind !== "output" || event.stream !== "stderr" || looking) return;
       looking = (async () => {
-        const ids = await docker.listContainers({
+        // The neighbour's sandbox is ours too, and may be there at this moment.
+        const image = await house.parts.images.resolve("shell", new AbortController().signal);
+        const ours = await docker.listContainers({
           filters: { label: [`${ownerLabel}=${ownerText(house.parts.liveness.self)}`] },
         });
-        for (const { Id } of ids) look(JSON.stringify(await docker.getContainer(Id).inspect()));
+        for (const { Id } of ours.filter(({ ImageID }) => ImageID === image?.id))
+          look(JSON.stringify(await docker.getContainer(Id).inspect()));
       })();
       // The task goes on when it has been looked at: stderr is the question, the awaited watcher the pause.
       return looking;

@@ -7,7 +7,7 @@ import type { JsonObject } from "../../model/task.ts";
 import type { ApiKeys } from "../../ports/api-keys.ts";
 import { parseJson } from "../../schema/parse-json.ts";
 import { validator } from "../../schema/validator.ts";
-import { codeOf } from "./private-folder.ts";
+import { ifThere, translated } from "./record-file.ts";
 
 /**
  * One file a key, `ID.json`, in `folder` (0700, made at the first write). Every call reads what it needs, so a key that was revoked
@@ -78,22 +78,5 @@ function readRecord(path: string, id: string): ApiKeyRecord | null {
       cause,
       hint: "remove the file, and create another key",
     });
-  }
-}
-
-function ifThere<T>(read: () => T): T | null {
-  try {
-    return read();
-  } catch (error) {
-    if (codeOf(error) === "ENOENT") return null;
-    throw error;
-  }
-}
-
-function translated<T>(verb: string, path: string, act: () => T): T {
-  try {
-    return act();
-  } catch (cause) {
-    throw new ExecutorError("internal", `${verb} ${path} (${codeOf(cause)})`, { cause });
   }
 }

@@ -7,7 +7,7 @@ import type { JsonObject } from "../../model/task.ts";
 import type { OwnImage, OwnImages } from "../../ports/own-images.ts";
 import { parseJson } from "../../schema/parse-json.ts";
 import { validator } from "../../schema/validator.ts";
-import { codeOf } from "./private-folder.ts";
+import { ifThere, translated } from "./record-file.ts";
 
 /**
  * One file an image, `NAME.json`, in `folder` (0700, made at the first write): two processes that add images at the same time
@@ -89,22 +89,5 @@ function checkedRecord(bytes: Uint8Array, path: string): OwnImage {
       cause,
       hint: "remove the file, and add the image again",
     });
-  }
-}
-
-function ifThere<T>(read: () => T): T | null {
-  try {
-    return read();
-  } catch (error) {
-    if (codeOf(error) === "ENOENT") return null;
-    throw error;
-  }
-}
-
-function translated<T>(verb: string, path: string, act: () => T): T {
-  try {
-    return act();
-  } catch (cause) {
-    throw new ExecutorError("internal", `${verb} ${path} (${codeOf(cause)})`, { cause });
   }
 }

@@ -3,13 +3,14 @@ import { cliExitCode, type ExecutorError, type Reason, reasonTable } from "../mo
 import type { Artifact, Result, ResultError, ResultMetrics, ResultOutput, ResultSandbox } from "../model/result.ts";
 import type { JsonObject, JsonValue, Task } from "../model/task.ts";
 import { traceOf } from "../model/trace-context.ts";
+import type { SandboxGone } from "../ports/sandbox.ts";
 
 /** How the sandbox's part of an attempt ended, all causes side by side; {@link conclude} weighs them. */
 export interface Outcome {
   /** Null when the sandbox ended without saying how its task did. */
   readonly exit: Exit | null;
-  /** The engine saw the kernel kill for want of memory, in a sandbox that then was gone. */
-  readonly goneByOom: boolean;
+  /** What the engine knows of a sandbox that ended without saying how its task did; null for any other. */
+  readonly gone: SandboxGone | null;
   /** Our own timer had to end the sandbox. */
   readonly overdue: boolean;
   readonly cancelled: boolean;
@@ -42,7 +43,7 @@ export function reasonFor(outcome: Outcome): Reason {
   const failed = exit === null || exit.code !== 0;
   if (outcome.cancelled && exit?.cause !== "exited") return "cancelled";
   if (outcome.overdue || exit?.cause === "deadline") return "timeout";
-  if (outcome.goneByOom || exit?.cause === "memory" || (failed && (exit?.oomKills ?? 0) > 0)) return "oom";
+  if (outcome.gone?.oomKilled || exit?.cause === "memory" || (failed && (exit?.oomKills ?? 0) > 0)) return "oom";
   if (failed && exit?.pidsCapped) return "pids_limit";
   if (outcome.inputDiskFull || (failed && (exit?.diskFull.length ?? 0) > 0)) return "disk_full";
   if (outcome.outputLimit) return "output_limit";
@@ -180,7 +181,7 @@ function messageFor(reason: Reason, task: Task, outcome: Outcome): string {
     case "cancelled":
       return "the task was cancelled";
     case "nonzero_exit":
-      if (exit === null) return "the task took its sandbox down: it ended without an exit code";
+      if (exit === null) return goneMessage(outcome.gone);
       return exit?.signal
         ? `the task was ended by ${exit.signal}`
         : `the task exited with code ${exit?.code ?? "unknown"}`;
@@ -197,6 +198,16 @@ function messageFor(reason: Reason, task: Task, outcome: Outcome): string {
     case "internal":
       return `the task ended as ${reason}`;
   }
+}
+
+const goneDiagnosisChars = 400;
+
+/** Only sandbox-init writes to the stream that the diagnosis comes from, so none of it is the task's words. */
+function goneMessage(gone: SandboxGone | null): string {
+  const message = "the task took its sandbox down: it ended without an exit code";
+  if (gone === null) return message;
+  const status = gone.exitCode === null ? "" : `the container ended with ${gone.exitCode}; `;
+  return `${message} (${status}${gone.diagnosis.slice(-goneDiagnosisChars)})`;
 }
 
 const hints: Partial<Readonly<Record<Reason, string>>> = {

@@ -120,7 +120,7 @@ async function attempted(
   const { value, problem } = readValue(tool, ended.exit, collected, noted);
   const outcome = {
     exit: ended.exit,
-    goneByOom: ended.gone?.oomKilled ?? false,
+    gone: ended.gone,
     overdue: ended.overdue,
     cancelled: cancel.aborted,
     outputLimit: collected.end?.limit != null,

@@ -22,7 +22,8 @@ for number in range(1, 65):
     try: os.kill(1, number)
     except OSError as e: print(number, e.strerror)
 # Again as a flood: a handler that runs for each would starve what it should be doing.
-for _ in range(20000): os.kill(1, signal.SIGURG); os.kill(1, signal.SIGCHLD)
+for _ in range(10000):
+    for number in (signal.SIGURG, signal.SIGCHLD, 32, 34): os.kill(1, number)
 print("sent")
 raise SystemExit(7)
 `;

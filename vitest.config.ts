@@ -8,6 +8,11 @@ const project = (name: string, groupOrder: number, rest: object = {}) => ({
 /** Real containers: one file at a time and one folder after the other, so that no test's load is another's failure. */
 const oneAtATime = { fileParallelism: false, maxWorkers: 1, testTimeout: 120_000, hookTimeout: 120_000 };
 
+/** What bin/toolx starts its process with: rows of test/security hold the memory of this one, which plays the executor. */
+const memory = { execArgv: ["--max-semi-space-size=8"] };
+process.env.MALLOC_ARENA_MAX = "2";
+process.env.MALLOC_MMAP_THRESHOLD_ = "65536";
+
 export default defineConfig({
   test: {
     projects: [
@@ -16,9 +21,10 @@ export default defineConfig({
       project("integration", 1, oneAtATime),
       project("e2e", 2, oneAtATime),
       project("services", 3, oneAtATime),
-      project("security", 4, oneAtATime),
+      project("security", 4, { ...oneAtATime, ...memory }),
       project("security-gvisor", 5, {
         ...oneAtATime,
+        ...memory,
         include: ["test/security/hostile.test.ts"],
         env: { TOOLX_TEST_RUNTIME: "runsc", TOOLX_TEST_CASES: "one_a_row" },
       }),

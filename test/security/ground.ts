@@ -51,8 +51,8 @@ export interface Ground extends AsyncDisposable {
   /** An ordinary task of somebody else; milliseconds from the request to its result. */
   neighbour(): Promise<number>;
   takeRuns(): readonly Ran[];
-  /** Whatever the engine answered about our containers while they ran, and what this process wrote to stderr. */
-  readonly sinks: () => string;
+  /** What the engine answered about our containers while they ran, and what this process wrote to stderr, since the last call. */
+  takeSinks(): string;
   /** Of every container that was looked at: what is wrong with its settings. */
   readonly settingFindings: () => readonly string[];
   /** Containers that were made, and those of them that were looked at: all but where a case's engine did not answer. */
@@ -134,7 +134,7 @@ export async function openGround(settings: Readonly<Record<string, string>> = {}
       runs = [];
       return taken;
     },
-    sinks: () => sinks.join("\n"),
+    takeSinks: () => sinks.splice(0).join("\n"),
     settingFindings: () => wrongSettings,
     containers: () => ({ made, lookedAt }),
     otherTasksOutput: () => outputHash(house, other.key),

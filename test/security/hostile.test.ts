@@ -5,7 +5,7 @@ import { batteries } from "./batteries.ts";
 import { batteryCase } from "./battery.ts";
 import { type Ground, openGround } from "./ground.ts";
 import { shell } from "./hostile-case.ts";
-import { type IdleTimes, withInvariants } from "./invariants.ts";
+import { expectOutsideAsRead, type IdleTimes, withInvariants } from "./invariants.ts";
 import { archiveRows } from "./rows/archives.ts";
 import { artifactCapRows } from "./rows/artifact-caps.ts";
 import { artifactNameRows } from "./rows/artifact-names.ts";
@@ -92,6 +92,7 @@ describe(`hostile inputs, under ${testRuntime}`, () => {
 
   afterAll(async () => {
     await ground[Symbol.asyncDispose]();
+    await expectOutsideAsRead();
     process.stdout.write(`under ${testRuntime}\n${total.text(notApplicable)}\n`);
     const { made, lookedAt } = ground.containers();
     // Some cases stop their engine, and some end a sandbox before it has a task.

@@ -6,7 +6,12 @@ import { brief, type HostileCase, hostile } from "../hostile-case.ts";
 const env = { TOOL_EXECUTOR_RUNTIMES: testRuntime };
 
 /** Behind a terminal of its own: what would reach that terminal is what comes out. The line is quoted for the shell that `script` is told to use. */
-const onTerminal = ["bash", "-c", 'printf -v line "%q " "$@"; SHELL=$BASH exec script -qefc "$line" /dev/null', "bash"] as const;
+const onTerminal = [
+  "bash",
+  "-c",
+  'printf -v line "%q " "$@"; SHELL=$BASH exec script -qefc "$line" /dev/null',
+  "bash",
+] as const;
 
 const terminal = (toolx: Cli, args: readonly string[]): Promise<CliEnd> =>
   toolx.run(args, { env: { ...env, TERM: "xterm" }, through: onTerminal });

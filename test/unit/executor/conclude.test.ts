@@ -52,7 +52,11 @@ describe("why a task ended", () => {
     ["the kernel's counter is proof", anOutcome({ ...killed, oomKills: 1 }), "oom"],
     ["a child that was killed is no failure of a task that succeeds", anOutcome({ oomKills: 1 }), "ok"],
     ["sandbox-init's own accounting", anOutcome({ ...killed, cause: "memory" }), "oom"],
-    ["a sandbox that the kernel killed", anOutcome(null, { gone: { oomKilled: true, exitCode: 137, diagnosis: "" } }), "oom"],
+    [
+      "a sandbox that the kernel killed",
+      anOutcome(null, { gone: { oomKilled: true, exitCode: 137, diagnosis: "" } }),
+      "oom",
+    ],
     ["a sandbox that went away is the task's failure", anOutcome(null), "nonzero_exit"],
     ["the deadline inside", anOutcome({ ...killed, cause: "deadline" }), "timeout"],
     ["the deadline outside", anOutcome(null, { overdue: true }), "timeout"],

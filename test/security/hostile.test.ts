@@ -65,13 +65,17 @@ const chosen =
 
 /** What of a row cannot be tried yet, and why. */
 const notApplicable: Readonly<Record<string, string>> = {
-  "C14 alert": "there are no metrics and no readiness check that could show it yet",
-  "D4 on Postgres": "there is no Postgres yet; the row's other cases are tried on sqlite",
   ...Object.fromEntries(["D8", "D9", "D11", "D12", "D13", "D14"].map((id) => [id, "there are no secrets yet"])),
-  "D15 on Loki": "there is no Loki yet; the row's other cases are tried on the sink that writes files",
-  "E24 on S3": "there is no S3 yet; the row's other cases are tried on the store on disk",
-  E25: "there is no S3 yet, and one process has a task at a time",
   E26: "there are no presigned URLs",
+};
+
+/** What of a row is tried on real services, and where. */
+const elsewhere: Readonly<Record<string, string>> = {
+  "C14 alert": "test/unit/deploy/alerts.test.ts",
+  "D4 on Postgres": "test/services/hostile-rows.test.ts",
+  "D15 on Loki": "test/services/loki.test.ts",
+  "E24 on S3": "test/services/hostile-rows.test.ts",
+  E25: "test/services/hostile-rows.test.ts",
 };
 
 describe(`hostile inputs, under ${testRuntime}`, () => {
@@ -93,7 +97,7 @@ describe(`hostile inputs, under ${testRuntime}`, () => {
   afterAll(async () => {
     await ground[Symbol.asyncDispose]();
     await expectOutsideAsRead();
-    process.stdout.write(`under ${testRuntime}\n${total.text(notApplicable)}\n`);
+    process.stdout.write(`under ${testRuntime}\n${total.text(notApplicable, elsewhere)}\n`);
     const { made, lookedAt } = ground.containers();
     // Some cases stop their engine, and some end a sandbox before it has a task.
     expect(lookedAt, `of ${made} containers, those whose settings were looked at`).toBeGreaterThan(made * 0.9);

@@ -5,7 +5,7 @@ export interface Score {
   started(one: HostileCase): void;
   green(one: HostileCase, neighbourRatio: number): void;
   /** Rows that a filter left out do not appear; one that failed says so. */
-  text(notApplicable: Readonly<Record<string, string>>): string;
+  text(notApplicable: Readonly<Record<string, string>>, elsewhere: Readonly<Record<string, string>>): string;
 }
 
 export function score(): Score {
@@ -24,17 +24,18 @@ export function score(): Score {
       row.green += one.inputs;
       row.worst = Math.max(row.worst, neighbourRatio);
     },
-    text(notApplicable) {
+    text(notApplicable, elsewhere) {
       const lines = [...rows].map(([id, { inputs, green, worst }]) => {
         const verdict = green === inputs ? "green" : "RED";
         return `${id.padEnd(4)} ${verdict.padEnd(5)} ${green} of ${inputs} cases, neighbour ${worst.toFixed(1)} x idle`;
       });
       const left = Object.entries(notApplicable).map(([id, why]) => `${id.padEnd(4)} not applicable: ${why}`);
+      const further = Object.entries(elsewhere).map(([id, where]) => `${id.padEnd(4)} tried in ${where}`);
       const all = [...rows.values()];
       const greenRows = all.filter(({ inputs, green }) => inputs === green).length;
       const inputs = all.reduce((sum, row) => sum + row.inputs, 0);
       const count = `${greenRows} of ${all.length} rows green, ${inputs} cases, ${left.length} not applicable`;
-      return [...lines, ...left, count].join("\n");
+      return [...lines, ...further, ...left, count].join("\n");
     },
   };
 }

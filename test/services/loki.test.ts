@@ -97,7 +97,7 @@ test.each(["cut", "blackHole"] as const)(
   },
 );
 
-test("a Loki that takes 1 KB a second, or nothing at all, does not slow a task down", async () => {
+test("D15 a Loki that takes 1 KB a second, or nothing at all, does not slow a task down", async () => {
   await using toolx = await openCli();
   await using proxy = await startToxiproxy(loki(), 3100);
   // A million lines.

@@ -9,7 +9,7 @@ import { until } from "../support/until.ts";
 
 let toolx: Cli;
 beforeEach(async () => {
-  toolx = await openCli();
+  toolx = await openCli({ ownHost: true });
 });
 afterEach(async () => {
   try {

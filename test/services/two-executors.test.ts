@@ -16,7 +16,7 @@ let toolx: Cli;
 let database: FreshDatabase;
 let ends: KafkaEnds;
 beforeEach(async () => {
-  toolx = await openCli();
+  toolx = await openCli({ ownHost: true });
   database = await freshDatabase(postgres());
   ends = await kafkaEnds(broker().broker);
 });
@@ -97,7 +97,7 @@ async function stopped(...servers: readonly Server[]): Promise<void> {
 const numbered = (name: string, count: number): readonly string[] =>
   Array.from({ length: count }, (_, index) => `${name}-${index}`);
 
-/** Says which process of the host runs it, so that a second run shows. */
+/** What a second run would print is something else. */
 const onceOnly = "echo ready; sleep 2; head -c 8 /dev/urandom | base64";
 
 describe("two executors in one group", () => {

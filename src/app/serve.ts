@@ -1,7 +1,7 @@
-import { access, constants } from "node:fs/promises";
+import { access, constants, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { apiKeysFolder } from "../adapters/disk/api-keys-folder.ts";
-import { privateFolder } from "../adapters/disk/private-folder.ts";
+import { codeOf, privateFolder } from "../adapters/disk/private-folder.ts";
 import { engineFacts } from "../adapters/docker/engine-facts.ts";
 import { type Door, openDoor } from "../adapters/http/door.ts";
 import { takeOver } from "../executor/take-over.ts";
@@ -231,7 +231,7 @@ function freshlyDead({ monotonicMs }: Clock): { isFresh(owner: Owner): boolean; 
   };
 }
 
-function openServerDoor(
+async function openServerDoor(
   config: Config,
   version: string,
   house: House,
@@ -241,8 +241,8 @@ function openServerDoor(
   log: Log,
   checks: Readonly<Record<string, Check>>,
 ): Promise<Door> {
-  const { listen, hosts, maxConnections } = config.http;
-  return openDoor({
+  const { listen, hosts, maxConnections, tls } = config.http;
+  return await openDoor({
     front: serverFront({
       house,
       sandboxRoot: config.sandboxRoot,
@@ -261,8 +261,20 @@ function openServerDoor(
     socketPath: serverSocket(config),
     hosts,
     maxConnections,
+    tls: tls && {
+      cert: await readGiven("TOOL_EXECUTOR_HTTP_TLS_CERT", tls.certPath),
+      key: await readGiven("TOOL_EXECUTOR_HTTP_TLS_KEY", tls.keyPath),
+    },
     onFailure: (error) => noteFailure(log, "http.failed", error),
   });
+}
+
+async function readGiven(name: string, path: string): Promise<Buffer> {
+  try {
+    return await readFile(path);
+  } catch (cause) {
+    throw new ExecutorError("validation", `${name}: ${path} cannot be read (${codeOf(cause)})`, { cause });
+  }
 }
 
 function addressOf(listen: string): { readonly host: string; readonly port: number } {

@@ -44,7 +44,7 @@ export async function startServer(
     "the server says that it serves",
     () => {
       if (process.child.exitCode !== null) throw new Error(`toolx serve ended: ${process.stderr()}`);
-      return /^serving {2}(?:(http:\S+) and )?(\S+)$/m.exec(process.stderr());
+      return /^serving {2}(?:(https?:\S+) and )?(\S+)$/m.exec(process.stderr());
     },
     30_000,
   );

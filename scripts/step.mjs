@@ -66,10 +66,10 @@ export async function exitCode(program, args, { env = {}, stdout = 1, cwd = chec
   });
 }
 
-/** What a program prints, or `null` when it fails. */
-export async function output(program, args) {
+/** What a program prints, or `null` when it fails. Its standard error is ours where `isHeard`, otherwise nobody's. */
+export async function output(program, args, isHeard = false) {
   return await new Promise((resolve) => {
-    const child = spawn(program, args, { cwd: checkout, stdio: ["ignore", "pipe", "ignore"] });
+    const child = spawn(program, args, { cwd: checkout, stdio: ["ignore", "pipe", isHeard ? 2 : "ignore"] });
     const chunks = [];
     child.stdout.on("data", (chunk) => chunks.push(chunk));
     child.once("error", () => resolve(null));

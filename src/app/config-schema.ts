@@ -126,6 +126,11 @@ export const settings = {
     /^(?:[A-Za-z0-9.[\]:-]{1,253}(?:,[A-Za-z0-9.[\]:-]{1,253})*)?$/,
     "",
   ),
+  httpTlsCert: optionalPath(
+    "TOOL_EXECUTOR_HTTP_TLS_CERT",
+    "The server's certificate and those between it and its authority (PEM); the address then speaks TLS only.",
+  ),
+  httpTlsKey: optionalPath("TOOL_EXECUTOR_HTTP_TLS_KEY", "Its key (PEM)."),
   httpMaxConnections: integer(
     "TOOL_EXECUTOR_HTTP_MAX_CONNECTIONS",
     "connections",

@@ -36,6 +36,8 @@ export interface Config {
     /** Names the server may be called by; empty: whatever is usual where it listens. */
     readonly hosts: readonly string[];
     readonly maxConnections: number;
+    /** Null: the address speaks plain HTTP. */
+    readonly tls: { readonly certPath: string; readonly keyPath: string } | null;
   };
   /** Of one input file that the server takes. */
   readonly maxFileBytes: number;
@@ -143,6 +145,7 @@ export function loadConfig(programDir: string, env: Environment = process.env): 
         .split(",")
         .filter((name) => name !== ""),
       maxConnections: value(settings.httpMaxConnections),
+      tls: httpTls(value(settings.httpTlsCert), value(settings.httpTlsKey)),
     },
     maxFileBytes: value(settings.maxFileMb) * bytesPerMb,
     drainMs: value(settings.drainSeconds) * 1000,
@@ -312,4 +315,12 @@ function readIfThere(path: string): Uint8Array | null {
     if (cause instanceof Error && "code" in cause && (cause.code === "ENOENT" || cause.code === "ENOTDIR")) return null;
     throw new ExecutorError("validation", `settings file ${path} cannot be read`, { cause });
   }
+}
+
+function httpTls(certPath: string, keyPath: string): Config["http"]["tls"] {
+  if ((certPath === "") === (keyPath === "")) return certPath === "" ? null : { certPath, keyPath };
+  throw new ExecutorError(
+    "validation",
+    "of TOOL_EXECUTOR_HTTP_TLS_CERT and TOOL_EXECUTOR_HTTP_TLS_KEY only one is set, must be both or none",
+  );
 }

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import Dockerode from "dockerode";
+import { attemptJournals } from "../adapters/disk/attempt-journals.ts";
 import { diskObjectStore } from "../adapters/disk/disk-object-store.ts";
-import { fileJournal } from "../adapters/disk/file-journal.ts";
 import { fileLogSink } from "../adapters/disk/file-log-sink.ts";
 import { hostLiveness } from "../adapters/disk/host-liveness.ts";
 import { ownImagesFolder } from "../adapters/disk/own-images-folder.ts";
@@ -118,14 +118,7 @@ export async function openHouse(config: Config, tools?: Catalog, log?: Log): Pro
         cpuset: config.sandboxCpus,
       }),
     ),
-    async openJournal(attempt, capBytes) {
-      await using made = new AsyncDisposableStack();
-      const folder = await scratch.make(attempt);
-      made.defer(() => scratch.remove(folder, new AbortController().signal));
-      const journal = made.use(await fileJournal(join(folder, "journal"), capBytes));
-      const held = made.move();
-      return { ...journal, [Symbol.asyncDispose]: () => held.disposeAsync() };
-    },
+    ...attemptJournals(scratch),
     policy: {
       runtimes: config.runtimes,
       graceMs: config.graceMs,

@@ -33,6 +33,8 @@ export async function reapPorts(config: Config, open: Pick<ReapPorts, "store" | 
     inventory: dockerInventory(dockerAt(config.dockerHost)),
     clock: systemClock,
     mayRunAgain: null,
+    adopt: null,
+    mayBeAdopted: () => false,
     isUnderWay: () => false,
     concludeLost,
     maxAgeMs: config.limitRules.timeout_seconds.max * 1000 + slackMs,

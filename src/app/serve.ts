@@ -1,18 +1,23 @@
-import { access, constants } from "node:fs/promises";
+import { access, constants, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { apiKeysFolder } from "../adapters/disk/api-keys-folder.ts";
+import { codeOf, privateFolder } from "../adapters/disk/private-folder.ts";
 import { engineFacts } from "../adapters/docker/engine-facts.ts";
 import { type Door, openDoor } from "../adapters/http/door.ts";
+import { takeOver } from "../executor/take-over.ts";
+import { HandedOver } from "../executor/worker-lost.ts";
 import { bell } from "../loops/bell.ts";
 import { keepReaping } from "../loops/keep-reaping.ts";
-import { type ReapReport, reapOnce } from "../loops/reap.ts";
+import { type ReapPorts, type ReapReport, reapOnce } from "../loops/reap.ts";
 import { giveUpReason, type Schedule, schedule } from "../loops/schedule.ts";
 import { deadline } from "../model/deadline.ts";
 import { ExecutorError, reasonOf } from "../model/failure.ts";
+import { type Owner, ownerText } from "../model/owner.ts";
 import type { JsonObject } from "../model/task.ts";
 import { type Check, readiness } from "../observe/health.ts";
 import { type Log, openLog } from "../observe/log.ts";
 import { type Metrics, metrics } from "../observe/metrics.ts";
+import type { Clock } from "../ports/clock.ts";
 import { resultSchema } from "../schema/result-schema.ts";
 import { defaultMaxRequestBytes } from "../schema/task-parser.ts";
 import { taskSchema } from "../schema/task-schema.ts";
@@ -30,6 +35,8 @@ export interface ServeOptions {
   readonly version: string;
   /** One line for whoever started it. */
   readonly say: (line: string) => void;
+  /** What still runs when the time to drain is over goes on for the next server of this host. */
+  readonly handover: boolean;
 }
 
 /** Tasks of other doors and those whose time has come are found this late at most. */
@@ -39,26 +46,35 @@ const reapEveryMs = 4000;
 
 /**
  * The server: reaps what is dead, then takes tasks in over HTTP, and over the transport where one is configured, and runs them, until it is told to end. Then it takes nothing new,
- * lets what runs end for as long as `drain` says, ends the rest and gives it back, and leaves nothing of ours behind.
+ * lets what runs end for as long as `drain` says, ends the rest and gives it back, and leaves nothing of ours behind; or leaves the rest to
+ * the next server of this host.
  * @throws ExecutorError validation | policy_denied | internal, when it cannot begin; with nothing left open.
  */
-export async function serve(config: Config, { version, say }: ServeOptions, shutdown: Shutdown): Promise<void> {
+export async function serve(
+  config: Config,
+  { version, say, handover }: ServeOptions,
+  shutdown: Shutdown,
+): Promise<void> {
   await using stack = new AsyncDisposableStack();
   const counted = metrics();
   const log = countedLog(await openLog(config.logLevel, true), counted);
+  // With everything else in services nobody has made it yet, and the local socket stands in it.
+  await privateFolder(config.dataDir, "TOOL_EXECUTOR_DATA");
   const house = stack.use(await openHouse(config, undefined, log));
   const [live, work] = [pulse(), bell()];
   const { parts } = house;
   const messages = messagesOf(config, house, stack, work.ring, counted, log);
-  const scheduled = schedule(parts, {
-    slots: config.maxWorkers,
-    pollMs,
-    bell: work,
-    watch(key, event) {
-      live.beat(key, event);
-      messages?.watch(key, event);
-    },
-  });
+  const scheduled = stack.use(
+    schedule(parts, {
+      slots: config.maxWorkers,
+      pollMs,
+      bell: work,
+      watch(key, event) {
+        live.beat(key, event);
+        messages?.watch(key, event);
+      },
+    }),
+  );
   const reap = await reaper(config, house, scheduled);
   const onReport = (report: ReapReport): void => {
     tellReaped(report, counted, log, say);
@@ -86,7 +102,7 @@ export async function serve(config: Config, { version, say }: ServeOptions, shut
   );
   const stopRelay = new AbortController();
   const carrying = messages?.run(stages.drain, stopRelay.signal).catch(stages.fail);
-  await untilDrained(config, scheduled, door, { drain: stages.drain, now: shutdown.now }, say);
+  await untilDrained(config, handover, scheduled, door, { drain: stages.drain, now: shutdown.now }, say);
   await reaping;
   // Last: what ended in the drain is sent, too.
   stopRelay.abort();
@@ -141,6 +157,7 @@ function messagesOf(
 /** Runs until told to end, and then for as long as it may. */
 async function untilDrained(
   config: Config,
+  handover: boolean,
   scheduled: Schedule,
   door: Door,
   shutdown: Pick<Shutdown, "drain" | "now">,
@@ -153,7 +170,7 @@ async function untilDrained(
   const left = scheduled.underWay.count();
   if (left > 0) say(`draining ${left} task${left === 1 ? "" : "s"}, for ${config.drainMs / 1000} s at most`);
   using limit = deadline(shutdown.now, config.drainMs, new Error("the time to drain is over"));
-  const end = (): void => giveUp.abort(giveUpReason());
+  const end = (): void => giveUp.abort(handover ? new HandedOver() : giveUpReason());
   if (limit.signal.aborted) end();
   else limit.signal.addEventListener("abort", end, { once: true });
   await running;
@@ -165,27 +182,56 @@ const aborted = (signal: AbortSignal): Promise<void> =>
     else signal.addEventListener("abort", () => resolve(), { once: true });
   });
 
-async function reaper(config: Config, { parts }: House, { underWay }: Schedule) {
+async function reaper(config: Config, { parts }: House, { underWay, adopt }: Schedule) {
   const ports = await reapPorts(config, parts);
-  return (signal: AbortSignal): Promise<ReapReport> =>
-    reapOnce(
-      {
-        ...ports,
-        isUnderWay: underWay.has,
-        // A task that was never given its command has done nothing. Of the others only the safe ones may begin again, and none
-        // for ever: it may be what its executors died of.
-        mayRunAgain: ({ task, state, strikes }) => {
-          if (strikes + 1 >= parts.policy.maxStrikes) return false;
-          if (state === "LEASED" || state === "STARTING") return true;
-          const tool = parts.catalog.list().find(({ name }) => name === task.tool_name);
-          return tool !== undefined && retryClass(tool, task) === "safe";
-        },
-      },
-      signal,
-    );
+  const dead = freshlyDead(parts.clock);
+  const serverPorts: ReapPorts = {
+    ...ports,
+    isUnderWay: underWay.has,
+    mayBeAdopted: dead.isFresh,
+    async adopt(record, signal) {
+      const found = await takeOver(parts, record, signal);
+      if (found.kind !== "taken") return found;
+      adopt(found.taken);
+      return { kind: "adopted" };
+    },
+    // A task that was never given its command has done nothing. Of the others only the safe ones may begin again, and none
+    // for ever: it may be what its executors died of.
+    mayRunAgain: ({ task, state, strikes }) => {
+      if (strikes + 1 >= parts.policy.maxStrikes) return false;
+      if (state === "LEASED" || state === "STARTING") return true;
+      const tool = parts.catalog.list().find(({ name }) => name === task.tool_name);
+      return tool !== undefined && retryClass(tool, task) === "safe";
+    },
+  };
+  return async (signal: AbortSignal): Promise<ReapReport> => {
+    const report = await reapOnce(serverPorts, signal);
+    dead.passed();
+    return report;
+  };
 }
 
-function openServerDoor(
+/** An executor of the same store looks this often at least. */
+const othersMayAdoptMs = 10_000;
+
+/** Whether an owner was first seen dead a moment ago; of those who were dead at the first pass nobody knows. */
+function freshlyDead({ monotonicMs }: Clock): { isFresh(owner: Owner): boolean; passed(): void } {
+  let isFirst = true;
+  const firstSeen = new Map<string, number>();
+  return {
+    isFresh(owner) {
+      const [name, now] = [ownerText(owner), monotonicMs()];
+      const seenAt = firstSeen.get(name) ?? (isFirst ? Number.NEGATIVE_INFINITY : now);
+      firstSeen.set(name, seenAt);
+      return now - seenAt < othersMayAdoptMs;
+    },
+    passed() {
+      isFirst = false;
+    },
+  };
+}
+
+async function openServerDoor(
   config: Config,
   version: string,
   house: House,
@@ -195,8 +241,8 @@ function openServerDoor(
   log: Log,
   checks: Readonly<Record<string, Check>>,
 ): Promise<Door> {
-  const { listen, hosts, maxConnections } = config.http;
-  return openDoor({
+  const { listen, hosts, maxConnections, tls } = config.http;
+  return await openDoor({
     front: serverFront({
       house,
       sandboxRoot: config.sandboxRoot,
@@ -215,8 +261,20 @@ function openServerDoor(
     socketPath: serverSocket(config),
     hosts,
     maxConnections,
+    tls: tls && {
+      cert: await readGiven("TOOL_EXECUTOR_HTTP_TLS_CERT", tls.certPath),
+      key: await readGiven("TOOL_EXECUTOR_HTTP_TLS_KEY", tls.keyPath),
+    },
     onFailure: (error) => noteFailure(log, "http.failed", error),
   });
+}
+
+async function readGiven(name: string, path: string): Promise<Buffer> {
+  try {
+    return await readFile(path);
+  } catch (cause) {
+    throw new ExecutorError("validation", `${name}: ${path} cannot be read (${codeOf(cause)})`, { cause });
+  }
 }
 
 function addressOf(listen: string): { readonly host: string; readonly port: number } {
@@ -276,8 +334,10 @@ function tellReaped(report: ReapReport, counted: Metrics, log: Log, say: (line: 
   counted.reaped("volume", volumes);
   counted.reaped("folder", directories);
   counted.reaped("socket", sockets);
-  const { ended, requeued } = report;
-  if (containers + networks + volumes + directories + sockets + ended + requeued === 0) return;
-  log.note("warn", "reaped", { ...report.removed, ended, requeued });
-  say(`reaped   ${containers} containers, ${directories} folders; ${requeued} tasks run again, ${ended} ended`);
+  const { ended, requeued, adopted } = report;
+  if (containers + networks + volumes + directories + sockets + ended + requeued + adopted === 0) return;
+  log.note("warn", "reaped", { ...report.removed, ended, requeued, adopted });
+  say(
+    `reaped   ${containers} containers, ${directories} folders; ${adopted} tasks taken over, ${requeued} run again, ${ended} ended`,
+  );
 }

@@ -178,7 +178,10 @@ function program(context: CliContext): Command {
   root
     .command("serve")
     .description("take tasks in over HTTP and run them, until SIGTERM")
-    .action(async () => (await import("./serve.ts")).serveCommand(context));
+    .option("--handover", "at the end leave what still runs to the next server of this host")
+    .action(async (flags: { readonly handover?: boolean }) =>
+      (await import("./serve.ts")).serveCommand(context, flags),
+    );
   const keys = root.command("keys").description("the API keys of the server");
   keys
     .command("create")

@@ -4,11 +4,14 @@ import type { Result } from "../model/result.ts";
 import type { TaskRecord } from "../ports/task-store.ts";
 import { executeTask } from "./execute-task.ts";
 import type { Parts, Watcher } from "./parts.ts";
+import type { TakenOver } from "./take-over.ts";
 
 /** How a caller follows a task. */
 export interface Following {
   readonly watcher: Watcher;
   readonly stdin: AsyncIterable<Uint8Array> | null;
+  /** What a dead executor began; absent: nothing. */
+  readonly taken?: TakenOver;
 }
 
 /**
@@ -24,7 +27,7 @@ export async function attemptTask(
 ): Promise<Result | null> {
   using cancelled = cancelledEarly(record, cancel);
   const { task, receivedAt, strikes } = record;
-  return await executeTask(parts, { attempt, task, receivedAt, strikes, ...following }, cancelled.signal);
+  return await executeTask(parts, { taken: null, ...following, attempt, task, receivedAt, strikes }, cancelled.signal);
 }
 
 /** A cancel that came before the task could be leased. */

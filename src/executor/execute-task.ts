@@ -6,18 +6,19 @@ import { ExecutorError } from "../model/failure.ts";
 import { bytesPerMb } from "../model/limits.ts";
 import type { Result, ResultOutput, ResultSandbox } from "../model/result.ts";
 import type { JsonValue, Task } from "../model/task.ts";
-import type { SandboxSpec } from "../ports/sandbox.ts";
 import { encodeResult } from "../schema/encode-result.ts";
 import { maxResultJsonBytes } from "../tools/define-tool.ts";
 import { type Noted, retryClass, type Tool } from "../tools/tool.ts";
 import { type Collected, collect } from "./collect.ts";
 import { artifactUrl, conclude, concludeFailure, shownArtifacts, type Timings } from "./conclude.ts";
+import { freshGround, type Ground } from "./ground.ts";
 import { type HeadTail, headTail } from "./head-tail.ts";
 import { keepLease } from "./keep-lease.ts";
 import type { Parts, Watcher } from "./parts.ts";
-import { allowedSpec, commandFor, putInputs, specFor } from "./prepare.ts";
 import { type RunEnd, run } from "./run.ts";
 import { storeLogs } from "./store-logs.ts";
+import { replay, restOfStdin, type TakenOver } from "./take-over.ts";
+import { ours } from "./worker-lost.ts";
 
 /** One leased attempt and what surrounds it. */
 export interface Line {
@@ -29,6 +30,8 @@ export interface Line {
   readonly watcher: Watcher;
   /** The task's standard input as a stream; null: what the request carries. */
   readonly stdin: AsyncIterable<Uint8Array> | null;
+  /** Null: nothing is made yet. Otherwise what a dead executor of this host began. */
+  readonly taken: TakenOver | null;
 }
 
 /**
@@ -38,17 +41,18 @@ export interface Line {
  * `await using`: on no path is anything of them left. `cancel` ends the task, not the line: a cancelled task has a result. Only a
  * `cancel` whose reason is `worker_lost` (this executor is to end) gives a task back that may run again elsewhere.
  *
- * @returns the stored result; null when the attempt was given back for another try, or is no longer ours.
+ * @returns the stored result; null when the attempt was given back for another try, left to a successor, or is no longer ours.
  */
 export async function executeTask(parts: Parts, line: Line, cancel: AbortSignal): Promise<Result | null> {
   const { attempt, task } = line;
-  const leasedAt = parts.clock.now();
-  const begun = { commandGiven: false };
+  const leasedAt = line.taken?.succession.leasedAt ?? parts.clock.now();
+  const begun = { commandGiven: line.taken !== null, handedOver: false };
+  await using _taken = line.taken;
   await using lease = keepLease(parts.store, parts.liveness, attempt, parts.policy.leaseMs, cancel);
   try {
     return await attempted(parts, line, leasedAt, begun, lease.signal);
   } catch (thrown) {
-    if (lease.lost()) return null;
+    if (lease.lost() || begun.handedOver) return null;
     const error = asExecutorError(thrown, lease.signal);
     if (await givenBack(parts, line, error, begun.commandGiven, lease.signal)) return null;
     const timings = { ...timingsOf(parts, line, leasedAt), startMs: null };
@@ -70,33 +74,35 @@ async function attempted(
   parts: Parts,
   line: Line,
   leasedAt: number,
-  begun: { commandGiven: boolean },
+  begun: { commandGiven: boolean; handedOver: boolean },
   cancel: AbortSignal,
 ): Promise<Result | null> {
   const { store, objects, policy, clock } = parts;
   const { attempt, task } = line;
-  refuseExpired(task, clock.now());
+  if (line.taken === null) refuseExpired(task, clock.now());
   const tool = parts.catalog.find(task.tool_name);
   const toolCommand = tool.command(task);
-  const allowed = allowedSpec(task, tool, toolCommand, parts.images, policy);
-  const spec = await specFor(task, allowed, parts.images, cancel);
-  const command = commandFor(task, toolCommand, spec.image, policy, line.stdin !== null);
-  await ours(store.starting(attempt, cancel));
-
-  await using journal = await parts.openJournal(attempt, task.limits.log_mb * bytesPerMb);
-  await using sandbox = await parts.sandboxes.create(spec, cancel);
-  const deadlineAt = clock.now() + command.deadlineMs + command.graceMs;
-  await ours(store.running(attempt, sandbox.id, deadlineAt, cancel));
-  await putInputs(sandbox, task, toolCommand, objects, cancel);
+  const hasStdin = line.stdin !== null;
+  await using ground =
+    line.taken ?? (await freshGround(parts, line, tool, toolCommand, { leasedAt, hasStdin }, cancel));
+  const { sandbox, journal } = ground;
 
   const stdout = headTail(policy.inlineBytes);
   const stderr = headTail(policy.inlineBytes);
+  if (line.taken) replay(journal, { stdout, stderr });
   const sinks = { journal, logSink: parts.logSink, stdout, stderr };
   const outputs = { attempt, toolName: task.tool_name, ...sinks, watcher: line.watcher, clock };
   begun.commandGiven = true;
-  const ended = await run(sandbox, command, line.stdin ?? textStream(task.stdin), outputs, cancel);
+  const ended = await run(sandbox, ground.launch, stdinOf(line), outputs, cancel);
+  if (ended.handedOver) {
+    journal.leave();
+    begun.handedOver = true;
+    throw cancel.reason;
+  }
   refuseUnstarted(ended);
   refuseGivenUp(ended, cancel);
+  const cancelled = cancel.aborted;
+  if (line.taken && ended.exit !== null) countMissed(ended.exit, { stdout, stderr });
 
   await ours(store.collecting(attempt, uninterrupted));
   const prefix = attemptPrefix(attempt);
@@ -122,7 +128,7 @@ async function attempted(
     exit: ended.exit,
     gone: ended.gone,
     overdue: ended.overdue,
-    cancelled: cancel.aborted,
+    cancelled,
     outputLimit: collected.end?.limit != null,
     resultProblem: problem,
     inputDiskFull: ended.failure?.code === "disk_full",
@@ -130,7 +136,7 @@ async function attempted(
   const { keptBytes, writtenBytes } = journal.totals();
   const result = conclude(task, outcome, value, {
     attempt: attempt.number,
-    sandbox: sandboxOf(spec),
+    sandbox: sandboxOf(ground, task),
     timings: {
       ...timingsOf(parts, line, leasedAt),
       startMs: ended.startedAt === null ? null : ended.startedAt - leasedAt,
@@ -216,13 +222,28 @@ function readValue(
   }
 }
 
-const sandboxOf = ({ image, runtime, limits }: SandboxSpec): ResultSandbox => ({
+const sandboxOf = ({ image, runtime }: Ground, { limits }: Task): ResultSandbox => ({
   image: image.name,
   image_id: image.id,
   runtime,
   warm: false,
   limits,
 });
+
+/** Output that the journal's cap had dropped before we took over: how much of which stream only the sandbox knows. */
+function countMissed(
+  { stdoutBytes, stderrBytes }: Exit,
+  { stdout, stderr }: Readonly<Record<"stdout" | "stderr", HeadTail>>,
+): void {
+  stdout.skip(Math.max(0, stdoutBytes - stdout.totalBytes()));
+  stderr.skip(Math.max(0, stderrBytes - stderr.totalBytes()));
+}
+
+function stdinOf({ taken, stdin, task }: Line): AsyncIterable<Uint8Array> | null {
+  if (taken === null) return stdin ?? textStream(task.stdin);
+  const rest = restOfStdin(task.stdin, taken);
+  return rest === null ? null : Readable.from([rest]);
+}
 
 const timingsOf = ({ clock }: Parts, { receivedAt }: Line, leasedAt: number): Omit<Timings, "startMs"> => ({
   queueMs: leasedAt - receivedAt,
@@ -243,10 +264,6 @@ function refuseUnstarted({ failure, gone, startedAt }: RunEnd): void {
   }
   if (gone && startedAt === null && !gone.oomKilled)
     throw new ExecutorError("sandbox", `the sandbox ended before its task was started: ${gone.diagnosis}`);
-}
-
-async function ours(write: Promise<boolean>): Promise<void> {
-  if (!(await write)) throw new ExecutorError("worker_lost", "another attempt has the task");
 }
 
 /** A task that was ended because we are to end has no exit of its own; one that ended by itself meanwhile has its result. */

@@ -3,7 +3,9 @@ import { openAtEnd, openAtStart, utf8 } from "./utf8.ts";
 /** The first and the last bytes of a stream, and how many there were in all. */
 export interface HeadTail {
   add(bytes: Buffer): void;
-  /** Everything that was added, kept or not. */
+  /** Bytes that are not to be had any more, after those added so far; 0: how many is told by a later call. */
+  skip(bytes: number): void;
+  /** Everything that was added or skipped, kept or not. */
   totalBytes(): number;
   /** As a result carries it: text where the bytes are UTF-8, base64 otherwise; a line in the middle counts what is left out. */
   text(): { readonly text: string; readonly encoding: "utf-8" | "base64" };
@@ -18,6 +20,7 @@ export function headTail(capBytes: number): HeadTail {
   let tail: Buffer[] = [];
   let tailBytes = 0;
   let total = 0;
+  let isHeadOver = false;
 
   const addTail = (bytes: Buffer): void => {
     // A copy: a view would hold the whole chunk it came in.
@@ -30,12 +33,16 @@ export function headTail(capBytes: number): HeadTail {
   return {
     add(bytes) {
       total += bytes.length;
-      const room = headCap - headBytes;
+      const room = isHeadOver ? 0 : headCap - headBytes;
       if (room > 0) {
         head.push(Buffer.from(bytes.subarray(0, room)));
         headBytes += Math.min(room, bytes.length);
       }
       if (bytes.length > room) addTail(room > 0 ? bytes.subarray(room) : bytes);
+    },
+    skip(bytes) {
+      total += bytes;
+      isHeadOver = true;
     },
     totalBytes: () => total,
     text() {

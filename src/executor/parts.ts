@@ -2,8 +2,8 @@ import type { Attempt } from "../model/attempt.ts";
 import type { Result } from "../model/result.ts";
 import type { TaskState } from "../model/task.ts";
 import type { Log } from "../observe/log.ts";
+import type { AttemptJournal, Succession } from "../ports/attempt-journal.ts";
 import type { Clock } from "../ports/clock.ts";
-import type { Journal } from "../ports/journal.ts";
 import type { Liveness } from "../ports/liveness.ts";
 import type { LogSink } from "../ports/log-sink.ts";
 import type { ObjectStore } from "../ports/object-store.ts";
@@ -26,7 +26,13 @@ export interface Parts {
   readonly log: Log;
   readonly liveness: Liveness;
   /** A scratch folder of the attempt with its journal in it, gone after dispose. */
-  openJournal(attempt: Attempt, capBytes: number): Promise<Journal>;
+  openJournal(attempt: Attempt, capBytes: number): Promise<AttemptJournal>;
+  /** The same that a dead owner of this host left of this attempt and sandbox, as the attempt's owner's; null where there is none. */
+  reopenJournal(
+    attempt: Attempt,
+    sandboxId: string,
+    capBytes: number,
+  ): Promise<{ readonly journal: AttemptJournal; readonly succession: Succession } | null>;
   readonly policy: Policy;
 }
 

@@ -1,13 +1,14 @@
 import type { Attempt } from "../model/attempt.ts";
 import type { Exit } from "../model/exit.ts";
+import type { AttemptJournal } from "../ports/attempt-journal.ts";
 import type { Clock } from "../ports/clock.ts";
-import type { Journal } from "../ports/journal.ts";
 import type { LogEntry, LogSink } from "../ports/log-sink.ts";
 import type { Sandbox, SandboxCommand, SandboxEvent, SandboxGone, StartFailure } from "../ports/sandbox.ts";
 import { readProgress } from "../schema/progress.ts";
 import { feedStdin } from "./feed-stdin.ts";
 import type { HeadTail } from "./head-tail.ts";
 import type { Watcher } from "./parts.ts";
+import { isHandedOver } from "./worker-lost.ts";
 
 /** How the running part of an attempt ended. */
 export interface RunEnd {
@@ -18,13 +19,32 @@ export interface RunEnd {
   readonly overdue: boolean;
   /** Unix milliseconds at which the sandbox said that the task runs. */
   readonly startedAt: number | null;
+  /** `cancel` left the task to a successor: it goes on, and says the rest to whoever attaches next. */
+  readonly handedOver: boolean;
 }
+
+/** How the running part begins. */
+export type Launch =
+  | {
+      readonly kind: "start";
+      readonly command: SandboxCommand;
+      /** With the number of the frame that started the task. */
+      readonly onStarted: (seq: number) => void;
+    }
+  /** The task was started by another process; `leftMs` of its deadline and grace are left. */
+  | {
+      readonly kind: "go_on";
+      readonly leftMs: number;
+      readonly graceMs: number;
+      /** Unix milliseconds. */
+      readonly startedAt: number | null;
+    };
 
 /** Where what the task writes goes. */
 export interface RunOutputs {
   readonly attempt: Attempt;
   readonly toolName: string;
-  readonly journal: Journal;
+  readonly journal: AttemptJournal;
   readonly logSink: LogSink;
   readonly stdout: HeadTail;
   readonly stderr: HeadTail;
@@ -36,25 +56,27 @@ export interface RunOutputs {
 const slackMs = 2_000;
 
 /**
- * Starts the command and takes what the task writes until it ends: journal first, then the acknowledgement, then everybody else.
- * When `cancel` aborts, the task is asked to end and its end is waited for; so a cancelled run still has an exit.
+ * Starts the command, or goes on with it, and takes what the task writes until it ends: journal first, then the acknowledgement, then
+ * everybody else. The task's end itself is acknowledged with its artifacts only: until then a successor hears of it again.
+ * When `cancel` aborts, the task is asked to end and its end is waited for; so a cancelled run still has an exit. With {@link HandedOver}
+ * as its reason, the sandbox is let go of instead.
  */
 export async function run(
   sandbox: Sandbox,
-  command: SandboxCommand,
+  launch: Launch,
   stdin: AsyncIterable<Uint8Array> | null,
   outputs: RunOutputs,
   cancel: AbortSignal,
 ): Promise<RunEnd> {
-  using guard = endGuard(sandbox, command, cancel);
-  await sandbox.start(command, cancel);
+  using guard = endGuard(sandbox, launch, cancel);
+  if (launch.kind === "start" && !guard.handedOver()) launch.onStarted(await sandbox.start(launch.command, cancel));
   await using _feeding = feedStdin(sandbox, stdin);
-  let startedAt: number | null = null;
+  let startedAt = launch.kind === "go_on" ? launch.startedAt : null;
+  if (launch.kind === "go_on") await outputs.watcher({ kind: "state", state: "RUNNING" });
   for await (const batch of sandbox.events()) {
     const entries = batch.flatMap((event) => logEntry(event, outputs.clock));
     outputs.journal.append(entries);
-    const last = batch.findLast((event) => event.kind !== "gone");
-    if (last) sandbox.ack(last.seq);
+    acknowledge(sandbox, outputs.journal, batch);
     tell(outputs, entries);
     let exit: Exit | null = null;
     let failure: StartFailure | null = null;
@@ -73,7 +95,8 @@ export async function run(
       else if (event.kind === "failed") failure = event.failure;
       else if (event.kind === "gone") gone = event.gone;
     }
-    if (exit || failure || gone) return { exit, failure, gone, overdue: guard.overdue(), startedAt };
+    if (guard.handedOver()) continue;
+    if (exit || failure || gone) return { exit, failure, gone, overdue: guard.overdue(), startedAt, handedOver: false };
   }
   const diagnosis = "the sandbox said nothing further";
   return {
@@ -82,7 +105,22 @@ export async function run(
     gone: { oomKilled: false, exitCode: null, diagnosis },
     overdue: false,
     startedAt,
+    handedOver: guard.handedOver(),
   };
+}
+
+/** What stands in the journal, or is dealt with. */
+function acknowledge(sandbox: Sandbox, journal: AttemptJournal, batch: readonly SandboxEvent[]): void {
+  let seq = 0;
+  let isOutput = true;
+  for (const event of batch) {
+    if (event.kind === "exit" || event.kind === "failed" || event.kind === "gone") break;
+    seq = event.seq;
+    isOutput = event.kind === "stdout" || event.kind === "stderr";
+  }
+  if (seq === 0) return;
+  if (!isOutput) journal.passed(seq);
+  sandbox.ack(seq);
 }
 
 /** A sink must not throw; one that does loses its lines, which the journal has, and never the task. */
@@ -100,28 +138,34 @@ function logEntry(event: SandboxEvent, clock: Clock): readonly LogEntry[] {
 }
 
 /** Ends the task when it is cancelled, and the sandbox itself when it does not end its task in time. */
-function endGuard(sandbox: Sandbox, command: SandboxCommand, cancel: AbortSignal): Disposable & { overdue(): boolean } {
+function endGuard(sandbox: Sandbox, launch: Launch, cancel: AbortSignal) {
+  const { graceMs } = launch.kind === "start" ? launch.command : launch;
+  const leftMs = launch.kind === "start" ? launch.command.deadlineMs + graceMs : launch.leftMs;
   let overdue = false;
+  let handedOver = false;
   const kill = (): void => {
     // A kill that fails leaves the sandbox to its disposal, which removes it by force.
     sandbox.kill(new AbortController().signal).catch(() => undefined);
   };
-  const timer = setTimeout(
-    () => {
-      overdue = true;
-      kill();
-    },
-    command.deadlineMs + command.graceMs + slackMs,
-  );
+  const timer = setTimeout(() => {
+    overdue = true;
+    kill();
+  }, leftMs + slackMs);
   let cancelTimer: NodeJS.Timeout | null = null;
   const onCancel = (): void => {
-    sandbox.terminate(command.graceMs);
-    cancelTimer = setTimeout(kill, command.graceMs + slackMs);
+    if (isHandedOver(cancel)) {
+      handedOver = true;
+      void sandbox.detach();
+      return;
+    }
+    sandbox.terminate(graceMs);
+    cancelTimer = setTimeout(kill, graceMs + slackMs);
   };
   if (cancel.aborted) onCancel();
   else cancel.addEventListener("abort", onCancel, { once: true });
   return {
     overdue: () => overdue,
+    handedOver: () => handedOver,
     [Symbol.dispose]() {
       clearTimeout(timer);
       if (cancelTimer) clearTimeout(cancelTimer);

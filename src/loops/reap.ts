@@ -1,12 +1,12 @@
 import type { Attempt } from "../model/attempt.ts";
 import { type Owner, type OwnerState, ownerText } from "../model/owner.ts";
 import type { Result } from "../model/result.ts";
-import { type TaskState, taskKey } from "../model/task.ts";
+import { keyText, type TaskState, taskKey } from "../model/task.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Liveness } from "../ports/liveness.ts";
 import type { OwnedObject, SandboxInventory } from "../ports/sandbox-inventory.ts";
 import type { Scratch } from "../ports/scratch.ts";
-import type { TaskRecord, TaskStore } from "../ports/task-store.ts";
+import type { Holder, TaskRecord, TaskStore } from "../ports/task-store.ts";
 
 export interface ReapPorts {
   readonly inventory: SandboxInventory;
@@ -18,11 +18,20 @@ export interface ReapPorts {
   readonly mayRunAgain: ((record: TaskRecord) => boolean) | null;
   /** Whether this very process is at an attempt that it holds by its lease; false: its end could not be stored. */
   readonly isUnderWay: (attempt: Pick<Attempt, "key" | "number">) => boolean;
+  /** Goes on with the task of a dead executor of this host where it left off; null where nobody would. */
+  readonly adopt: ((record: TaskRecord, signal: AbortSignal) => Promise<Adoption>) | null;
+  /** What stands on the engine under a dead owner's name may still be taken over by an executor of another store. */
+  readonly mayBeAdopted: (owner: Owner) => boolean;
   /** What a task is answered whose executor died. */
   readonly concludeLost: (record: TaskRecord) => { readonly result: Result; readonly bytes: Buffer };
   /** How long what an owner elsewhere made may stand before it is taken for abandoned. */
   readonly maxAgeMs: number;
 }
+
+/** `another`: somebody else goes on with it. `lost`: nobody can; `holder` has it now. */
+export type Adoption =
+  | { readonly kind: "adopted" | "another" }
+  | { readonly kind: "lost"; readonly holder: Holder; readonly wasStarted: boolean };
 
 /** What one pass found. `left`: still there though nobody living is known to hold it, and why. */
 export interface ReapReport {
@@ -37,6 +46,8 @@ export interface ReapReport {
   readonly ended: number;
   /** Tasks queued for another attempt. */
   readonly requeued: number;
+  /** Tasks whose sandbox goes on under us. */
+  readonly adopted: number;
   /** What a living owner holds. */
   readonly spared: number;
   readonly left: readonly { readonly id: string; readonly why: string }[];
@@ -52,9 +63,13 @@ export interface ReapReport {
 export async function reapOnce(ports: ReapPorts, signal: AbortSignal): Promise<ReapReport> {
   const stateOf = rememberedStates(ports.liveness, signal);
   const [objects, folders] = await Promise.all([ports.inventory.list(signal), ports.scratch.list()]);
+  // After the list and before any removal: whatever of the list is somebody's by now is found here.
+  const goneOn = await adoptWhatRuns(ports, stateOf, signal);
   const settle = async (found: Found, removal: () => Promise<void>): Promise<Outcome> => {
     const state = found.owner === null ? found.ownerless : await stateOf(found.owner);
     const verdict = judge(found.createdAt, state, ports.clock.now(), ports.maxAgeMs);
+    if (verdict.kind === "remove" && found.kind && found.owner && !goneOn.known.has(found.id))
+      if (state === "dead" && ports.mayBeAdopted(found.owner)) return { kind: "leave", id: found.id, why: freshlyDead };
     return verdict.kind === "remove" ? tried(found.id, removal, signal) : { ...verdict, id: found.id };
   };
 
@@ -62,11 +77,14 @@ export async function reapOnce(ports: ReapPorts, signal: AbortSignal): Promise<R
   const onEngine = await inTurns(objects, async (object) => ({
     kind: object.kind,
     // Somebody else's label, perhaps: not ours to take.
-    outcome: await settle({ ...object, ownerless: null }, () => ports.inventory.remove(object, signal)),
+    outcome: goneOn.sandboxes.has(object.id)
+      ? ({ kind: "spare", id: object.id } as const)
+      : await settle({ ...object, ownerless: null }, () => ports.inventory.remove(object, signal)),
   }));
-  const { ended, requeued } = await settleLostTasks(ports, stateOf, signal);
-  // Folders after tasks: a journal is of use until its task has an end.
-  const onDisk = await inTurns(folders, (folder) =>
+  const { ended, requeued } = await settleLostTasks(ports, goneOn, stateOf, signal);
+  // Folders after tasks: a journal is of use until its task has an end. Read again: some have a living owner by now.
+  const stillThere = goneOn.adopted > 0 ? await ports.scratch.list() : folders;
+  const onDisk = await inTurns(stillThere, (folder) =>
     // Under our own root all is ours: without an owner, its maker died in the act. Age tells that from one that is at it.
     settle({ ...folder, id: folder.path, ownerless: "elsewhere" }, () => ports.scratch.remove(folder.path, signal)),
   );
@@ -85,6 +103,7 @@ export async function reapOnce(ports: ReapPorts, signal: AbortSignal): Promise<R
     },
     ended,
     requeued,
+    adopted: goneOn.adopted,
     spared: count(outcomes, ({ kind }) => kind === "spare"),
     left: outcomes.flatMap((each) => (each.kind === "leave" ? [{ id: each.id, why: each.why }] : [])),
   };
@@ -118,8 +137,12 @@ export function judge(createdAt: number, owner: OwnerState | null, now: number, 
   }
 }
 
+const freshlyDead = "its owner has just died, and another executor may go on with it";
+
 interface Found {
   readonly id: string;
+  /** Of something on the engine; absent: a folder. */
+  readonly kind?: OwnedObject["kind"];
   readonly owner: Owner | null;
   /** How it is judged when `owner` is null. */
   readonly ownerless: OwnerState | null;
@@ -144,8 +167,46 @@ async function tried(id: string, removal: () => Promise<void>, signal: AbortSign
 const held: readonly TaskState[] = ["LEASED", "STARTING", "RUNNING", "COLLECTING"];
 const pageSize = 1000;
 
+/** What became of the tasks that had a sandbox. */
+interface GoneOn {
+  readonly adopted: number;
+  /** Sandboxes at which a living executor is, whatever their labels say. */
+  readonly sandboxes: ReadonlySet<string>;
+  /** All that our store knows. */
+  readonly known: ReadonlySet<string>;
+  /** By task and attempt: who has what could not be gone on with, and whether its task was given its command. */
+  readonly lost: ReadonlyMap<string, Extract<Adoption, { kind: "lost" }>>;
+}
+
+async function adoptWhatRuns(
+  { store, adopt }: ReapPorts,
+  stateOf: (owner: Owner) => Promise<OwnerState>,
+  signal: AbortSignal,
+): Promise<GoneOn> {
+  const [sandboxes, known] = [new Set<string>(), new Set<string>()];
+  const lost = new Map<string, Extract<Adoption, { kind: "lost" }>>();
+  let adopted = 0;
+  const records = await store.list({ states: ["RUNNING", "COLLECTING"], limit: pageSize }, signal);
+  await inTurns(records, async (record) => {
+    const { sandboxId, owner } = record;
+    if (sandboxId === null || owner === null) return;
+    known.add(sandboxId);
+    const state = await stateOf(owner);
+    if (state === "alive") sandboxes.add(sandboxId);
+    if (state !== "dead" || adopt === null) return;
+    const adoption = await adopt(record, signal);
+    if (adoption.kind === "lost") lost.set(nameOf(record), adoption);
+    else sandboxes.add(sandboxId);
+    if (adoption.kind === "adopted") adopted += 1;
+  });
+  return { adopted, sandboxes, known, lost };
+}
+
+const nameOf = ({ task, attempt }: TaskRecord): string => `${keyText(taskKey(task))}/${attempt}`;
+
 async function settleLostTasks(
   { store, liveness, isUnderWay, mayRunAgain, concludeLost }: ReapPorts,
+  { lost }: GoneOn,
   stateOf: (owner: Owner) => Promise<OwnerState>,
   signal: AbortSignal,
 ): Promise<Pick<ReapReport, "ended" | "requeued">> {
@@ -158,14 +219,16 @@ async function settleLostTasks(
       const { owner, attempt } = record;
       if (owner === null) continue;
       const key = taskKey(record.task);
-      const state = await stateOf(owner);
+      const ungone = lost.get(nameOf(record));
+      const state = ungone ? "dead" : await stateOf(owner);
       // Of a living owner only what is our own and was given up by us: its end could not be stored.
       const isOurs = ownerText(owner) === ownerText(liveness.self);
       if (state === "alive" && (!isOurs || isUnderWay({ key, number: attempt }))) continue;
-      const holder = { attempt, owner, leaseExpired: state !== "dead" };
+      const holder = ungone?.holder ?? { attempt, owner, leaseExpired: state !== "dead" };
+      const wasStarted = ungone?.wasStarted ?? true;
       // False: its lease lasts, or another pass or the task's new owner was first.
-      if (mayRunAgain?.(record)) {
-        if (await store.releaseLost(key, holder, true, signal)) requeued += 1;
+      if (mayRunAgain !== null && (!wasStarted || mayRunAgain(record))) {
+        if (await store.releaseLost(key, holder, wasStarted, signal)) requeued += 1;
         continue;
       }
       const { result, bytes } = concludeLost(record);

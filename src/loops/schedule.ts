@@ -1,5 +1,6 @@
 import { attemptTask } from "../executor/attempt-task.ts";
 import type { LiveEvent, Parts } from "../executor/parts.ts";
+import type { TakenOver } from "../executor/take-over.ts";
 import type { Attempt } from "../model/attempt.ts";
 import { ExecutorError, reasonOf } from "../model/failure.ts";
 import { keyText, type TaskKey } from "../model/task.ts";
@@ -24,8 +25,10 @@ export interface ScheduleOptions {
 }
 
 /** The loop that leases queued tasks and runs them. */
-export interface Schedule {
+export interface Schedule extends AsyncDisposable {
   readonly underWay: UnderWay;
+  /** Goes on with an attempt of a dead executor, beside those that have a slot. Dispose leaves one that did not come to that. */
+  adopt(taken: TakenOver): void;
   /**
    * Runs until `stop` aborts, and then until the last attempt has ended. Attempts still at it when `giveUp` aborts are ended
    * and given back, or end `worker_lost` ({@link giveUpReason}).
@@ -40,11 +43,12 @@ export const giveUpReason = (): ExecutorError =>
 export function schedule(parts: Parts, options: ScheduleOptions): Schedule {
   const { bell } = options;
   const running = new Map<string, Promise<void>>();
+  const adopted = new Map<string, TakenOver>();
   const nameOf = ({ key, number }: Pick<Attempt, "key" | "number">): string => `${keyText(key)}/${number}`;
 
-  const start = (attempt: Attempt, giveUp: AbortSignal): void => {
+  const start = (attempt: Attempt, giveUp: AbortSignal, taken?: TakenOver): void => {
     const name = nameOf(attempt);
-    const ended = attempted(parts, options, attempt, giveUp).finally(() => {
+    const ended = attempted(parts, options, attempt, giveUp, taken).finally(() => {
       running.delete(name);
       bell.ring();
     });
@@ -52,14 +56,33 @@ export function schedule(parts: Parts, options: ScheduleOptions): Schedule {
   };
 
   return {
-    underWay: { count: () => running.size, has: (attempt) => running.has(nameOf(attempt)) },
+    underWay: {
+      count: () => running.size + adopted.size,
+      has: (attempt) => running.has(nameOf(attempt)) || adopted.has(nameOf(attempt)),
+    },
+    adopt(taken) {
+      adopted.set(nameOf(taken.attempt), taken);
+      bell.ring();
+    },
     async run(stop, giveUp) {
+      const goOn = (): void => {
+        for (const [name, taken] of adopted) {
+          start(taken.attempt, giveUp, taken);
+          adopted.delete(name);
+        }
+      };
       while (!stop.aborted) {
+        goOn();
         const attempt = running.size < options.slots ? await next(parts) : null;
         if (attempt !== null) start(attempt, giveUp);
         else await bell.heard(options.pollMs, stop);
       }
+      goOn();
       await Promise.all(running.values());
+    },
+    async [Symbol.asyncDispose]() {
+      await Promise.all([...adopted.values()].map((taken) => taken.leave()));
+      adopted.clear();
     },
   };
 }
@@ -79,12 +102,14 @@ async function attempted(
   { watch }: ScheduleOptions,
   attempt: Attempt,
   giveUp: AbortSignal,
+  taken?: TakenOver,
 ): Promise<void> {
   const { key, number } = attempt;
   const watcher = (event: LiveEvent): void => watch(key, event);
   try {
-    const record = await parts.store.get(key, uninterrupted);
-    if (record !== null) await attemptTask(parts, attempt, record, { watcher, stdin: null }, giveUp);
+    const record = taken?.record ?? (await parts.store.get(key, uninterrupted));
+    const following = { watcher, stdin: null, ...(taken && { taken }) };
+    if (record !== null) await attemptTask(parts, attempt, record, following, giveUp);
   } catch (error) {
     // Its end could not be stored. The lease runs out, and the reaper finds a task that nobody is at.
     const place = { tenant_id: key.tenantId, task_id: key.taskId, attempt: number };

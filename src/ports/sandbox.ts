@@ -83,6 +83,16 @@ export interface ResumePoint {
   readonly lastSeq: number;
 }
 
+/** Where a sandbox stood when it was attached again. */
+export interface Resumed {
+  /** `idle`: its task was never given its command. `exited`: the task has ended, and its `exit` comes again. */
+  readonly state: "idle" | "running" | "exited" | "ended";
+  /** The last frame of its former holder that it has. */
+  readonly lastInSeq: number;
+  /** What one frame of standard input holds, but for the last. */
+  readonly stdinPieceBytes: number;
+}
+
 /**
  * Makes sandboxes. One per process; every call may run concurrently with any other.
  *
@@ -94,7 +104,10 @@ export interface Sandboxes {
   requireRuntime(name: string, signal: AbortSignal): Promise<void>;
   /** Ready to be given files and a command. @throws ExecutorError sandbox | image, with nothing left behind. */
   create(spec: SandboxSpec, signal: AbortSignal): Promise<Sandbox>;
-  /** A live sandbox that another process made. Everything after `from.lastSeq` comes again. @throws ExecutorError sandbox */
+  /**
+   * A live sandbox that another process made. Everything after `from.lastSeq` comes again.
+   * @throws ExecutorError sandbox, when it is gone, or has forgotten something that is not kept.
+   */
   attach(from: ResumePoint, signal: AbortSignal): Promise<Sandbox>;
 }
 
@@ -103,9 +116,12 @@ export interface Sandbox extends AsyncDisposable {
   readonly id: string;
   /** For adoption by a successor; changes with every acknowledged event. */
   resumePoint(): ResumePoint;
+  /** Null for one that was created here. */
+  readonly resumed: Resumed | null;
   /** Unpacks a tar stream of plain files and directories into `/workspace`. Errors in it show as a `failed` event. */
   putFiles(tar: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<void>;
-  start(command: SandboxCommand, signal: AbortSignal): Promise<void>;
+  /** Answers the number of the frame that tells the sandbox; what is written to its input is numbered on from there. */
+  start(command: SandboxCommand, signal: AbortSignal): Promise<number>;
   /** Waits while the sandbox has not used what it was given before. */
   writeStdin(bytes: Uint8Array, signal: AbortSignal): Promise<void>;
   closeStdin(): void;

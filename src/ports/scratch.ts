@@ -17,6 +17,8 @@ export interface Scratch {
    * @throws ExecutorError internal, when the disk is full or not writable, with nothing left.
    */
   make(attempt: Attempt): Promise<string>;
+  /** The folder that a dead owner made for this attempt, as the attempt's owner's from now on; null when there is none. */
+  take(attempt: Attempt): Promise<string | null>;
   /** Every attempt's folder, of any owner. */
   list(): Promise<readonly ScratchFolder[]>;
   /** Removes a folder that {@link make} or {@link list} named, however deep it is; gone already is no error. Follows no link. */

@@ -60,7 +60,7 @@ function watchedSandbox(sandbox: Sandbox, timed: Timed): Sandbox {
     ...sandbox,
     async start(command, signal) {
       begin("sandbox.run");
-      await sandbox.start(command, signal);
+      return await sandbox.start(command, signal);
     },
     collect(caps) {
       begin("sandbox.collect");

@@ -1,7 +1,9 @@
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { selfSigned } from "../support/certificate.ts";
 import { type Cli, openCli, printed } from "../support/cli.ts";
+import { forThisFile } from "../support/for-this-file.ts";
 import { type Server, startServer } from "../support/server.ts";
 import { until } from "../support/until.ts";
 
@@ -168,5 +170,56 @@ describe("the command line, where a server of its data folder runs", () => {
       stderr: expect.stringContaining("0.0.0.0 is not on the loopback, and there is no API key"),
     });
     expect(await other.leftovers()).toEqual([]);
+  });
+});
+
+describe("a server with a certificate", () => {
+  const certificate = forThisFile(selfSigned);
+  const paths = () => ({
+    TOOL_EXECUTOR_HTTP_TLS_CERT: certificate().certPath,
+    TOOL_EXECUTOR_HTTP_TLS_KEY: certificate().keyPath,
+  });
+
+  test("speaks TLS at its address and nothing else; whoever trusts it is served, and nobody else goes on", async () => {
+    await using toolx = await openCli();
+    await using other = await openCli();
+    const server = await startServer(toolx, paths());
+    expect(server.url).toMatch(/^https:/);
+    const { port } = new URL(server.url);
+    const place = { TOOL_EXECUTOR_URL: `https://localhost:${port}` };
+    const env = { ...place, NODE_EXTRA_CA_CERTS: certificate().certPath };
+    const run = await other.run(["run", "shell", "--", "echo over TLS"], { env });
+    expect(run).toMatchObject({ code: 0, stdout: "over TLS\n" });
+    const distrustful = await other.run(["ps"], { env: { ...place, NODE_EXTRA_CA_CERTS: "" } });
+    expect(distrustful).toMatchObject({ code: 125, stderr: expect.stringContaining("DEPTH_ZERO_SELF_SIGNED_CERT") });
+    await expect(fetch(`http://localhost:${port}/healthz`)).rejects.toThrow();
+    // The socket is this machine's own.
+    expect((await toolx.run(["ps", "-a"])).code).toBe(0);
+    server.process.child.kill("SIGTERM");
+    expect(await server.process.ended()).toMatchObject({ code: 0 });
+    expect([...(await toolx.leftovers()), ...(await other.leftovers())]).toEqual([]);
+  });
+
+  test.each<[string, () => Readonly<Record<string, string>>, string]>([
+    [
+      "without its key",
+      () => ({ ...paths(), TOOL_EXECUTOR_HTTP_TLS_KEY: "" }),
+      "only one is set, must be both or none",
+    ],
+    [
+      "that is not there",
+      () => ({ ...paths(), TOOL_EXECUTOR_HTTP_TLS_CERT: "/nowhere.pem" }),
+      "cannot be read (ENOENT)",
+    ],
+    [
+      "that is no certificate",
+      () => ({ ...paths(), TOOL_EXECUTOR_HTTP_TLS_CERT: certificate().keyPath }),
+      "cannot be used",
+    ],
+  ])("does not start with one %s, and says why", async (_name, settings, why) => {
+    await using toolx = await openCli();
+    const env = { TOOL_EXECUTOR_HTTP_LISTEN: "127.0.0.1:0", ...settings() };
+    expect(await toolx.run(["serve"], { env })).toMatchObject({ code: 2, stderr: expect.stringContaining(why) });
+    expect(await toolx.leftovers()).toEqual([]);
   });
 });

@@ -72,6 +72,8 @@ describe("the reaper on a real engine", () => {
         clock,
         maxAgeMs: hourMs,
         mayRunAgain: null,
+        adopt: null,
+        mayBeAdopted: () => false,
         isUnderWay: () => false,
         concludeLost: () => ({ result: aResult(), bytes: Buffer.from("{}") }),
       },

@@ -157,12 +157,13 @@ function inspected(
       return {
         ...sandbox,
         async start(command, startSignal) {
-          await sandbox.start(command, startSignal);
+          const seq = await sandbox.start(command, startSignal);
           // After the start, so that the environment would show; not awaited, so that it costs the task nothing.
           looking = docker
             .getContainer(sandbox.id)
             .inspect({ abortSignal: AbortSignal.timeout(lookMs) })
             .then(look, () => undefined);
+          return seq;
         },
         async [Symbol.asyncDispose]() {
           await looking;

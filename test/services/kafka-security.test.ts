@@ -1,12 +1,9 @@
-import { execFileSync } from "node:child_process";
-import { mkdtempSync, readFileSync } from "node:fs";
-import { rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { loadConfig } from "../../src/app/config.ts";
 import { openTransport } from "../../src/app/transport-service.ts";
 import type { TransportEvent } from "../../src/ports/transport.ts";
+import { selfSigned } from "../support/certificate.ts";
 import { forThisFile } from "../support/for-this-file.ts";
 import { never } from "../support/samples.ts";
 import { startKafka } from "../support/services.ts";
@@ -14,18 +11,7 @@ import { until } from "../support/until.ts";
 
 const password = "a secret of the tests";
 
-/** A certificate for `localhost`, signed by itself, in a folder that is gone afterwards. */
-const certificate = forThisFile(async () => {
-  const folder = mkdtempSync(join(tmpdir(), "toolx-kafka-tls-"));
-  const [keyPath, certPath] = [join(folder, "key.pem"), join(folder, "cert.pem")];
-  const subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"];
-  execFileSync(
-    "openssl",
-    ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-keyout", keyPath, "-out", certPath, ...subject],
-    { stdio: "ignore" },
-  );
-  return { folder, keyPath, certPath, [Symbol.asyncDispose]: () => rm(folder, { recursive: true }) };
-});
+const certificate = forThisFile(selfSigned);
 
 /** As a line of Java properties. */
 const inOneLine = (path: string): string => readFileSync(path, "utf8").trim().replaceAll("\n", "\\n");

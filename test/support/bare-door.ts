@@ -53,6 +53,7 @@ export async function bareDoor(front: Partial<ServerFront>, differences: Partial
     socketPath: join(folder, "s.sock"),
     hosts: [],
     maxConnections: 100,
+    tls: null,
     onFailure: (error) => failures.push(error),
     ...differences,
   };

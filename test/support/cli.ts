@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { ownerLabel, readOwner } from "../../src/adapters/docker/labels.ts";
@@ -62,7 +63,11 @@ export interface Cli extends AsyncDisposable {
   leftovers(): Promise<readonly string[]>;
 }
 
-export async function openCli(): Promise<Cli> {
+/**
+ * @param ownHost its processes take themselves for those of another host than everybody else's, where we may arrange that (root): their
+ * containers, whose makers are killed on purpose, are then none of the business of other reapers on this engine.
+ */
+export async function openCli({ ownHost = false }: { readonly ownHost?: boolean } = {}): Promise<Cli> {
   const base = await mkdtemp(join(tmpdir(), "toolx-e2e-"));
   const [dataDir, scratchDir, runtimeDir] = [join(base, "data"), join(base, "scratch"), join(base, "run")];
   const env: NodeJS.ProcessEnv = {
@@ -74,9 +79,11 @@ export async function openCli(): Promise<Cli> {
   const pids = new Set<number>();
   const running = new Set<ChildProcess>();
 
+  const seenAs = ownHost && process.geteuid?.() === 0 ? await otherMachine(base) : [];
+
   const start: Cli["start"] = (args, options = {}) => {
     const startedAt = performance.now();
-    const [program = "", ...rest] = [...(options.through ?? []), join(checkout, "bin/toolx"), ...args];
+    const [program = "", ...rest] = [...seenAs, ...(options.through ?? []), join(checkout, "bin/toolx"), ...args];
     const child = spawn(program, rest, { cwd: base, env: { ...env, ...options.env } });
     if (child.pid !== undefined) pids.add(child.pid);
     running.add(child);
@@ -129,6 +136,13 @@ export async function openCli(): Promise<Cli> {
       await rm(base, { recursive: true, force: true });
     },
   };
+}
+
+/** A mount namespace with another machine's id; processes are the same ones as outside. */
+async function otherMachine(folder: string): Promise<readonly string[]> {
+  const id = join(folder, "machine-id");
+  await writeFile(id, randomBytes(16).toString("hex"));
+  return ["unshare", "--mount", "--", "sh", "-c", 'mount --bind "$0" /etc/machine-id && exec "$@"', id];
 }
 
 interface OwnedThing {

@@ -35,10 +35,12 @@ export async function partsWithoutEngine(differences: Partial<Parts> = {}): Prom
       stateOf: async () => "alive",
       poke: async () => undefined,
       sweep: async () => 0,
+      standInFor: async () => ({ [Symbol.asyncDispose]: async () => undefined }),
       onPoke: () => () => undefined,
       [Symbol.asyncDispose]: async () => undefined,
     },
     openJournal: unused,
+    reopenJournal: unused,
     policy: {
       runtimes: ["runc"],
       graceMs: 10,

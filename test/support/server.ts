@@ -33,14 +33,18 @@ export interface Server {
 }
 
 /** @param settings beside those of the Cli; the port is any that is free. */
-export async function startServer(cli: Cli, settings: Readonly<Record<string, string>> = {}): Promise<Server> {
+export async function startServer(
+  cli: Cli,
+  settings: Readonly<Record<string, string>> = {},
+  flags: readonly string[] = [],
+): Promise<Server> {
   const env = { TOOL_EXECUTOR_HTTP_LISTEN: "127.0.0.1:0", ...settings };
-  const process = cli.start(["serve"], { env });
+  const process = cli.start(["serve", ...flags], { env });
   const said = await until(
     "the server says that it serves",
     () => {
       if (process.child.exitCode !== null) throw new Error(`toolx serve ended: ${process.stderr()}`);
-      return /^serving {2}(?:(http:\S+) and )?(\S+)$/m.exec(process.stderr());
+      return /^serving {2}(?:(https?:\S+) and )?(\S+)$/m.exec(process.stderr());
     },
     30_000,
   );

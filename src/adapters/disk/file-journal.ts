@@ -1,4 +1,4 @@
-import { closeSync, openSync, readSync, rmSync, writevSync } from "node:fs";
+import { closeSync, openSync, readdirSync, readFileSync, readSync, rmSync, truncateSync, writevSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { ExecutorError } from "../../model/failure.ts";
@@ -13,6 +13,7 @@ const followerBytes = 8 * 1024 * 1024;
 
 interface Segment {
   readonly number: number;
+  readonly name: string;
   readonly firstSeq: number;
   lastSeq: number;
   /** Of output. */
@@ -21,14 +22,22 @@ interface Segment {
   fileBytes: number;
 }
 
-/** The file of a segment; followers sort by name. */
-export const segmentName = (number: number): string => `${String(number).padStart(8, "0")}.seg`;
+/** The file of a segment; followers sort by name. `beforeBytes`: how much output was written before it, dropped or not. */
+const segmentName = (number: number, beforeBytes: number): string =>
+  `${String(number).padStart(8, "0")}.${beforeBytes}.seg`;
+
+/** One on disk that can be gone on with. */
+export interface FileJournal extends Journal {
+  /** Of the last output that stands here; 0 where there is none. */
+  lastSeq(): number;
+}
 
 /**
- * A journal in `folder`, which is made. Half of `capBytes` holds the first output, the other half the last.
+ * A journal in `folder`, which is made, or gone on with where another process left one, with the same `capBytes`. Half of them hold the
+ * first output, the other half the last.
  * On disk there are at most `capBytes` and what a follower needs; disposing closes, it does not remove.
  */
-export async function fileJournal(folder: string, capBytes: number): Promise<Journal> {
+export async function fileJournal(folder: string, capBytes: number): Promise<FileJournal> {
   await mkdir(folder, { recursive: true, mode: 0o700 }).catch((cause: unknown) => {
     throw diskError(folder, cause);
   });
@@ -46,8 +55,9 @@ export async function fileJournal(folder: string, capBytes: number): Promise<Jou
   const roll = (segments: Segment[], firstSeq: number): Segment => {
     if (file !== null) closeSync(file);
     number += 1;
-    file = openSync(join(folder, segmentName(number)), "wx", 0o600);
-    const segment = { number, firstSeq, lastSeq: firstSeq, bytes: 0, fileBytes: 0 };
+    const name = segmentName(number, writtenBytes);
+    file = openSync(join(folder, name), "wx", 0o600);
+    const segment = { number, name, firstSeq, lastSeq: firstSeq, bytes: 0, fileBytes: 0 };
     segments.push(segment);
     return segment;
   };
@@ -57,7 +67,7 @@ export async function fileJournal(folder: string, capBytes: number): Promise<Jou
       const oldest = tail.shift();
       if (!oldest) return;
       tailBytes -= oldest.bytes;
-      rmSync(join(folder, segmentName(oldest.number)), { force: true });
+      rmSync(join(folder, oldest.name), { force: true });
     }
   };
 
@@ -122,7 +132,7 @@ export async function fileJournal(folder: string, capBytes: number): Promise<Jou
   /** The records of a segment, good until the next is read. */
   const read = (segment: Segment): ReturnType<typeof decodeRecords>["entries"] => {
     if (readBuffer.length < segment.fileBytes) readBuffer = Buffer.allocUnsafeSlow(segment.fileBytes);
-    const source = openSync(join(folder, segmentName(segment.number)), "r");
+    const source = openSync(join(folder, segment.name), "r");
     try {
       let length = 0;
       for (let got = -1; got !== 0 && length < segment.fileBytes; length += got)
@@ -133,7 +143,42 @@ export async function fileJournal(folder: string, capBytes: number): Promise<Jou
     }
   };
 
+  /** What another process wrote: each segment is counted as it was counted then. */
+  const goOn = (): void => {
+    const names = readdirSync(folder).filter((name) => name.endsWith(".seg"));
+    for (const name of names.sort()) {
+      const path = join(folder, name);
+      const { entries, usedBytes } = decodeRecords(readFileSync(path));
+      // A record that was cut short was never acknowledged: it comes again.
+      truncateSync(path, usedBytes);
+      const [before, first] = [Number(name.split(".")[1]), entries[0]];
+      const at = Number.parseInt(name, 10);
+      // A hole in the numbers is what the tail has dropped.
+      if (at !== number + 1 || (first && headBytes + first.bytes.length > headCapBytes)) isHead = false;
+      number = at;
+      if (first === undefined) {
+        rmSync(path);
+        number -= 1;
+        continue;
+      }
+      const bytes = entries.reduce((sum, entry) => sum + entry.bytes.length, 0);
+      const lastSeq = entries.at(-1)?.seq ?? first.seq;
+      (isHead ? head : tail).push({ number, name, firstSeq: first.seq, lastSeq, bytes, fileBytes: usedBytes });
+      if (isHead) headBytes += bytes;
+      else tailBytes += bytes;
+      writtenBytes = before + bytes;
+    }
+    const last = tail.at(-1) ?? head.at(-1);
+    if (last) file = openSync(join(folder, last.name), "a");
+  };
+  try {
+    goOn();
+  } catch (cause) {
+    throw diskError(folder, cause);
+  }
+
   return {
+    lastSeq: () => (tail.at(-1) ?? head.at(-1))?.lastSeq ?? 0,
     append(entries) {
       try {
         append(entries);

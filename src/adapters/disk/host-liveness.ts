@@ -19,16 +19,11 @@ export async function hostLiveness(runtimeDir: string): Promise<Liveness> {
   await privateFolder(runtimeDir, "runtime folder");
   const self = await processOwner();
   const callbacks = new Set<() => void>();
-  const open = new Set<Socket>();
-  const server = createServer((socket) => {
-    open.add(socket);
-    socket.once("close", () => open.delete(socket));
-    answer(socket, self, () => {
-      for (const callback of callbacks) callback();
-    });
-  });
-  const path = socketPath(runtimeDir, self);
-  await listen(server, path);
+  const poked = (): void => {
+    for (const callback of callbacks) callback();
+  };
+  const named = await answering(socketPath(runtimeDir, self), self, poked);
+  const standIns = new Map<string, { count: number; readonly socket: Promise<AsyncDisposable> }>();
 
   return {
     self,
@@ -41,11 +36,27 @@ export async function hostLiveness(runtimeDir: string): Promise<Liveness> {
       const left = (await readdir(runtimeDir)).map((name) => ({ name, owner: readSocketName(name, self) }));
       let swept = 0;
       for (const { name, owner } of left) {
-        if (owner === null || (await stateOf(owner, self, runtimeDir, signal)) !== "dead") continue;
+        // Of the process itself: who stands in for it has a socket of his own.
+        if (owner === null || (await stateOfProcess(owner, self, runtimeDir, signal)) !== "dead") continue;
         await rm(join(runtimeDir, name), { force: true });
         swept += 1;
       }
       return swept;
+    },
+    async standInFor(owner) {
+      const path = standInPath(runtimeDir, owner, self);
+      const held = standIns.get(path) ?? { count: 0, socket: answering(path, owner, poked) };
+      standIns.set(path, held);
+      held.count += 1;
+      await held.socket;
+      return {
+        async [Symbol.asyncDispose]() {
+          held.count -= 1;
+          if (held.count > 0) return;
+          standIns.delete(path);
+          await (await held.socket)[Symbol.asyncDispose]();
+        },
+      };
     },
     onPoke(callback) {
       callbacks.add(callback);
@@ -53,6 +64,23 @@ export async function hostLiveness(runtimeDir: string): Promise<Liveness> {
         callbacks.delete(callback);
       };
     },
+    async [Symbol.asyncDispose]() {
+      await named[Symbol.asyncDispose]();
+      for (const { socket } of standIns.values()) await (await socket)[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** A socket that answers with the owner's name. */
+async function answering(path: string, owner: Owner, poked: () => void): Promise<AsyncDisposable> {
+  const open = new Set<Socket>();
+  const server = createServer((socket) => {
+    open.add(socket);
+    socket.once("close", () => open.delete(socket));
+    answer(socket, owner, poked);
+  });
+  await listen(server, path);
+  return {
     async [Symbol.asyncDispose]() {
       if (!server.listening) return;
       const closed = once(server, "close");
@@ -68,10 +96,22 @@ const answerMs = 500;
 const maxLineBytes = 64;
 
 async function stateOf(owner: Owner, self: Owner, runtimeDir: string, signal: AbortSignal): Promise<OwnerState> {
+  const state = await stateOfProcess(owner, self, runtimeDir, signal);
+  return state === "dead" && (await isStoodInFor(owner, runtimeDir, signal)) ? "alive" : state;
+}
+
+async function stateOfProcess(owner: Owner, self: Owner, runtimeDir: string, signal: AbortSignal): Promise<OwnerState> {
   if (owner.host !== self.host) return "elsewhere";
   if (owner.boot !== self.boot) return "dead";
   if ((await ask(socketPath(runtimeDir, owner), "ping", signal)) === ownerText(owner)) return "alive";
   return (await mayLive(owner)) ? "alive" : "dead";
+}
+
+async function isStoodInFor(owner: Owner, runtimeDir: string, signal: AbortSignal): Promise<boolean> {
+  const prefix = `${socketName(owner)}+`;
+  for (const name of (await readdir(runtimeDir)).filter((each) => each.startsWith(prefix)))
+    if ((await ask(join(runtimeDir, name), "ping", signal)) === ownerText(owner)) return true;
+  return false;
 }
 
 // A stopped or busy process does not answer and lives all the same; a pid taken by another process has another start.
@@ -146,13 +186,20 @@ async function listen(server: Server, path: string): Promise<void> {
 }
 
 // Short, because a socket's path is: the first half of the host, of the boot, and all of the process.
-function socketPath(runtimeDir: string, { host, boot, pid, start }: Owner): string {
-  return join(runtimeDir, `${host.slice(0, 8)}-${boot.slice(0, 8)}-${pid}-${start}.sock`);
-}
+const socketName = ({ host, boot, pid, start }: Owner): string =>
+  `${host.slice(0, 8)}-${boot.slice(0, 8)}-${pid}-${start}`;
 
-/** The owner a socket's name speaks of; null for one of another host, where we cannot judge, and for any other name. */
+const socketPath = (runtimeDir: string, owner: Owner): string => join(runtimeDir, `${socketName(owner)}.sock`);
+
+/** Where one of this host answers for another of it. */
+const standInPath = (runtimeDir: string, owner: Owner, self: Owner): string =>
+  join(runtimeDir, `${socketName(owner)}+${self.pid}-${self.start}.sock`);
+
+/**
+ * The owner who listens behind a socket's name; null for one of another host, where we cannot judge, and for any other name.
+ */
 function readSocketName(name: string, self: Owner): Owner | null {
-  const match = /^([0-9a-f]{8})-([0-9a-f]{8})-(\d{1,10})-(\d{1,20})\.sock$/.exec(name);
+  const match = /^([0-9a-f]{8})-([0-9a-f]{8})-(?:\d{1,10}-\d{1,20}\+)?(\d{1,10})-(\d{1,20})\.sock$/.exec(name);
   if (match === null || match[1] !== self.host.slice(0, 8)) return null;
   const boot = match[2] === self.boot.slice(0, 8) ? self.boot : (match[2] ?? "");
   return { host: self.host, boot, pid: Number(match[3]), start: Number(match[4]) };

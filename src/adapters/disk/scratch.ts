@@ -30,6 +30,26 @@ export async function diskScratch(root: string): Promise<Scratch> {
       }
       return path;
     },
+    async take(attempt) {
+      await privateFolder(root, setting);
+      const { key, number, owner } = attempt;
+      const name = (await readdir(root)).find(
+        (each) => folderName.test(each) && each.startsWith(`${key.tenantId}.${key.taskId}.${number}.`),
+      );
+      if (name === undefined) return null;
+      const path = join(root, name);
+      try {
+        // Whole or not at all: whoever sweeps must never find a folder that is nobody's.
+        await writeFile(join(path, `${ownerFile}.new`), ownerText(owner), { mode: 0o600 });
+        await rename(join(path, `${ownerFile}.new`), join(path, ownerFile));
+      } catch (error) {
+        if (codeOf(error) === "ENOENT") return null;
+        throw new ExecutorError("internal", `scratch folder ${path} cannot be taken over (${codeOf(error)})`, {
+          cause: error,
+        });
+      }
+      return path;
+    },
     async list() {
       await privateFolder(root, setting);
       const names = (await readdir(root)).filter((name) => folderName.test(name));

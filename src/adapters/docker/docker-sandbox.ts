@@ -1,10 +1,10 @@
 import { ExecutorError } from "../../model/failure.ts";
 import { bytesPerMb, type Limits } from "../../model/limits.ts";
-import type { Sandbox, SandboxEvent, SandboxGone } from "../../ports/sandbox.ts";
+import type { Resumed, Sandbox, SandboxEvent, SandboxGone } from "../../ports/sandbox.ts";
 import type { Engine } from "./engine.ts";
 import { eventQueue } from "./event-queue.ts";
 import { fileSizeLimitBytes, openFilesLimit } from "./host-config.ts";
-import { collectBody, eventOf, type StartLimits, signalBody, startBody } from "./protocol/bodies.ts";
+import { collectBody, eventOf, type Ready, type StartLimits, signalBody, startBody } from "./protocol/bodies.ts";
 import { type Frame, frameType, maxBodyBytes } from "./protocol/frame.ts";
 import type { Removals } from "./removals.ts";
 import { runtimeTraits, withKnownFigures } from "./runtimes.ts";
@@ -68,9 +68,11 @@ export async function openDockerSandbox(parts: DockerSandboxParts, signal: Abort
     queue.close();
   };
 
+  let resumed: Resumed | null = null;
   try {
     // A fresh container is attached before it is started, so that not one byte can be missed.
-    await (resume ? link.connect(signal) : link.connect(signal, () => engine.start(id, signal)));
+    const ready = await (resume ? link.connect(signal) : link.connect(signal, () => engine.start(id, signal)));
+    if (resume) resumed = resumedAt(id, ready, resume.lastSeq);
   } catch (error) {
     link.close();
     throw error;
@@ -78,6 +80,7 @@ export async function openDockerSandbox(parts: DockerSandboxParts, signal: Abort
 
   return {
     id,
+    resumed,
     resumePoint: () => ({ sandboxId: id, token: link.token(), lastSeq: ackedSeq }),
     async putFiles(tar, putSignal) {
       for await (const chunk of tar) {
@@ -92,7 +95,7 @@ export async function openDockerSandbox(parts: DockerSandboxParts, signal: Abort
     async start(command, startSignal) {
       startSignal.throwIfAborted();
       if (!parts.limits) throw new ExecutorError("internal", `sandbox ${id.slice(0, 12)}: has its task already`);
-      link.send(frameType.start, startBody(command, startLimits(parts.limits)));
+      return link.send(frameType.start, startBody(command, startLimits(parts.limits))) ?? 0;
     },
     async writeStdin(bytes, writeSignal) {
       const whole = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -132,6 +135,16 @@ export async function openDockerSandbox(parts: DockerSandboxParts, signal: Abort
       await disposed;
     },
   };
+}
+
+/** @throws ExecutorError sandbox, when frames were acknowledged that the one who attaches does not have. */
+function resumedAt(id: string, { state, lastInSeq, firstSeq }: Ready, lastSeq: number): Resumed {
+  if (lastSeq + 1 < firstSeq)
+    throw new ExecutorError(
+      "sandbox",
+      `sandbox ${id.slice(0, 12)}: it has forgotten events ${lastSeq + 1} to ${firstSeq - 1}, which are not kept`,
+    );
+  return { state, lastInSeq, stdinPieceBytes: pieceBytes };
 }
 
 /** 128 + SIGKILL: what a container that ran out of memory ends with, and many another. */

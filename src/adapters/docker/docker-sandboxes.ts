@@ -68,6 +68,8 @@ export function dockerSandboxes(docker: Dockerode, options: DockerSandboxesOptio
       const found = await engine.inspect(id, signal);
       if (found === null)
         throw new ExecutorError("sandbox", `container ${id.slice(0, 12)} is no longer on this engine`);
+      // An engine attaches to one that has ended, and waits for it to be started.
+      if (!found.running) throw new ExecutorError("sandbox", `container ${id.slice(0, 12)} has ended`);
       const { runtime } = found;
       return openDockerSandbox({ engine, removals: taken, id, runtime, resume: { token, lastSeq } }, signal);
     },

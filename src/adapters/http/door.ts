@@ -1,4 +1,4 @@
-import type { IncomingMessage } from "node:http";
+import type { IncomingMessage, Server } from "node:http";
 import { isIP } from "node:net";
 import { ExecutorError } from "../../model/failure.ts";
 import type { ApiKeys } from "../../ports/api-keys.ts";
@@ -6,7 +6,7 @@ import { httpApi } from "./api.ts";
 import { callerOf } from "./caller.ts";
 import { guard, type KnownHosts, loopbackNames } from "./guard.ts";
 import { listenOnAddress, listenOnSocket } from "./listen.ts";
-import { closeServer, nodeServer } from "./node-server.ts";
+import { closeServer, nodeServer, type ServerTls } from "./node-server.ts";
 import { HttpProblem } from "./problem.ts";
 import type { RouteContext } from "./route-context.ts";
 
@@ -21,6 +21,8 @@ export interface DoorOptions extends Pick<RouteContext, Given> {
   /** Names it may be called by at `listen`; empty: on the loopback its own, elsewhere any. */
   readonly hosts: readonly string[];
   readonly maxConnections: number;
+  /** Of the address; the socket is this machine's own. Null: plain HTTP. */
+  readonly tls: ServerTls | null;
 }
 
 /** The HTTP API, open. */
@@ -65,8 +67,8 @@ export async function openDoor(options: DoorOptions): Promise<Door> {
   stack.defer(() => closeServer(localServer, closeGraceMs));
   let url: string | null = null;
   if (listen !== null) {
-    const server = nodeServer((request, response) => app.routing(request, response), options.maxConnections);
-    url = await listenOnAddress(server, listen);
+    const server = addressServer((request, response) => app.routing(request, response), options);
+    url = await listenOnAddress(server, options.tls === null ? "http" : "https", listen);
     stack.defer(() => closeServer(server, closeGraceMs));
   }
   stack.defer(() =>
@@ -80,6 +82,21 @@ export async function openDoor(options: DoorOptions): Promise<Door> {
     },
     [Symbol.asyncDispose]: () => held.disposeAsync(),
   };
+}
+
+function addressServer(
+  answer: Parameters<typeof nodeServer>[0],
+  { maxConnections, tls }: Pick<DoorOptions, "maxConnections" | "tls">,
+): Server {
+  try {
+    return nodeServer(answer, maxConnections, tls);
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new ExecutorError("validation", `TOOL_EXECUTOR_HTTP_TLS_CERT and …_KEY: they cannot be used (${why})`, {
+      cause,
+      hint: "a certificate and its own key, both in PEM and without a passphrase",
+    });
+  }
 }
 
 /** An answer that is on its way may end. */

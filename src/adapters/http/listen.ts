@@ -7,12 +7,13 @@ import { ExecutorError } from "../../model/failure.ts";
 /** Answers the URL. @throws ExecutorError validation */
 export async function listenOnAddress(
   server: Server,
+  scheme: "http" | "https",
   { host, port }: { readonly host: string; readonly port: number },
 ) {
   const bare = host.replace(/^\[|\]$/g, "");
   await listening(server, `${host}:${port}`, () => server.listen({ host: bare, port }));
   const { address, port: taken, family } = server.address() as AddressInfo;
-  return `http://${family === "IPv6" ? `[${address}]` : address}:${taken}`;
+  return `${scheme}://${family === "IPv6" ? `[${address}]` : address}:${taken}`;
 }
 
 /** Takes the place of a dead server's socket, never of a living one's. @throws ExecutorError validation */

@@ -1,5 +1,6 @@
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { createServer as createTlsServer } from "node:https";
 import type { Duplex } from "node:stream";
 import { HttpProblem, problemOf, problemType } from "./problem.ts";
 
@@ -10,29 +11,42 @@ const headersMs = 10_000;
 /** To the end of the body: an input file may be long. */
 const requestMs = 600_000;
 const idleMs = 15_000;
+/** From the connection to the end of what TLS has to settle first. */
+const handshakeMs = 10_000;
+
+/** In PEM. */
+export interface ServerTls {
+  readonly cert: Buffer;
+  readonly key: Buffer;
+}
 
 /**
  * A server with bounds on everything a peer may do before a request is one. What is no HTTP is answered with a problem and closed.
  * @param maxConnections more are closed as they come.
+ * @param tls null: plain HTTP.
+ * @throws Error of the TLS library, for a certificate or key that it does not take.
  */
 export function nodeServer(
   answer: (request: IncomingMessage, response: ServerResponse) => void,
   maxConnections: number,
+  tls: ServerTls | null = null,
 ): Server {
-  const server = createServer(
-    {
-      maxHeaderSize: maxHeaderBytes,
-      headersTimeout: headersMs,
-      requestTimeout: requestMs,
-      keepAliveTimeout: idleMs,
-      connectionsCheckingInterval: 1000,
-      keepAlive: true,
-      noDelay: true,
-      insecureHTTPParser: false,
-      requireHostHeader: true,
-    },
-    answer,
-  );
+  const options = {
+    maxHeaderSize: maxHeaderBytes,
+    headersTimeout: headersMs,
+    requestTimeout: requestMs,
+    keepAliveTimeout: idleMs,
+    connectionsCheckingInterval: 1000,
+    keepAlive: true,
+    noDelay: true,
+    insecureHTTPParser: false,
+    requireHostHeader: true,
+  };
+  // What the two differ in, their sockets, nobody here looks at.
+  const server: Server =
+    tls === null
+      ? createServer(options, answer)
+      : (createTlsServer({ ...options, ...tls, handshakeTimeout: handshakeMs }, answer) as unknown as Server);
   server.maxConnections = maxConnections;
   server.on("clientError", (error: NodeJS.ErrnoException, socket) => refuse(error, socket));
   server.on("checkExpectation", (_request, response: ServerResponse) => {

@@ -17,6 +17,16 @@ describe("the head and the tail of a stream", () => {
     expect(kept.totalBytes()).toBe(10);
   });
 
+  test("what was skipped is counted where it was, however much would have fit", () => {
+    const kept = headTail(100);
+    kept.add(Buffer.from("abc"));
+    kept.skip(0);
+    kept.add(Buffer.from("xyz"));
+    kept.skip(10);
+    expect(kept.text().text).toBe("abc\n[… 10 bytes left out …]\nxyz");
+    expect(kept.totalBytes()).toBe(16);
+  });
+
   test("never cuts a character in two: what it would cut counts as left out", () => {
     const kept = headTail(8);
     kept.add(Buffer.from("€€€€€€"));

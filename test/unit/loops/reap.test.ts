@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { memoryTaskStore } from "../../../src/adapters/memory/memory-task-store.ts";
-import { judge, type ReapPorts, reapOnce } from "../../../src/loops/reap.ts";
+import { type Adoption, judge, type ReapPorts, reapOnce } from "../../../src/loops/reap.ts";
 import type { Owner, OwnerState } from "../../../src/model/owner.ts";
 import { type Task, taskKey } from "../../../src/model/task.ts";
 import type { Clock } from "../../../src/ports/clock.ts";
@@ -57,6 +57,8 @@ function ports(
     store,
     mayRunAgain: null,
     isUnderWay: () => false,
+    adopt: null,
+    mayBeAdopted: () => false,
     concludeLost: (record) => {
       const result = aResult({ task_id: record.task.task_id, reason: "worker_lost", status: "failed" });
       steps.push(`end ${record.task.task_id}`);
@@ -75,6 +77,7 @@ function ports(
     },
     scratch: {
       make: () => Promise.reject(new Error("not here")),
+      take: () => Promise.reject(new Error("not here")),
       list: async () => [...folders],
       async remove(path) {
         steps.push(`remove ${path}`);
@@ -89,6 +92,7 @@ function ports(
       stateOf,
       poke: async () => undefined,
       sweep: async () => 3,
+      standInFor: async () => ({ [Symbol.asyncDispose]: async () => undefined }),
       onPoke: () => () => undefined,
       [Symbol.asyncDispose]: async () => undefined,
     },
@@ -182,6 +186,44 @@ describe("the tasks of our own store", () => {
     const store = memoryTaskStore({ ...clock, now: () => now - 3_600_000 });
     await leased(store, "task", elsewhere, 60_000);
     expect((await reapOnce(ports([], [], store), never)).ended).toBe(0);
+  });
+
+  test.each<[string, Adoption, string[], object]>([
+    ["that can be gone on with is, and its sandbox stays", { kind: "adopted" }, [], { adopted: 1, ended: 0 }],
+    ["that another was quicker with is left to it", { kind: "another" }, [], { adopted: 0, ended: 0, spared: 1 }],
+    [
+      "that nobody can go on with is settled for who has it now, after its sandbox",
+      { kind: "lost", holder: { attempt: 1, owner: self }, wasStarted: true },
+      ["remove box", "end task"],
+      { adopted: 0, ended: 1 },
+    ],
+    [
+      "that was never given its command is queued again without a strike",
+      { kind: "lost", holder: { attempt: 1, owner: self }, wasStarted: false },
+      ["remove box"],
+      { requeued: 1 },
+    ],
+  ])("one of a dead owner %s", async (_name, adoption, steps, report) => {
+    const store = memoryTaskStore(clock);
+    await leased(store, "task", dead, 60_000);
+    const attempt = { key: { tenantId: "acme", taskId: "task" }, number: 1, owner: dead };
+    await store.starting(attempt, never);
+    await store.running(attempt, "box", now, never);
+    const shared = ports([object("box", dead)], [], store);
+    const adopt = async (): Promise<Adoption> => {
+      await store.adopt(attempt, adoption.kind === "another" ? living : self, 60_000, never);
+      return adoption;
+    };
+    const underWay = { isUnderWay: () => true, mayRunAgain: () => false };
+    expect(await reapOnce({ ...shared, ...underWay, adopt }, never)).toMatchObject(report);
+    expect(shared.steps).toEqual(steps);
+    expect((await store.get(attempt.key, never))?.strikes).toBe(0);
+  });
+
+  test("a sandbox of the freshly dead that our store does not know is left to who may go on with it", async () => {
+    const shared = ports([object("box", dead)]);
+    expect(await reapOnce({ ...shared, mayBeAdopted: () => true }, never)).toMatchObject({ left: [{ id: "box" }] });
+    expect((await reapOnce(shared, never)).removed.containers).toBe(1);
   });
 
   test("one that waits for its turn is left alone", async () => {

@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from "node:crypto";
-import { mkdtemp, readdir, rm, stat, writeFile } from "node:fs/promises";
+import { appendFile, mkdtemp, readdir, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
@@ -43,6 +43,28 @@ describe("a journal", () => {
     journal.append(written.slice(1));
     expect(digest(journal.entries())).toEqual(digest(written));
     expect(journal.totals()).toEqual({ writtenBytes: 5002, keptBytes: 5002 });
+  });
+
+  test.each([1, 7, 100, 640])("left after %i entries, it is gone on with as if nothing had been", async (left) => {
+    const write = (journal: { append(entries: readonly LogEntry[]): void }, from: number, to: number): void => {
+      for (let seq = from; seq <= to; seq += 1)
+        journal.append([output(seq, Buffer.alloc(65_536, seq % 251), seq % 3 === 0 ? "stderr" : "stdout")]);
+    };
+    await using whole = await fileJournal(join(folder, "whole"), 2 * mb);
+    write(whole, 1, 700);
+    {
+      await using before = await fileJournal(join(folder, "j"), 2 * mb);
+      write(before, 1, left);
+    }
+    // A record that was cut short.
+    const last = (await readdir(join(folder, "j"))).sort().at(-1) ?? "";
+    await appendFile(join(folder, "j", last), Buffer.from("010000ffff", "hex"));
+    await using journal = await fileJournal(join(folder, "j"), 2 * mb);
+    expect(journal.lastSeq()).toBe(left);
+    write(journal, left + 1, 700);
+    expect(digest(journal.entries())).toEqual(digest(whole.entries()));
+    expect(journal.totals()).toEqual(whole.totals());
+    expect(await readdir(join(folder, "j"))).toEqual(await readdir(join(folder, "whole")));
   });
 
   test("exactly at the cap keeps everything", async () => {

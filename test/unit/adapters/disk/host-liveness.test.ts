@@ -103,6 +103,24 @@ describe("another process of this host", () => {
     expect(await liveness.stateOf(liveness.self, never)).toBe("alive");
   });
 
+  test("lives on in who stands in for it, until the last of them stops, and is swept all the same", async () => {
+    await using liveness = await hostLiveness(folder);
+    await using other = await liveProcess(folder);
+    other.signal("SIGKILL");
+    await other.ended();
+    {
+      await using _one = await liveness.standInFor(other.owner);
+      {
+        await using _another = await liveness.standInFor(other.owner);
+      }
+      expect(await liveness.stateOf(other.owner, never)).toBe("alive");
+      expect(await liveness.sweep(never)).toBe(1);
+      expect(await liveness.stateOf(other.owner, never)).toBe("alive");
+    }
+    expect(await liveness.stateOf(other.owner, never)).toBe("dead");
+    expect(await readdir(folder)).toHaveLength(1);
+  });
+
   test("is dead when it has ended and its parent has not looked yet", async () => {
     await using liveness = await hostLiveness(folder);
     // The shell becomes a program that never waits for the child it started.

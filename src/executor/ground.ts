@@ -1,0 +1,61 @@
+import type { Attempt } from "../model/attempt.ts";
+import { bytesPerMb } from "../model/limits.ts";
+import type { Task } from "../model/task.ts";
+import type { AttemptJournal, Succession } from "../ports/attempt-journal.ts";
+import type { Sandbox } from "../ports/sandbox.ts";
+import type { Tool, ToolCommand } from "../tools/tool.ts";
+import type { Parts } from "./parts.ts";
+import { allowedSpec, commandFor, putInputs, specFor } from "./prepare.ts";
+import type { Launch } from "./run.ts";
+import { ours } from "./worker-lost.ts";
+
+/** What the running part of an attempt stands on. Dispose removes the sandbox, then the journal. */
+export interface Ground extends AsyncDisposable {
+  readonly sandbox: Sandbox;
+  readonly journal: AttemptJournal;
+  readonly launch: Launch;
+  readonly image: { readonly name: string; readonly id: string };
+  readonly runtime: string;
+}
+
+/** A new sandbox with the task's files in it, noted in the store; its task has not been given its command. */
+export async function freshGround(
+  parts: Parts,
+  { attempt, task }: { readonly attempt: Attempt; readonly task: Task },
+  tool: Tool,
+  toolCommand: ToolCommand,
+  given: { readonly leasedAt: number; readonly hasStdin: boolean },
+  cancel: AbortSignal,
+): Promise<Ground> {
+  const { store, objects, policy, clock } = parts;
+  const allowed = allowedSpec(task, tool, toolCommand, parts.images, policy);
+  const spec = await specFor(task, allowed, parts.images, cancel);
+  const command = commandFor(task, toolCommand, spec.image, policy, given.hasStdin);
+  await ours(store.starting(attempt, cancel));
+
+  await using stack = new AsyncDisposableStack();
+  const journal = stack.use(await parts.openJournal(attempt, task.limits.log_mb * bytesPerMb));
+  const sandbox = stack.use(await parts.sandboxes.create(spec, cancel));
+  const deadlineAt = clock.now() + command.deadlineMs + command.graceMs;
+  const { image, runtime } = spec;
+  const succession = (started: Succession["started"]): Succession => ({
+    ...sandbox.resumePoint(),
+    maker: attempt.owner,
+    image: { name: image.name, id: image.id },
+    runtime,
+    deadlineAt,
+    leasedAt: given.leasedAt,
+    started,
+  });
+  // Before the row says that it runs: who finds the row finds this.
+  journal.note(succession(null));
+  await ours(store.running(attempt, sandbox.id, deadlineAt, cancel));
+  await putInputs(sandbox, task, toolCommand, objects, cancel);
+  const onStarted = (seq: number): void => journal.note(succession({ seq, at: clock.now() }));
+  const held = stack.move();
+  return {
+    ...{ sandbox, journal, image, runtime },
+    launch: { kind: "start", command, onStarted },
+    [Symbol.asyncDispose]: () => held.disposeAsync(),
+  };
+}

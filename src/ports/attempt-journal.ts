@@ -1,0 +1,32 @@
+import type { Owner } from "../model/owner.ts";
+import type { Journal } from "./journal.ts";
+import type { ResumePoint } from "./sandbox.ts";
+
+/** What another process of this host needs to go on with an attempt, beside the row in the store. Secret, as the point is. */
+export interface Succession extends ResumePoint {
+  /** Whose name the sandbox carries, through however many hands it goes. */
+  readonly maker: Owner;
+  readonly image: { readonly name: string; readonly id: string };
+  readonly runtime: string;
+  /** Unix milliseconds by which the sandbox has ended its task. */
+  readonly deadlineAt: number;
+  /** Unix milliseconds of the lease. */
+  readonly leasedAt: number;
+  /** Null: it is not known whether the task was given its command. */
+  readonly started: {
+    /** The number of the frame that started the task: what follows it is its standard input. */
+    readonly seq: number;
+    /** Unix milliseconds. */
+    readonly at: number;
+  } | null;
+}
+
+/** The journal of one attempt with what a successor must know beside it; all of it is gone after dispose. */
+export interface AttemptJournal extends Journal {
+  /** Whole or not at all, in the place of what was noted before. @throws ExecutorError internal when the disk is full or not writable. */
+  note(succession: Succession): void;
+  /** Everything the sandbox said up to `seq` is dealt with, though it is no output and stands nowhere else. */
+  passed(seq: number): void;
+  /** Dispose closes and leaves everything for a successor. */
+  leave(): void;
+}

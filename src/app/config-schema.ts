@@ -315,6 +315,11 @@ export const settings = {
     ),
     shown: (password: string) => (password === "" ? "" : "(set)"),
   },
+  retainResultsDays: retention("RESULTS", "results, with all else that is left of their tasks", "the task ended", 30),
+  retainLogsDays: retention("LOGS", "what tasks wrote", "the task ended", 30),
+  retainArtifactsDays: retention("ARTIFACTS", "the files that tasks left", "the task ended", 30),
+  retainDeadLettersDays: retention("DEAD_LETTERS", "our copies of dead letters", "they were sent", 30),
+  retainOutboxDays: retention("OUTBOX", "messages", "they were sent", 7),
   graceMs: integer(
     "TOOL_EXECUTOR_GRACE_MS",
     "ms",
@@ -426,6 +431,12 @@ function integer(
 ): Setting<number> {
   const parse = (value: string): number | null => numberWithin(value, min, max, true);
   return { name, unit, description, allowed: `a whole number from ${min} to ${max}`, byDefault, parse };
+}
+
+/** Of what a server takes away when it is past its time. */
+function retention(what: string, words: string, since: string, byDefault: number): Setting<number> {
+  const description = `How long a server keeps ${words}, after ${since}; 0: for ever.`;
+  return integer(`TOOL_EXECUTOR_RETAIN_${what}_DAYS`, "days", description, { min: 0, max: 36_500 }, () => byDefault);
 }
 
 function engineDeadline(verb: string, what: string, byDefaultMs: number): Setting<number> {

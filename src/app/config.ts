@@ -5,6 +5,7 @@ import type { KafkaSettings } from "../adapters/kafka/kafka-settings.ts";
 import { type LokiAddress, parseLokiUrl } from "../adapters/loki/loki-address.ts";
 import { type DatabaseAddress, parseDatabaseUrl } from "../adapters/postgres/database-address.ts";
 import { parseS3Endpoint, type S3Address } from "../adapters/s3/s3-address.ts";
+import type { Retention } from "../loops/sweep.ts";
 import { ExecutorError } from "../model/failure.ts";
 import { bytesPerMb, defaultLimitRules, type LimitName, type LimitRule, type LimitRules } from "../model/limits.ts";
 import { nearest } from "../model/nearest.ts";
@@ -53,6 +54,8 @@ export interface Config {
   readonly loki: LokiAddress | null;
   /** Where calls come from and results go to, beside the command line. Holds a password. */
   readonly kafka: KafkaSettings | null;
+  /** What a server takes away, and when. */
+  readonly retention: Retention;
   readonly graceMs: number;
   readonly engineDeadlines: {
     readonly createMs: number;
@@ -159,6 +162,13 @@ export function loadConfig(programDir: string, env: Environment = process.env): 
     }),
     loki: parseLokiUrl(value(settings.lokiUrl)),
     kafka: kafkaSettings(value),
+    retention: {
+      resultsMs: msOfDays(value(settings.retainResultsDays)),
+      logsMs: msOfDays(value(settings.retainLogsDays)),
+      artifactsMs: msOfDays(value(settings.retainArtifactsDays)),
+      deadLettersMs: msOfDays(value(settings.retainDeadLettersDays)),
+      outboxMs: msOfDays(value(settings.retainOutboxDays)),
+    },
     graceMs: value(settings.graceMs),
     engineDeadlines: {
       createMs: value(settings.createMs),
@@ -184,6 +194,8 @@ export function loadConfig(programDir: string, env: Environment = process.env): 
   const sandboxCpuCount = cpuNumbers(taken.sandboxCpus)?.size || host.cpus;
   return { ...taken, hostCpus: Math.min(host.cpus, sandboxCpuCount) };
 }
+
+const msOfDays = (days: number): number | null => (days === 0 ? null : days * 24 * 60 * 60 * 1000);
 
 /** All of it, or none. */
 function s3Of(given: Omit<S3Address, "endpoint"> & { readonly endpoint: string }): S3Address | null {

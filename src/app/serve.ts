@@ -24,6 +24,7 @@ import { reapPorts } from "./reaper.ts";
 import { serverFront } from "./server-front.ts";
 import { serverSocket } from "./server-socket.ts";
 import type { Shutdown } from "./shutdown.ts";
+import { sweeping } from "./sweeping.ts";
 import { openTransport, type TransportService, transportService } from "./transport-service.ts";
 
 export interface ServeOptions {
@@ -84,10 +85,11 @@ export async function serve(config: Config, { version, say }: ServeOptions, shut
     { everyMs: reapEveryMs, pass: reap, onReport, onFailure: (error) => noteFailure(log, "reap.failed", error) },
     stages.drain,
   );
+  const sweepingOld = sweeping(config, parts, counted, log, stages.drain);
   const stopRelay = new AbortController();
   const carrying = messages?.run(stages.drain, stopRelay.signal).catch(stages.fail);
   await untilDrained(config, scheduled, door, { drain: stages.drain, now: shutdown.now }, say);
-  await reaping;
+  await Promise.all([reaping, sweepingOld]);
   // Last: what ended in the drain is sent, too.
   stopRelay.abort();
   await carrying;

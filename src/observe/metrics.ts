@@ -7,6 +7,10 @@ export interface Metrics {
   taskFinished(result: Result): void;
   attemptReleased(reason: Reason): void;
   reaped(kind: "container" | "network" | "volume" | "folder" | "socket", count: number): void;
+  /** What was past its time and went. */
+  swept(kind: string, count: number): void;
+  /** A pass of retention that broke off. */
+  sweepFailed(): void;
   /** One delivery of the transport, and what became of it. */
   delivered(fate: string): void;
   /** Messages that were sent and are marked. */
@@ -58,6 +62,17 @@ export function metrics(): Metrics {
     labelNames: ["kind"],
     registers,
   });
+  const swept = new Counter({
+    name: "tool_executor_swept_total",
+    help: "What was past its time and taken away, by kind.",
+    labelNames: ["kind"],
+    registers,
+  });
+  const sweepFailures = new Counter({
+    name: "tool_executor_sweep_failures_total",
+    help: "Passes over what is past its time that broke off; the next one goes on.",
+    registers,
+  });
   const requests = new Histogram({
     name: "tool_executor_http_request_duration_seconds",
     help: "HTTP requests, by method, route and status; streams count until their end.",
@@ -90,6 +105,10 @@ export function metrics(): Metrics {
     reaped: (kind, count) => {
       if (count > 0) reaped.inc({ kind }, count);
     },
+    swept: (kind, count) => {
+      if (count > 0) swept.inc({ kind }, count);
+    },
+    sweepFailed: () => sweepFailures.inc(),
     requestAnswered: (method, route, status, seconds) => requests.observe({ method, route, status }, seconds),
     gauges({ running, slots, droppedLogEntries, ready, outboxAgeMs }) {
       const gauge = (name: string, help: string, read: () => number | Promise<number>): void => {

@@ -4,6 +4,7 @@ import { parseDatabaseUrl, shownDatabaseUrl } from "../adapters/postgres/databas
 import { parseS3Endpoint } from "../adapters/s3/s3-address.ts";
 import { defaultLimitRules, type LimitName } from "../model/limits.ts";
 import { cpuNumbers } from "./cpu-list.ts";
+import { parseOtlpEndpoint, parseOtlpHeaders } from "./otlp-config.ts";
 
 /** What the defaults depend on. */
 export interface Host {
@@ -224,6 +225,24 @@ export const settings = {
     byDefault: () => "",
     parse: (text) => (parseLokiUrl(text) === null ? null : text),
     shown: (text) => (text === "" ? "" : shownLokiUrl(text)),
+  } satisfies Setting<string>,
+  otlpEndpoint: {
+    name: "OTEL_EXPORTER_OTLP_ENDPOINT",
+    unit: null,
+    description:
+      "The collector that gets spans, as OTLP over HTTP (to /v1/traces below it); no tracing where it is empty.",
+    allowed: "http(s)://host:port, with a path where wanted",
+    byDefault: () => "",
+    parse: parseOtlpEndpoint,
+  } satisfies Setting<string>,
+  otlpHeaders: {
+    name: "OTEL_EXPORTER_OTLP_HEADERS",
+    unit: null,
+    description: "Headers that it wants, such as a token.",
+    allowed: "name=value with commas between, the values percent-encoded",
+    byDefault: () => "",
+    parse: (text) => (parseOtlpHeaders(text) === null ? null : text),
+    shown: (text) => (text === "" ? "" : "(set)"),
   } satisfies Setting<string>,
   kafkaBrokers: {
     name: "KAFKA_BROKERS",

@@ -14,6 +14,7 @@ import { parseJson } from "../schema/parse-json.ts";
 import { type Host, limitSettings, type Setting, settings } from "./config-schema.ts";
 import { cpuNumbers } from "./cpu-list.ts";
 import { kafkaSettings } from "./kafka-config.ts";
+import { type OtlpAddress, otlpAddress } from "./otlp-config.ts";
 
 /** Every setting's value, checked. Folders are absolute paths; none of them has been made or looked at. */
 export interface Config {
@@ -52,6 +53,8 @@ export interface Config {
   readonly s3: S3Address | null;
   /** What gets the lines that tasks write, when files of the data folder do not. Holds a password where there is one. */
   readonly loki: LokiAddress | null;
+  /** Where spans go; null: nowhere. Holds secrets where its headers do. */
+  readonly otlp: OtlpAddress | null;
   /** Where calls come from and results go to, beside the command line. Holds a password. */
   readonly kafka: KafkaSettings | null;
   /** What a server takes away, and when. */
@@ -161,6 +164,7 @@ export function loadConfig(programDir: string, env: Environment = process.env): 
       region: value(settings.s3Region),
     }),
     loki: parseLokiUrl(value(settings.lokiUrl)),
+    otlp: otlpAddress(value(settings.otlpEndpoint), value(settings.otlpHeaders)),
     kafka: kafkaSettings(value),
     retention: {
       resultsMs: msOfDays(value(settings.retainResultsDays)),

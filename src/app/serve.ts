@@ -76,6 +76,7 @@ export async function serve(config: Config, { version, say }: ServeOptions, shut
     running: scheduled.underWay.count,
     slots: () => config.maxWorkers,
     droppedLogEntries: parts.logSink.dropped,
+    droppedSpans: parts.tracing.dropped,
     ready: () => (stages.drain.aborted ? 0 : 1),
     outboxAgeMs: messages === null ? null : () => parts.store.outboxAgeMs(new AbortController().signal),
   });

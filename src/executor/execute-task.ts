@@ -10,12 +10,13 @@ import type { SandboxSpec } from "../ports/sandbox.ts";
 import { encodeResult } from "../schema/encode-result.ts";
 import { maxResultJsonBytes } from "../tools/define-tool.ts";
 import { type Noted, retryClass, type Tool } from "../tools/tool.ts";
+import { type AttemptSpans, attemptSpans } from "./attempt-spans.ts";
 import { type Collected, collect } from "./collect.ts";
 import { artifactUrl, conclude, concludeFailure, shownArtifacts, type Timings } from "./conclude.ts";
 import { type HeadTail, headTail } from "./head-tail.ts";
 import { keepLease } from "./keep-lease.ts";
 import type { Parts, Watcher } from "./parts.ts";
-import { allowedSpec, commandFor, putInputs, specFor } from "./prepare.ts";
+import { allowedSpec, commandFor, putInputs, specFor, tracedCommand } from "./prepare.ts";
 import { type RunEnd, run } from "./run.ts";
 import { storeLogs } from "./store-logs.ts";
 
@@ -44,21 +45,30 @@ export async function executeTask(parts: Parts, line: Line, cancel: AbortSignal)
   const { attempt, task } = line;
   const leasedAt = parts.clock.now();
   const begun = { commandGiven: false };
+  using spans = attemptSpans(parts.tracing, line, leasedAt);
   await using lease = keepLease(parts.store, parts.liveness, attempt, parts.policy.leaseMs, cancel);
   try {
-    return await attempted(parts, line, leasedAt, begun, lease.signal);
+    return await attempted(parts, line, leasedAt, begun, spans, lease.signal);
   } catch (thrown) {
     if (lease.lost()) return null;
     const error = asExecutorError(thrown, lease.signal);
+    spans.failed(error.code);
     if (await givenBack(parts, line, error, begun.commandGiven, lease.signal)) return null;
     const timings = { ...timingsOf(parts, line, leasedAt), startMs: null };
-    return await answered(parts, line, concludeFailure(task, error, { attempt: attempt.number, timings }));
+    return await answered(parts, line, spans, concludeFailure(task, error, { attempt: attempt.number, timings }));
   }
 }
 
 /** Stores the answer, for ever; null when the attempt is no longer ours, or has its answer already. */
-async function answered({ store, log }: Parts, { attempt, watcher }: Line, result: Result): Promise<Result | null> {
+async function answered(
+  { store, log }: Parts,
+  { attempt, watcher }: Line,
+  spans: AttemptSpans,
+  result: Result,
+): Promise<Result | null> {
+  spans.next("store");
   const stored = await store.finish(attempt, result, encodeResult(result), uninterrupted);
+  spans.ended(stored ? result.reason : null);
   if (!stored) return null;
   log.attemptFinished(attempt, result);
   await watcher({ kind: "result", result });
@@ -71,10 +81,12 @@ async function attempted(
   line: Line,
   leasedAt: number,
   begun: { commandGiven: boolean },
+  spans: AttemptSpans,
   cancel: AbortSignal,
 ): Promise<Result | null> {
   const { store, objects, policy, clock } = parts;
   const { attempt, task } = line;
+  spans.next("start");
   refuseExpired(task, clock.now());
   const tool = parts.catalog.find(task.tool_name);
   const toolCommand = tool.command(task);
@@ -94,10 +106,12 @@ async function attempted(
   const sinks = { journal, logSink: parts.logSink, stdout, stderr };
   const outputs = { attempt, toolName: task.tool_name, ...sinks, watcher: line.watcher, clock };
   begun.commandGiven = true;
-  const ended = await run(sandbox, command, line.stdin ?? textStream(task.stdin), outputs, cancel);
+  const traced = tracedCommand(command, task, spans.next("run"));
+  const ended = await run(sandbox, traced, line.stdin ?? textStream(task.stdin), outputs, cancel);
   refuseUnstarted(ended);
   refuseGivenUp(ended, cancel);
 
+  spans.next("collect");
   await ours(store.collecting(attempt, uninterrupted));
   const prefix = attemptPrefix(attempt);
   const caps = {
@@ -138,7 +152,7 @@ async function attempted(
     output: outputOf(task, { stdout, stderr, collected, noted, logsObject, truncated: keptBytes < writtenBytes }),
   });
   // Before the sandbox is taken down: nobody has to wait for that. One that cannot be removed is the reaper's, not the task's.
-  return await answered(parts, line, result);
+  return await answered(parts, line, spans, result);
 }
 
 const nothing: Collected = { entries: [], artifactsKey: null, small: new Map(), end: null };

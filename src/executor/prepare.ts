@@ -82,6 +82,12 @@ export function commandFor(
   };
 }
 
+/** The same where spans are made: what the task does belongs under its `run`, unless the caller says otherwise. */
+export function tracedCommand(command: SandboxCommand, task: Task, traceparent: string | null): SandboxCommand {
+  if (traceparent === null || task.env.TRACEPARENT !== undefined) return command;
+  return { ...command, env: { ...command.env, TRACEPARENT: traceparent } };
+}
+
 /** Gives the sandbox the task's files and the tool's own; a task without any costs nothing. */
 export async function putInputs(
   sandbox: Sandbox,

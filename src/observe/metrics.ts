@@ -27,6 +27,8 @@ export interface MetricGauges {
   readonly running: () => number;
   readonly slots: () => number;
   readonly droppedLogEntries: () => number;
+  /** Spans that no collector got. */
+  readonly droppedSpans: () => number;
   /** 1 while it takes work. */
   readonly ready: () => number;
   /** How long the oldest message has waited; null where nothing sends any. */
@@ -110,7 +112,7 @@ export function metrics(): Metrics {
     },
     sweepFailed: () => sweepFailures.inc(),
     requestAnswered: (method, route, status, seconds) => requests.observe({ method, route, status }, seconds),
-    gauges({ running, slots, droppedLogEntries, ready, outboxAgeMs }) {
+    gauges({ running, slots, droppedLogEntries, droppedSpans, ready, outboxAgeMs }) {
       const gauge = (name: string, help: string, read: () => number | Promise<number>): void => {
         new Gauge({
           name,
@@ -130,6 +132,7 @@ export function metrics(): Metrics {
       gauge("tool_executor_running", "Attempts under way in this process.", running);
       gauge("tool_executor_slots", "Attempts this process may have under way at once.", slots);
       gauge("tool_executor_ready", "1 while this process takes work.", ready);
+      gauge("tool_executor_spans_dropped", "Spans that the collector could not take.", droppedSpans);
       gauge("tool_executor_log_entries_dropped", "Pieces of output the log sink could not take.", droppedLogEntries);
     },
     text: () => registry.metrics(),

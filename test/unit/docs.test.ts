@@ -79,6 +79,7 @@ test("docs/operations.md names every metric of ours, and none that there is not"
     running: () => 0,
     slots: () => 0,
     droppedLogEntries: () => 0,
+    droppedSpans: () => 0,
     ready: () => 0,
     outboxAgeMs: async () => 0,
   });

@@ -148,6 +148,13 @@ export const settings = {
     { min: 0, max: 604_800 },
     () => 30,
   ),
+  probeMinutes: integer(
+    "TOOL_EXECUTOR_PROBE_MINUTES",
+    "min",
+    "How often a server tries its own walls, beginning at its start; 0: never.",
+    { min: 0, max: 100_000 },
+    () => 360,
+  ),
   url: text(
     "TOOL_EXECUTOR_URL",
     "The server that the command line talks to; empty: the one of this data folder where one runs, otherwise none.",

@@ -42,6 +42,8 @@ export interface Config {
   /** Of one input file that the server takes. */
   readonly maxFileBytes: number;
   readonly drainMs: number;
+  /** How often a server tries its own walls; null: never. */
+  readonly probeEveryMs: number | null;
   /** The server that the command line talks to; empty: none was named. */
   readonly url: string;
   /** Empty: none. A secret. */
@@ -152,6 +154,7 @@ export function loadConfig(programDir: string, env: Environment = process.env): 
     },
     maxFileBytes: value(settings.maxFileMb) * bytesPerMb,
     drainMs: value(settings.drainSeconds) * 1000,
+    probeEveryMs: value(settings.probeMinutes) * 60_000 || null,
     url: value(settings.url),
     apiKey: value(settings.apiKey),
     logLevel: value(settings.logLevel),

@@ -10,7 +10,7 @@ import { giveUpReason, type Schedule, schedule } from "../loops/schedule.ts";
 import { deadline } from "../model/deadline.ts";
 import { ExecutorError, reasonOf } from "../model/failure.ts";
 import type { JsonObject } from "../model/task.ts";
-import { type Check, readiness } from "../observe/health.ts";
+import { type Check, type Readiness, readiness } from "../observe/health.ts";
 import { type Log, openLog } from "../observe/log.ts";
 import { type Metrics, metrics } from "../observe/metrics.ts";
 import { resultSchema } from "../schema/result-schema.ts";
@@ -18,6 +18,7 @@ import { defaultMaxRequestBytes } from "../schema/task-parser.ts";
 import { taskSchema } from "../schema/task-schema.ts";
 import { retryClass } from "../tools/tool.ts";
 import type { Config } from "./config.ts";
+import { diskFree } from "./disk-free.ts";
 import { type House, openHouse, systemClock } from "./house.ts";
 import { type Pulse, pulse } from "./pulse.ts";
 import { reapPorts } from "./reaper.ts";
@@ -26,6 +27,7 @@ import { serverSocket } from "./server-socket.ts";
 import type { Shutdown } from "./shutdown.ts";
 import { sweeping } from "./sweeping.ts";
 import { openTransport, type TransportService, transportService } from "./transport-service.ts";
+import { wallWatch } from "./wall-watch.ts";
 
 export interface ServeOptions {
   readonly version: string;
@@ -70,14 +72,17 @@ export async function serve(config: Config, { version, say }: ServeOptions, shut
 
   using stages = stagesOf(shutdown);
   const checks = checksOf(config, house, messages, stages.drain);
-  const door = stack.use(await openServerDoor(config, version, house, live, work.ring, counted, log, checks));
+  const walls = wallWatch(config, house, log);
+  const ready = readiness(checks, walls.fallen, systemClock.monotonicMs);
+  const door = stack.use(await openServerDoor(config, version, house, live, work.ring, counted, log, ready));
   stack.defer(parts.liveness.onPoke(work.ring));
   counted.gauges({
     running: scheduled.underWay.count,
     slots: () => config.maxWorkers,
     droppedLogEntries: parts.logSink.dropped,
     droppedSpans: parts.tracing.dropped,
-    ready: () => (stages.drain.aborted ? 0 : 1),
+    missing: async () => (await ready()).missing.map(({ name }) => name),
+    diskFree: () => diskFree({ data: config.dataDir, scratch: config.sandboxRoot }),
     outboxAgeMs: messages === null ? null : () => parts.store.outboxAgeMs(new AbortController().signal),
   });
   say(`serving  ${[door.url, serverSocket(config)].filter((place) => place !== null).join(" and ")}`);
@@ -86,11 +91,11 @@ export async function serve(config: Config, { version, say }: ServeOptions, shut
     { everyMs: reapEveryMs, pass: reap, onReport, onFailure: (error) => noteFailure(log, "reap.failed", error) },
     stages.drain,
   );
-  const sweepingOld = sweeping(config, parts, counted, log, stages.drain);
+  const inBackground = [sweeping(config, parts, counted, log, stages.drain), walls.run(stages.drain)];
   const stopRelay = new AbortController();
   const carrying = messages?.run(stages.drain, stopRelay.signal).catch(stages.fail);
   await untilDrained(config, scheduled, door, { drain: stages.drain, now: shutdown.now }, say);
-  await Promise.all([reaping, sweepingOld]);
+  await Promise.all([reaping, ...inBackground]);
   // Last: what ended in the drain is sent, too.
   stopRelay.abort();
   await carrying;
@@ -196,7 +201,7 @@ function openServerDoor(
   wake: () => void,
   counted: Metrics,
   log: Log,
-  checks: Readonly<Record<string, Check>>,
+  ready: () => Promise<Readiness>,
 ): Promise<Door> {
   const { listen, hosts, maxConnections } = config.http;
   return openDoor({
@@ -209,7 +214,7 @@ function openServerDoor(
     }),
     keys: apiKeysFolder(join(config.dataDir, "keys")),
     metrics: counted,
-    readiness: readiness(checks, systemClock.monotonicMs),
+    readiness: ready,
     schemas: { task: taskSchema(config.limitRules, config.hostCpus), result: resultSchema },
     version,
     maxBodyBytes: defaultMaxRequestBytes,

@@ -29,8 +29,10 @@ export interface MetricGauges {
   readonly droppedLogEntries: () => number;
   /** Spans that no collector got. */
   readonly droppedSpans: () => number;
-  /** 1 while it takes work. */
-  readonly ready: () => number;
+  /** What `/readyz` names; while it is empty, work is taken. */
+  readonly missing: () => Promise<readonly string[]>;
+  /** The share of each place's disk that is free, 0 to 1. */
+  readonly diskFree: () => Promise<Readonly<Record<string, number>>>;
   /** How long the oldest message has waited; null where nothing sends any. */
   readonly outboxAgeMs: (() => Promise<number | null>) | null;
 }
@@ -112,7 +114,7 @@ export function metrics(): Metrics {
     },
     sweepFailed: () => sweepFailures.inc(),
     requestAnswered: (method, route, status, seconds) => requests.observe({ method, route, status }, seconds),
-    gauges({ running, slots, droppedLogEntries, droppedSpans, ready, outboxAgeMs }) {
+    gauges({ running, slots, droppedLogEntries, droppedSpans, missing, diskFree, outboxAgeMs }) {
       const gauge = (name: string, help: string, read: () => number | Promise<number>): void => {
         new Gauge({
           name,
@@ -120,6 +122,25 @@ export function metrics(): Metrics {
           registers,
           async collect() {
             this.set(await read());
+          },
+        });
+      };
+      /** One for each value of a label, as many as there are now. */
+      const gauges = (
+        name: string,
+        help: string,
+        label: string,
+        read: () => Promise<Readonly<Record<string, number>>>,
+      ): void => {
+        new Gauge({
+          name,
+          help,
+          labelNames: [label],
+          registers,
+          async collect() {
+            const values = await read();
+            this.reset();
+            for (const [value, number] of Object.entries(values)) this.set({ [label]: value }, number);
           },
         });
       };
@@ -131,7 +152,12 @@ export function metrics(): Metrics {
         });
       gauge("tool_executor_running", "Attempts under way in this process.", running);
       gauge("tool_executor_slots", "Attempts this process may have under way at once.", slots);
-      gauge("tool_executor_ready", "1 while this process takes work.", ready);
+      const isReady = async (): Promise<number> => ((await missing()).length === 0 ? 1 : 0);
+      gauge("tool_executor_ready", "1 while /readyz says so: this process takes work.", isReady);
+      const each = async (): Promise<Readonly<Record<string, number>>> =>
+        Object.fromEntries((await missing()).map((name) => [name, 1]));
+      gauges("tool_executor_missing", "1 for each thing that /readyz names.", "name", each);
+      gauges("tool_executor_disk_free_ratio", "Share of the disk that is free, by place.", "place", diskFree);
       gauge("tool_executor_spans_dropped", "Spans that the collector could not take.", droppedSpans);
       gauge("tool_executor_log_entries_dropped", "Pieces of output the log sink could not take.", droppedLogEntries);
     },

@@ -80,7 +80,8 @@ test("docs/operations.md names every metric of ours, and none that there is not"
     slots: () => 0,
     droppedLogEntries: () => 0,
     droppedSpans: () => 0,
-    ready: () => 0,
+    missing: async () => ["store"],
+    diskFree: async () => ({ data: 1 }),
     outboxAgeMs: async () => 0,
   });
   const known = [...(await counted.text()).matchAll(/^# TYPE (tool_executor_\w+) /gm)].map(([, name]) => name);

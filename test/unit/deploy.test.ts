@@ -2,6 +2,10 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { parse } from "yaml";
+import type { Taken } from "../../src/loops/intake.ts";
+import { reasonTable } from "../../src/model/failure.ts";
+import type { OutboxKind } from "../../src/model/outbox.ts";
+import type { Result } from "../../src/model/result.ts";
 import { metrics } from "../../src/observe/metrics.ts";
 import { readPromql } from "../support/promql.ts";
 import { aResult } from "../support/samples.ts";
@@ -97,6 +101,25 @@ test.each(expressions)("%s asks for what there is, as what it is: %s", async (_n
     expect(grouped).toContain("le");
     expect(selectors.map(({ metric }) => metric)).toEqual([expect.stringMatching(/_bucket$/)]);
   }
+});
+
+/** The values that a label has, where the list of them is closed. */
+const closed: Readonly<Record<string, readonly string[]>> = {
+  reason: Object.keys(reasonTable),
+  status: ["success", "failed"] satisfies Result["status"][],
+  phase: ["queue", "start", "run", "total"],
+  fate: ["accepted", "duplicate", "refused", "dead_letter", "tombstone", "cancel"] satisfies Taken[],
+  kind: ["result", "dead_letter", "container"] satisfies (OutboxKind | "container")[],
+};
+
+test("what is asked for by a value is asked for by one that there is", () => {
+  const asked = expressions.flatMap(([, expr]) => [...expr.matchAll(/(\w+)=~?"([^"]*)"/g)]);
+  const seen = asked.flatMap(([, label = "", values = ""]) =>
+    values.split("|").map((value) => [label, value] as const),
+  );
+  const known = seen.filter(([label]) => closed[label] !== undefined);
+  expect(known.length).toBeGreaterThan(8);
+  for (const [label, value] of known) expect([label, closed[label]]).toEqual([label, expect.arrayContaining([value])]);
 });
 
 test.each([

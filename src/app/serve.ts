@@ -83,7 +83,7 @@ export async function serve(config: Config, { version, say }: ServeOptions, shut
     droppedSpans: parts.tracing.dropped,
     missing: async () => (await ready()).missing.map(({ name }) => name),
     diskFree: () => diskFree({ data: config.dataDir, scratch: config.sandboxRoot }),
-    outboxAgeMs: messages === null ? null : () => parts.store.outboxAgeMs(new AbortController().signal),
+    outboxAgeMs: messages === null ? null : parts.store.outboxAgeMs,
   });
   say(`serving  ${[door.url, serverSocket(config)].filter((place) => place !== null).join(" and ")}`);
 

@@ -33,9 +33,12 @@ export interface MetricGauges {
   readonly missing: () => Promise<readonly string[]>;
   /** The share of each place's disk that is free, 0 to 1. */
   readonly diskFree: () => Promise<Readonly<Record<string, number>>>;
-  /** How long the oldest message has waited; null where nothing sends any. */
-  readonly outboxAgeMs: (() => Promise<number | null>) | null;
+  /** How long the oldest message has waited, given up when the signal aborts; null where nothing sends any. */
+  readonly outboxAgeMs: ((signal: AbortSignal) => Promise<number | null>) | null;
 }
+
+/** Well within the 10 s that Prometheus waits. */
+const answerMs = 2000;
 
 export function metrics(): Metrics {
   const registry = new Registry();
@@ -146,8 +149,8 @@ export function metrics(): Metrics {
       };
       if (outboxAgeMs !== null)
         gauge("tool_executor_outbox_age_seconds", "How long the oldest message has waited to be sent.", async () => {
-          // A store that is away must not take the other figures with it.
-          const ageMs = await outboxAgeMs().catch(() => null);
+          // A store that is away must not take the other figures with it: they are asked for at most so long.
+          const ageMs = await outboxAgeMs(AbortSignal.timeout(answerMs)).catch(() => null);
           return ageMs === null ? 0 : ageMs / 1000;
         });
       gauge("tool_executor_running", "Attempts under way in this process.", running);

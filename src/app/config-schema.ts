@@ -4,6 +4,7 @@ import { parseDatabaseUrl, shownDatabaseUrl } from "../adapters/postgres/databas
 import { parseS3Endpoint } from "../adapters/s3/s3-address.ts";
 import { defaultLimitRules, type LimitName } from "../model/limits.ts";
 import { cpuNumbers } from "./cpu-list.ts";
+import { parseOtlpEndpoint, parseOtlpHeaders } from "./otlp-config.ts";
 
 /** What the defaults depend on. */
 export interface Host {
@@ -152,6 +153,13 @@ export const settings = {
     { min: 0, max: 604_800 },
     () => 30,
   ),
+  probeMinutes: integer(
+    "TOOL_EXECUTOR_PROBE_MINUTES",
+    "min",
+    "How often a server tries its own walls, beginning at its start; 0: never.",
+    { min: 0, max: 100_000 },
+    () => 360,
+  ),
   url: text(
     "TOOL_EXECUTOR_URL",
     "The server that the command line talks to; empty: the one of this data folder where one runs, otherwise none.",
@@ -229,6 +237,24 @@ export const settings = {
     byDefault: () => "",
     parse: (text) => (parseLokiUrl(text) === null ? null : text),
     shown: (text) => (text === "" ? "" : shownLokiUrl(text)),
+  } satisfies Setting<string>,
+  otlpEndpoint: {
+    name: "OTEL_EXPORTER_OTLP_ENDPOINT",
+    unit: null,
+    description:
+      "The collector that gets spans, as OTLP over HTTP (to /v1/traces below it); no tracing where it is empty.",
+    allowed: "http(s)://host:port, with a path where wanted",
+    byDefault: () => "",
+    parse: parseOtlpEndpoint,
+  } satisfies Setting<string>,
+  otlpHeaders: {
+    name: "OTEL_EXPORTER_OTLP_HEADERS",
+    unit: null,
+    description: "Headers that it wants, such as a token.",
+    allowed: "name=value with commas between, the values percent-encoded",
+    byDefault: () => "",
+    parse: (text) => (parseOtlpHeaders(text) === null ? null : text),
+    shown: (text) => (text === "" ? "" : "(set)"),
   } satisfies Setting<string>,
   kafkaBrokers: {
     name: "KAFKA_BROKERS",
@@ -320,6 +346,11 @@ export const settings = {
     ),
     shown: (password: string) => (password === "" ? "" : "(set)"),
   },
+  retainResultsDays: retention("RESULTS", "results, with all else that is left of their tasks", "the task ended", 30),
+  retainLogsDays: retention("LOGS", "what tasks wrote", "the task ended", 30),
+  retainArtifactsDays: retention("ARTIFACTS", "the files that tasks left", "the task ended", 30),
+  retainDeadLettersDays: retention("DEAD_LETTERS", "our copies of dead letters", "they were sent", 30),
+  retainOutboxDays: retention("OUTBOX", "messages", "they were sent", 7),
   graceMs: integer(
     "TOOL_EXECUTOR_GRACE_MS",
     "ms",
@@ -431,6 +462,12 @@ function integer(
 ): Setting<number> {
   const parse = (value: string): number | null => numberWithin(value, min, max, true);
   return { name, unit, description, allowed: `a whole number from ${min} to ${max}`, byDefault, parse };
+}
+
+/** Of what a server takes away when it is past its time. */
+function retention(what: string, words: string, since: string, byDefault: number): Setting<number> {
+  const description = `How long a server keeps ${words}, after ${since}; 0: for ever.`;
+  return integer(`TOOL_EXECUTOR_RETAIN_${what}_DAYS`, "days", description, { min: 0, max: 36_500 }, () => byDefault);
 }
 
 function engineDeadline(verb: string, what: string, byDefaultMs: number): Setting<number> {

@@ -5,6 +5,7 @@ import type { KafkaSettings } from "../adapters/kafka/kafka-settings.ts";
 import { type LokiAddress, parseLokiUrl } from "../adapters/loki/loki-address.ts";
 import { type DatabaseAddress, parseDatabaseUrl } from "../adapters/postgres/database-address.ts";
 import { parseS3Endpoint, type S3Address } from "../adapters/s3/s3-address.ts";
+import type { Retention } from "../loops/sweep.ts";
 import { ExecutorError } from "../model/failure.ts";
 import { bytesPerMb, defaultLimitRules, type LimitName, type LimitRule, type LimitRules } from "../model/limits.ts";
 import { nearest } from "../model/nearest.ts";
@@ -13,6 +14,7 @@ import { parseJson } from "../schema/parse-json.ts";
 import { type Host, limitSettings, type Setting, settings } from "./config-schema.ts";
 import { cpuNumbers } from "./cpu-list.ts";
 import { kafkaSettings } from "./kafka-config.ts";
+import { type OtlpAddress, otlpAddress } from "./otlp-config.ts";
 
 /** Every setting's value, checked. Folders are absolute paths; none of them has been made or looked at. */
 export interface Config {
@@ -42,6 +44,8 @@ export interface Config {
   /** Of one input file that the server takes. */
   readonly maxFileBytes: number;
   readonly drainMs: number;
+  /** How often a server tries its own walls; null: never. */
+  readonly probeEveryMs: number | null;
   /** The server that the command line talks to; empty: none was named. */
   readonly url: string;
   /** Empty: none. A secret. */
@@ -53,8 +57,12 @@ export interface Config {
   readonly s3: S3Address | null;
   /** What gets the lines that tasks write, when files of the data folder do not. Holds a password where there is one. */
   readonly loki: LokiAddress | null;
+  /** Where spans go; null: nowhere. Holds secrets where its headers do. */
+  readonly otlp: OtlpAddress | null;
   /** Where calls come from and results go to, beside the command line. Holds a password. */
   readonly kafka: KafkaSettings | null;
+  /** What a server takes away, and when. */
+  readonly retention: Retention;
   readonly graceMs: number;
   readonly engineDeadlines: {
     readonly createMs: number;
@@ -149,6 +157,7 @@ export function loadConfig(programDir: string, env: Environment = process.env): 
     },
     maxFileBytes: value(settings.maxFileMb) * bytesPerMb,
     drainMs: value(settings.drainSeconds) * 1000,
+    probeEveryMs: value(settings.probeMinutes) * 60_000 || null,
     url: value(settings.url),
     apiKey: value(settings.apiKey),
     logLevel: value(settings.logLevel),
@@ -161,7 +170,15 @@ export function loadConfig(programDir: string, env: Environment = process.env): 
       region: value(settings.s3Region),
     }),
     loki: parseLokiUrl(value(settings.lokiUrl)),
+    otlp: otlpAddress(value(settings.otlpEndpoint), value(settings.otlpHeaders)),
     kafka: kafkaSettings(value),
+    retention: {
+      resultsMs: msOfDays(value(settings.retainResultsDays)),
+      logsMs: msOfDays(value(settings.retainLogsDays)),
+      artifactsMs: msOfDays(value(settings.retainArtifactsDays)),
+      deadLettersMs: msOfDays(value(settings.retainDeadLettersDays)),
+      outboxMs: msOfDays(value(settings.retainOutboxDays)),
+    },
     graceMs: value(settings.graceMs),
     engineDeadlines: {
       createMs: value(settings.createMs),
@@ -187,6 +204,8 @@ export function loadConfig(programDir: string, env: Environment = process.env): 
   const sandboxCpuCount = cpuNumbers(taken.sandboxCpus)?.size || host.cpus;
   return { ...taken, hostCpus: Math.min(host.cpus, sandboxCpuCount) };
 }
+
+const msOfDays = (days: number): number | null => (days === 0 ? null : days * 24 * 60 * 60 * 1000);
 
 /** All of it, or none. */
 function s3Of(given: Omit<S3Address, "endpoint"> & { readonly endpoint: string }): S3Address | null {

@@ -56,7 +56,9 @@ export function frontOf(sources: FrontSources): Front {
   const stored = async (name: string, key: TaskKey, signal: AbortSignal, range?: { start: number; end: number }) => {
     const bytes = await objects.get(name, signal, range);
     if (bytes !== null) return bytes;
-    throw new ExecutorError("internal", `task ${keyText(key)}: ${name} is gone from the object store`);
+    throw new ExecutorError("internal", `task ${keyText(key)}: ${name} is gone from the object store`, {
+      hint: "logs and artifacts are kept as long as TOOL_EXECUTOR_RETAIN_LOGS_DAYS and TOOL_EXECUTOR_RETAIN_ARTIFACTS_DAYS say",
+    });
   };
   return {
     async get(key, waitMs, signal) {

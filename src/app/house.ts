@@ -11,7 +11,9 @@ import { addedImages, eitherImages, localImages } from "../adapters/docker/image
 import { sqliteTaskStore } from "../adapters/sqlite/sqlite-task-store.ts";
 import type { Parts } from "../executor/parts.ts";
 import { fairSlots } from "../executor/slots.ts";
+import { ownerText } from "../model/owner.ts";
 import { type Log, openLog } from "../observe/log.ts";
+import { openTracing, type Tracing } from "../observe/tracing.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { LogSink } from "../ports/log-sink.ts";
 import type { ObjectStore } from "../ports/object-store.ts";
@@ -74,6 +76,9 @@ async function openLogSink({ dataDir, loki }: Config): Promise<LogSink> {
   return lokiLogSink(loki);
 }
 
+const tracingOf = ({ otlp }: Config, instance: string): Promise<Tracing> =>
+  openTracing(otlp === null ? null : { ...otlp, instance });
+
 /** The images that were added to this installation; nothing is read yet. */
 export const ownImagesOf = (config: Config): OwnImages => ownImagesFolder(join(config.dataDir, "images"));
 
@@ -94,6 +99,7 @@ export async function openHouse(config: Config, tools?: Catalog, log?: Log): Pro
   await using stack = new AsyncDisposableStack();
   const archive = stack.use(await openArchive(config));
   const liveness = stack.use(await hostLiveness(config.runtimeDir));
+  const tracing = stack.use(await tracingOf(config, ownerText(liveness.self)));
   const scratch = await diskScratch(config.sandboxRoot);
   const logSink = stack.use(await openLogSink(config));
   const docker = dockerAt(config.dockerHost);
@@ -105,6 +111,7 @@ export async function openHouse(config: Config, tools?: Catalog, log?: Log): Pro
     logSink,
     clock: systemClock,
     log: log ?? (await openLog(config.logLevel)),
+    tracing,
     slots: fairSlots(config.maxWorkers),
     images: eitherImages(
       localImages(docker, builtInImages, undefined, config.engineDeadlines.inspectMs),

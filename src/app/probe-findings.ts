@@ -11,27 +11,19 @@ const probeSeconds = 20;
 
 /**
  * Runs a probe's task as any other and compares: a finding for each of its checks. A task that cannot run is a failure of all of them.
- * @param number one that no other probe of this house has.
  */
 export async function probeFindings(
   house: House,
-  { command, env, limits, checks }: Probe,
-  { runtime, number }: { readonly runtime: string; readonly number: number },
-  { limitRules }: Pick<Config, "limitRules">,
+  probe: Probe,
+  place: ProbePlace,
+  config: Pick<Config, "limitRules">,
   signal: AbortSignal,
 ): Promise<readonly Finding[]> {
-  const request = {
-    task_id: `probe-${number}`,
-    tenant_id: "doctor",
-    tool_name: "shell",
-    payload: { command },
-    runtime,
-    env: env ?? {},
-    limits: { timeout_seconds: Math.min(probeSeconds, limitRules.timeout_seconds.max), ...limits },
-  };
+  const { checks } = probe;
+  const { runtime } = place;
   let result: Result;
   try {
-    result = await submit(house.parts, house.parseTask(request), { watcher: () => undefined, stdin: null }, signal);
+    result = await probed(house, probe, place, config, signal);
   } catch (error) {
     if (signal.aborted || !(error instanceof ExecutorError)) throw error;
     return checks.map(({ name, tried, advice }) => ({
@@ -49,6 +41,43 @@ export async function probeFindings(
     const why = result.sandbox === null && result.error !== null ? result.error.message : seen;
     return finding(under(runtime, name), tried, { holds, seen: why }, { verdict: otherwise, advice });
   });
+}
+
+/** What the probe's task came to; null when it had no sandbox, which tells nothing of any wall. */
+export async function probeResult(
+  house: House,
+  probe: Probe,
+  place: ProbePlace,
+  config: Pick<Config, "limitRules">,
+  signal: AbortSignal,
+): Promise<Result | null> {
+  const result = await probed(house, probe, place, config, signal);
+  return result.sandbox === null ? null : result;
+}
+
+export interface ProbePlace {
+  readonly runtime: string;
+  /** One that no other probe of this house has. */
+  readonly number: number;
+}
+
+async function probed(
+  house: House,
+  { command, env, limits }: Probe,
+  { runtime, number }: ProbePlace,
+  { limitRules }: Pick<Config, "limitRules">,
+  signal: AbortSignal,
+): Promise<Result> {
+  const request = {
+    task_id: `probe-${number}`,
+    tenant_id: "doctor",
+    tool_name: "shell",
+    payload: { command },
+    runtime,
+    env: env ?? {},
+    limits: { timeout_seconds: Math.min(probeSeconds, limitRules.timeout_seconds.max), ...limits },
+  };
+  return await submit(house.parts, house.parseTask(request), { watcher: () => undefined, stdin: null }, signal);
 }
 
 /** What a finding under this runtime is called. */

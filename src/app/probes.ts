@@ -19,6 +19,11 @@ export const probes = (graceMs: number, runtime: RuntimeTraits): readonly Probe[
   storedOutputProbe,
   artifactsProbe,
   cpuProbe,
+  ...wallProbes(runtime),
+];
+
+/** Those of the walls: each a short task that needs next to nothing. */
+export const wallProbes = (runtime: RuntimeTraits): readonly Probe[] => [
   { command: wallScript, limits: {}, checks: wallChecks(runtime) },
   kernelProbe(runtime),
 ];

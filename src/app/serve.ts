@@ -14,7 +14,7 @@ import { deadline } from "../model/deadline.ts";
 import { ExecutorError, reasonOf } from "../model/failure.ts";
 import { type Owner, ownerText } from "../model/owner.ts";
 import type { JsonObject } from "../model/task.ts";
-import { type Check, readiness } from "../observe/health.ts";
+import { type Check, type Readiness, readiness } from "../observe/health.ts";
 import { type Log, openLog } from "../observe/log.ts";
 import { type Metrics, metrics } from "../observe/metrics.ts";
 import type { Clock } from "../ports/clock.ts";
@@ -23,13 +23,16 @@ import { defaultMaxRequestBytes } from "../schema/task-parser.ts";
 import { taskSchema } from "../schema/task-schema.ts";
 import { retryClass } from "../tools/tool.ts";
 import type { Config } from "./config.ts";
+import { diskFree } from "./disk-free.ts";
 import { type House, openHouse, systemClock } from "./house.ts";
 import { type Pulse, pulse } from "./pulse.ts";
 import { reapPorts } from "./reaper.ts";
 import { serverFront } from "./server-front.ts";
 import { serverSocket } from "./server-socket.ts";
 import type { Shutdown } from "./shutdown.ts";
+import { sweeping } from "./sweeping.ts";
 import { openTransport, type TransportService, transportService } from "./transport-service.ts";
+import { wallWatch } from "./wall-watch.ts";
 
 export interface ServeOptions {
   readonly version: string;
@@ -85,14 +88,18 @@ export async function serve(
 
   using stages = stagesOf(shutdown);
   const checks = checksOf(config, house, messages, stages.drain);
-  const door = stack.use(await openServerDoor(config, version, house, live, work.ring, counted, log, checks));
+  const walls = wallWatch(config, house, log);
+  const ready = readiness(checks, walls.fallen, systemClock.monotonicMs);
+  const door = stack.use(await openServerDoor(config, version, house, live, work.ring, counted, log, ready));
   stack.defer(parts.liveness.onPoke(work.ring));
   counted.gauges({
     running: scheduled.underWay.count,
     slots: () => config.maxWorkers,
     droppedLogEntries: parts.logSink.dropped,
-    ready: () => (stages.drain.aborted ? 0 : 1),
-    outboxAgeMs: messages === null ? null : () => parts.store.outboxAgeMs(new AbortController().signal),
+    droppedSpans: parts.tracing.dropped,
+    missing: async () => (await ready()).missing.map(({ name }) => name),
+    diskFree: () => diskFree({ data: config.dataDir, scratch: config.sandboxRoot }),
+    outboxAgeMs: messages === null ? null : parts.store.outboxAgeMs,
   });
   say(`serving  ${[door.url, serverSocket(config)].filter((place) => place !== null).join(" and ")}`);
 
@@ -100,10 +107,11 @@ export async function serve(
     { everyMs: reapEveryMs, pass: reap, onReport, onFailure: (error) => noteFailure(log, "reap.failed", error) },
     stages.drain,
   );
+  const inBackground = [sweeping(config, parts, counted, log, stages.drain), walls.run(stages.drain)];
   const stopRelay = new AbortController();
   const carrying = messages?.run(stages.drain, stopRelay.signal).catch(stages.fail);
   await untilDrained(config, handover, scheduled, door, { drain: stages.drain, now: shutdown.now }, say);
-  await reaping;
+  await Promise.all([reaping, ...inBackground]);
   // Last: what ended in the drain is sent, too.
   stopRelay.abort();
   await carrying;
@@ -239,7 +247,7 @@ async function openServerDoor(
   wake: () => void,
   counted: Metrics,
   log: Log,
-  checks: Readonly<Record<string, Check>>,
+  ready: () => Promise<Readiness>,
 ): Promise<Door> {
   const { listen, hosts, maxConnections, tls } = config.http;
   return await openDoor({
@@ -252,7 +260,7 @@ async function openServerDoor(
     }),
     keys: apiKeysFolder(join(config.dataDir, "keys")),
     metrics: counted,
-    readiness: readiness(checks, systemClock.monotonicMs),
+    readiness: ready,
     schemas: { task: taskSchema(config.limitRules, config.hostCpus), result: resultSchema },
     version,
     maxBodyBytes: defaultMaxRequestBytes,

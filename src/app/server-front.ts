@@ -1,8 +1,9 @@
 import { createHash } from "node:crypto";
 import { inputFileKey } from "../executor/prepare.ts";
 import { takeIn } from "../executor/take-in.ts";
-import { ExecutorError } from "../model/failure.ts";
+import { ExecutorError, reasonOf } from "../model/failure.ts";
 import { taskKey } from "../model/task.ts";
+import { traceOf, withTrace } from "../model/trace-context.ts";
 import type { ServerFront } from "../ports/front.ts";
 import { frontOf } from "./front.ts";
 import type { House } from "./house.ts";
@@ -32,12 +33,22 @@ export function serverFront({ house, sandboxRoot, pulse, wake, maxFileBytes }: S
   });
   return {
     ...front,
-    async submit(request, asked, signal) {
-      const task = parseTask(request, asked);
+    async submit(request, asked, traceparent, signal) {
+      const startedAt = parts.clock.now();
+      const parsed = withTrace(parseTask(request, asked), traceparent);
+      using span = parts.tracing.begin("intake", {
+        ...{ kind: "server", parent: traceOf(parsed.metadata)?.traceparent ?? null, startedAt },
+        attributes: { "tool_executor.tenant_id": parsed.tenant_id, "tool_executor.task_id": parsed.task_id },
+      });
+      // Of a call that came without a trace this is where one begins.
+      const task = withTrace(parsed, span.traceparent);
       const { tenant_id: tenantId, task_id: taskId } = asked;
       if (tenantId !== undefined && task.tenant_id !== tenantId) throw notTheirs("tenant_id", task.tenant_id, tenantId);
       if (taskId !== undefined && task.task_id !== taskId) throw notTheirs("task_id", task.task_id, taskId);
-      const { kind } = await takeIn(parts, task, signal);
+      const { kind } = await takeIn(parts, task, signal).catch((error: unknown) => {
+        span.failed(reasonOf(error));
+        throw error;
+      });
       wake();
       return { key: taskKey(task), isNew: kind === "accepted" };
     },

@@ -45,7 +45,7 @@ export function transportService(
   transport: Transport,
   events: ServiceEvents,
 ): TransportService {
-  const { store, objects, clock } = parts;
+  const { store, objects, clock, tracing } = parts;
   const progress = progressReporter(transport, clock);
   const relayBell = bell();
   const intakePorts = {
@@ -63,7 +63,7 @@ export function transportService(
       events.onAccepted(key);
     },
   };
-  const relayPorts = { store, objects, transport, clock, bell: relayBell, ...events };
+  const relayPorts = { store, objects, transport, clock, tracing, bell: relayBell, ...events };
   return {
     watch(key, event) {
       progress.watch(key, event);

@@ -31,7 +31,7 @@ export async function runRemote(
     if (!(await server.hasFile(tenantId, sha256, cancel)))
       await server.putFile(tenantId, sha256, createReadStream(source), cancel);
   const request = stdin === null ? body : { ...body, stdin: await stdinText(stdin, cancel) };
-  const { key, isNew } = await server.submit(request, {}, cancel);
+  const { key, isNew } = await server.submit(request, {}, null, cancel);
   const onCancel = (): void => {
     // Should it not get there, the task has its end by its deadline.
     server.cancel(key, uninterrupted).catch(() => undefined);

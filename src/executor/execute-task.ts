@@ -9,12 +9,14 @@ import type { JsonValue, Task } from "../model/task.ts";
 import { encodeResult } from "../schema/encode-result.ts";
 import { maxResultJsonBytes } from "../tools/define-tool.ts";
 import { type Noted, retryClass, type Tool } from "../tools/tool.ts";
+import { type AttemptSpans, attemptSpans } from "./attempt-spans.ts";
 import { type Collected, collect } from "./collect.ts";
 import { artifactUrl, conclude, concludeFailure, shownArtifacts, type Timings } from "./conclude.ts";
 import { freshGround, type Ground } from "./ground.ts";
 import { type HeadTail, headTail } from "./head-tail.ts";
 import { keepLease } from "./keep-lease.ts";
 import type { Parts, Watcher } from "./parts.ts";
+import { tracedLaunch } from "./prepare.ts";
 import { type RunEnd, run } from "./run.ts";
 import { storeLogs } from "./store-logs.ts";
 import { replay, restOfStdin, type TakenOver } from "./take-over.ts";
@@ -47,22 +49,31 @@ export async function executeTask(parts: Parts, line: Line, cancel: AbortSignal)
   const { attempt, task } = line;
   const leasedAt = line.taken?.succession.leasedAt ?? parts.clock.now();
   const begun = { commandGiven: line.taken !== null, handedOver: false };
+  using spans = attemptSpans(parts.tracing, line, leasedAt);
   await using _taken = line.taken;
   await using lease = keepLease(parts.store, parts.liveness, attempt, parts.policy.leaseMs, cancel);
   try {
-    return await attempted(parts, line, leasedAt, begun, lease.signal);
+    return await attempted(parts, line, leasedAt, begun, spans, lease.signal);
   } catch (thrown) {
     if (lease.lost() || begun.handedOver) return null;
     const error = asExecutorError(thrown, lease.signal);
+    spans.failed(error.code);
     if (await givenBack(parts, line, error, begun.commandGiven, lease.signal)) return null;
     const timings = { ...timingsOf(parts, line, leasedAt), startMs: null };
-    return await answered(parts, line, concludeFailure(task, error, { attempt: attempt.number, timings }));
+    return await answered(parts, line, spans, concludeFailure(task, error, { attempt: attempt.number, timings }));
   }
 }
 
 /** Stores the answer, for ever; null when the attempt is no longer ours, or has its answer already. */
-async function answered({ store, log }: Parts, { attempt, watcher }: Line, result: Result): Promise<Result | null> {
+async function answered(
+  { store, log }: Parts,
+  { attempt, watcher }: Line,
+  spans: AttemptSpans,
+  result: Result,
+): Promise<Result | null> {
+  spans.next("store");
   const stored = await store.finish(attempt, result, encodeResult(result), uninterrupted);
+  spans.ended(stored ? result.reason : null);
   if (!stored) return null;
   log.attemptFinished(attempt, result);
   await watcher({ kind: "result", result });
@@ -75,11 +86,15 @@ async function attempted(
   line: Line,
   leasedAt: number,
   begun: { commandGiven: boolean; handedOver: boolean },
+  spans: AttemptSpans,
   cancel: AbortSignal,
 ): Promise<Result | null> {
   const { store, objects, policy, clock } = parts;
   const { attempt, task } = line;
-  if (line.taken === null) refuseExpired(task, clock.now());
+  if (line.taken === null) {
+    spans.next("start");
+    refuseExpired(task, clock.now());
+  }
   const tool = parts.catalog.find(task.tool_name);
   const toolCommand = tool.command(task);
   const hasStdin = line.stdin !== null;
@@ -93,7 +108,8 @@ async function attempted(
   const sinks = { journal, logSink: parts.logSink, stdout, stderr };
   const outputs = { attempt, toolName: task.tool_name, ...sinks, watcher: line.watcher, clock };
   begun.commandGiven = true;
-  const ended = await run(sandbox, ground.launch, stdinOf(line), outputs, cancel);
+  const launch = tracedLaunch(ground.launch, task, spans.next("run"));
+  const ended = await run(sandbox, launch, stdinOf(line), outputs, cancel);
   if (ended.handedOver) {
     journal.leave();
     begun.handedOver = true;
@@ -104,6 +120,7 @@ async function attempted(
   const cancelled = cancel.aborted;
   if (line.taken && ended.exit !== null) countMissed(ended.exit, { stdout, stderr });
 
+  spans.next("collect");
   await ours(store.collecting(attempt, uninterrupted));
   const prefix = attemptPrefix(attempt);
   const caps = {
@@ -144,7 +161,7 @@ async function attempted(
     output: outputOf(task, { stdout, stderr, collected, noted, logsObject, truncated: keptBytes < writtenBytes }),
   });
   // Before the sandbox is taken down: nobody has to wait for that. One that cannot be removed is the reaper's, not the task's.
-  return await answered(parts, line, result);
+  return await answered(parts, line, spans, result);
 }
 
 const nothing: Collected = { entries: [], artifactsKey: null, small: new Map(), end: null };

@@ -2,6 +2,7 @@ import type { Attempt } from "../model/attempt.ts";
 import type { Result } from "../model/result.ts";
 import type { TaskState } from "../model/task.ts";
 import type { Log } from "../observe/log.ts";
+import type { Tracing } from "../observe/tracing.ts";
 import type { AttemptJournal, Succession } from "../ports/attempt-journal.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Liveness } from "../ports/liveness.ts";
@@ -24,6 +25,7 @@ export interface Parts {
   readonly logSink: LogSink;
   readonly clock: Clock;
   readonly log: Log;
+  readonly tracing: Tracing;
   readonly liveness: Liveness;
   /** A scratch folder of the attempt with its journal in it, gone after dispose. */
   openJournal(attempt: Attempt, capBytes: number): Promise<AttemptJournal>;

@@ -9,6 +9,7 @@ import type { ObjectStore } from "../ports/object-store.ts";
 import type { Image, Images, Sandbox, SandboxCommand, SandboxSpec } from "../ports/sandbox.ts";
 import type { Tool, ToolCommand } from "../tools/tool.ts";
 import type { Policy } from "./parts.ts";
+import type { Launch } from "./run.ts";
 
 /** Where the bytes of `files[].sha256` stand, put there before the request that names them. */
 export const inputFileKey = (tenantId: string, sha256: string): string => `files/${tenantId}/${sha256}`;
@@ -80,6 +81,13 @@ export function commandFor(
     deadlineMs: task.limits.timeout_seconds * 1000,
     graceMs: policy.graceMs,
   };
+}
+
+/** The same where spans are made: what the task does belongs under its `run`, unless the caller says otherwise. */
+export function tracedLaunch(launch: Launch, task: Task, traceparent: string | null): Launch {
+  if (traceparent === null || launch.kind === "go_on" || task.env.TRACEPARENT !== undefined) return launch;
+  const { command } = launch;
+  return { ...launch, command: { ...command, env: { ...command.env, TRACEPARENT: traceparent } } };
 }
 
 /** Gives the sandbox the task's files and the tool's own; a task without any costs nothing. */

@@ -2,10 +2,11 @@ import { cancelTask } from "../executor/cancel-task.ts";
 import { concludeRefusal } from "../executor/conclude.ts";
 import type { Parts } from "../executor/parts.ts";
 import { takeIn } from "../executor/take-in.ts";
-import { ExecutorError, reasonTable } from "../model/failure.ts";
+import { ExecutorError, reasonOf, reasonTable } from "../model/failure.ts";
 import type { Result } from "../model/result.ts";
-import { type Task, type TaskKey, taskKey } from "../model/task.ts";
+import { type JsonObject, type Task, type TaskKey, taskKey } from "../model/task.ts";
 import { traceContext, traceOf, withTrace } from "../model/trace-context.ts";
+import type { Span, SpanAttributes } from "../observe/tracing.ts";
 import type { Delivery, Headers, Message, Transport } from "../ports/transport.ts";
 import { parseControl } from "../schema/control-message.ts";
 import { encodeResult } from "../schema/encode-result.ts";
@@ -74,24 +75,67 @@ async function taken(desk: Desk, delivery: Delivery, signal: AbortSignal): Promi
 }
 
 async function takeCall(desk: Desk, message: Message, value: Buffer, signal: AbortSignal): Promise<Taken> {
-  const { parts, strikes } = desk;
+  const { clock, tracing } = desk.parts;
+  const startedAt = clock.now();
+  const came = headerText(message.headers, "traceparent");
+  const spanOf = (metadata: JsonObject, ids: SpanAttributes) =>
+    tracing.begin("intake", {
+      ...{ kind: "consumer", parent: (traceOf(metadata) ?? traceContext(came))?.traceparent ?? null, startedAt },
+      attributes: { ...placeOf(message), ...ids },
+    });
+  let task: Task;
   try {
-    const task = withTrace(desk.parseTask(value), headerText(message.headers, "traceparent"));
-    const intake = await strikes.tried(sourceText(message.source), () => takeIn(parts, task, signal), signal);
-    if (intake.kind === "accepted") {
-      desk.onAccepted(taskKey(task));
-      return "accepted";
-    }
-    // What waits to be sent is sent by the relay; one that is not finished yet has its answer to come.
-    await parts.store.republish(taskKey(task), signal);
-    return "duplicate";
+    task = desk.parseTask(value);
   } catch (error) {
-    signal.throwIfAborted();
-    const refusal = asRefusal(error);
-    if (refusal === null && !strikes.isFinal(error)) throw error;
-    return await refuse(desk, message, value, refusal ?? (error as ExecutorError), signal);
+    using span = spanOf({}, {});
+    return await notTaken(desk, message, value, error, span, signal);
+  }
+  using span = spanOf(task.metadata, {
+    "tool_executor.tenant_id": task.tenant_id,
+    "tool_executor.task_id": task.task_id,
+  });
+  // Of a call that came without a trace this is where one begins.
+  const traced = withTrace(withTrace(task, came), span.traceparent);
+  try {
+    return await takeTask(desk, message, traced, signal);
+  } catch (error) {
+    return await notTaken(desk, message, value, error, span, signal);
   }
 }
+
+async function takeTask(desk: Desk, message: Message, task: Task, signal: AbortSignal): Promise<Taken> {
+  const { parts, strikes } = desk;
+  const intake = await strikes.tried(sourceText(message.source), () => takeIn(parts, task, signal), signal);
+  if (intake.kind === "accepted") {
+    desk.onAccepted(taskKey(task));
+    return "accepted";
+  }
+  // What waits to be sent is sent by the relay; one that is not finished yet has its answer to come.
+  await parts.store.republish(taskKey(task), signal);
+  return "duplicate";
+}
+
+/** Answers a request that cannot be taken; rejects with what may be mended. */
+async function notTaken(
+  desk: Desk,
+  message: Message,
+  value: Buffer,
+  error: unknown,
+  span: Span,
+  signal: AbortSignal,
+): Promise<Taken> {
+  span.failed(reasonOf(error));
+  signal.throwIfAborted();
+  const refusal = asRefusal(error);
+  if (refusal === null && !desk.strikes.isFinal(error)) throw error;
+  return await refuse(desk, message, value, refusal ?? (error as ExecutorError), signal);
+}
+
+const placeOf = ({ source }: Message): SpanAttributes => ({
+  "messaging.destination.name": source.topic,
+  "messaging.destination.partition.id": String(source.partition),
+  "messaging.kafka.offset": source.firstOffset,
+});
 
 async function takeControl(desk: Desk, message: Message, value: Buffer, signal: AbortSignal): Promise<Taken> {
   const { store, clock, liveness } = desk.parts;

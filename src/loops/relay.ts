@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { OutboxRow } from "../model/outbox.ts";
 import { keyText } from "../model/task.ts";
+import type { Tracing } from "../observe/tracing.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { ObjectStore } from "../ports/object-store.ts";
 import type { TaskStore } from "../ports/task-store.ts";
@@ -14,6 +15,7 @@ export interface RelayPorts {
   readonly objects: ObjectStore;
   readonly transport: Transport;
   readonly clock: Clock;
+  readonly tracing: Tracing;
   /** Rung when a task has ended here. What ends elsewhere is found by looking. */
   readonly bell: Bell;
   /** What was sent and is marked. */
@@ -118,7 +120,11 @@ async function published(
   const ready = rows.filter((_, index) => made[index]?.status === "fulfilled");
   for (const each of made) if (each.status === "rejected") ports.onTrouble("relay", each.reason);
   if (ready.length > 0) {
-    await ports.transport.publish(messages, signal);
+    using spans = new DisposableStack();
+    await ports.transport.publish(
+      messages.map((message) => traced(ports.tracing, message, spans)),
+      signal,
+    );
     await ports.store.markPublished(
       ready.map(({ id }) => id),
       signal,
@@ -127,6 +133,19 @@ async function published(
   }
   return rows.filter((row) => !ready.includes(row));
 }
+
+/** What a message's receiver does belongs under its `publish`, where the task has a trace and spans are made. */
+function traced(tracing: Tracing, message: OutgoingMessage, spans: DisposableStack): OutgoingMessage {
+  const [, came] = message.headers.find(([name]) => name === traceHeader) ?? [];
+  if (came === undefined) return message;
+  const attributes = { "tool_executor.channel": message.channel };
+  const span = spans.use(tracing.begin("publish", { kind: "producer", parent: came.toString(), attributes }));
+  if (span.traceparent === null) return message;
+  const own = [traceHeader, Buffer.from(span.traceparent)] as const;
+  return { ...message, headers: [...message.headers.filter(([name]) => name !== traceHeader), own] };
+}
+
+const traceHeader = "traceparent";
 
 async function messageOf(
   { transport, objects }: RelayPorts,

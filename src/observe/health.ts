@@ -12,12 +12,19 @@ const answerMs = 3000;
 /** Anybody may ask, as often as they like; the neighbours are asked this often at most. */
 const rememberMs = 1000;
 
-/** Asks all of them at once; an answer is good for a second. */
-export function readiness(checks: Readonly<Record<string, Check>>, now: () => number): () => Promise<Readiness> {
+/**
+ * Asks all of them at once; an answer is good for a second.
+ * @param known what is in the way without anybody being asked.
+ */
+export function readiness(
+  checks: Readonly<Record<string, Check>>,
+  known: () => Readiness["missing"],
+  now: () => number,
+): () => Promise<Readiness> {
   let asked: { readonly at: number; readonly answer: Promise<Readiness> } | null = null;
-  return () => {
+  return async () => {
     if (asked === null || now() - asked.at > rememberMs) asked = { at: now(), answer: answered(checks) };
-    return asked.answer;
+    return { missing: [...(await asked.answer).missing, ...known()] };
   };
 }
 

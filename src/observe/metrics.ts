@@ -7,6 +7,10 @@ export interface Metrics {
   taskFinished(result: Result): void;
   attemptReleased(reason: Reason): void;
   reaped(kind: "container" | "network" | "volume" | "folder" | "socket", count: number): void;
+  /** What was past its time and went. */
+  swept(kind: string, count: number): void;
+  /** A pass of retention that broke off. */
+  sweepFailed(): void;
   /** One delivery of the transport, and what became of it. */
   delivered(fate: string): void;
   /** Messages that were sent and are marked. */
@@ -23,11 +27,18 @@ export interface MetricGauges {
   readonly running: () => number;
   readonly slots: () => number;
   readonly droppedLogEntries: () => number;
-  /** 1 while it takes work. */
-  readonly ready: () => number;
-  /** How long the oldest message has waited; null where nothing sends any. */
-  readonly outboxAgeMs: (() => Promise<number | null>) | null;
+  /** Spans that no collector got. */
+  readonly droppedSpans: () => number;
+  /** What `/readyz` names; while it is empty, work is taken. */
+  readonly missing: () => Promise<readonly string[]>;
+  /** The share of each place's disk that is free, 0 to 1. */
+  readonly diskFree: () => Promise<Readonly<Record<string, number>>>;
+  /** How long the oldest message has waited, given up when the signal aborts; null where nothing sends any. */
+  readonly outboxAgeMs: ((signal: AbortSignal) => Promise<number | null>) | null;
 }
+
+/** Well within the 10 s that Prometheus waits. */
+const answerMs = 2000;
 
 export function metrics(): Metrics {
   const registry = new Registry();
@@ -56,6 +67,17 @@ export function metrics(): Metrics {
     name: "tool_executor_reaped_total",
     help: "What dead executors left and the reaper took away, by kind.",
     labelNames: ["kind"],
+    registers,
+  });
+  const swept = new Counter({
+    name: "tool_executor_swept_total",
+    help: "What was past its time and taken away, by kind.",
+    labelNames: ["kind"],
+    registers,
+  });
+  const sweepFailures = new Counter({
+    name: "tool_executor_sweep_failures_total",
+    help: "Passes over what is past its time that broke off; the next one goes on.",
     registers,
   });
   const requests = new Histogram({
@@ -90,8 +112,12 @@ export function metrics(): Metrics {
     reaped: (kind, count) => {
       if (count > 0) reaped.inc({ kind }, count);
     },
+    swept: (kind, count) => {
+      if (count > 0) swept.inc({ kind }, count);
+    },
+    sweepFailed: () => sweepFailures.inc(),
     requestAnswered: (method, route, status, seconds) => requests.observe({ method, route, status }, seconds),
-    gauges({ running, slots, droppedLogEntries, ready, outboxAgeMs }) {
+    gauges({ running, slots, droppedLogEntries, droppedSpans, missing, diskFree, outboxAgeMs }) {
       const gauge = (name: string, help: string, read: () => number | Promise<number>): void => {
         new Gauge({
           name,
@@ -102,15 +128,40 @@ export function metrics(): Metrics {
           },
         });
       };
+      /** One for each value of a label, as many as there are now. */
+      const gauges = (
+        name: string,
+        help: string,
+        label: string,
+        read: () => Promise<Readonly<Record<string, number>>>,
+      ): void => {
+        new Gauge({
+          name,
+          help,
+          labelNames: [label],
+          registers,
+          async collect() {
+            const values = await read();
+            this.reset();
+            for (const [value, number] of Object.entries(values)) this.set({ [label]: value }, number);
+          },
+        });
+      };
       if (outboxAgeMs !== null)
         gauge("tool_executor_outbox_age_seconds", "How long the oldest message has waited to be sent.", async () => {
-          // A store that is away must not take the other figures with it.
-          const ageMs = await outboxAgeMs().catch(() => null);
+          // A store that is away must not take the other figures with it: they are asked for at most so long.
+          const ageMs = await outboxAgeMs(AbortSignal.timeout(answerMs)).catch(() => null);
           return ageMs === null ? 0 : ageMs / 1000;
         });
       gauge("tool_executor_running", "Attempts under way in this process.", running);
       gauge("tool_executor_slots", "Attempts this process may have under way at once.", slots);
-      gauge("tool_executor_ready", "1 while this process takes work.", ready);
+      const isReady = async (): Promise<number> => ((await missing()).length === 0 ? 1 : 0);
+      gauge("tool_executor_ready", "1 while /readyz says so: this process takes work.", isReady);
+      const each = async (): Promise<Readonly<Record<string, number>>> =>
+        Object.fromEntries((await missing()).map((name) => [name, 1]));
+      gauges("tool_executor_missing", "1 for each thing that /readyz names.", "name", each);
+      gauges("tool_executor_disk_free_ratio", "Share of the disk that is free, by place.", "place", diskFree);
+      gauge("tool_executor_spans_dropped", "Spans that the collector could not take.", droppedSpans);
       gauge("tool_executor_log_entries_dropped", "Pieces of output the log sink could not take.", droppedLogEntries);
     },
     text: () => registry.metrics(),

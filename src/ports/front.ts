@@ -94,11 +94,13 @@ export interface ServerFront extends Front {
   /**
    * Takes a request in, as bytes or as an object; it is stored when this returns. The same request again finds the first task.
    * @param asked what the request must say, where it says anything of it at all.
+   * @param traceparent that the call came with, as W3C Trace Context has it; null without.
    * @throws ExecutorError validation | unknown_tool | policy_denied | conflict, with nothing stored.
    */
   submit(
     request: Uint8Array | object,
     asked: { readonly tenant_id?: string; readonly task_id?: string },
+    traceparent: string | null,
     signal: AbortSignal,
   ): Promise<Submitted>;
   hasFile(tenantId: string, sha256: string, signal: AbortSignal): Promise<boolean>;

@@ -24,6 +24,10 @@ export interface ObjectStore extends AsyncDisposable {
   list(prefix: string, signal: AbortSignal): Promise<readonly StoredObject[]>;
   /** Removes everything under a prefix; nothing there is no error. */
   remove(prefix: string, signal: AbortSignal): Promise<void>;
+  /** Removes these objects; one that is not there is no error. */
+  removeKeys(keys: readonly string[], signal: AbortSignal): Promise<void>;
+  /** Removes at most `limit` objects under a prefix that were put before `putBefore` (Unix ms, by the store's own clock). Answers how many. */
+  expire(prefix: string, putBefore: number, limit: number, signal: AbortSignal): Promise<number>;
   /** Takes away what was put half by a process that died, and has not grown for `olderThanMs`. Answers how many. */
   sweep(olderThanMs: number, signal: AbortSignal): Promise<number>;
 }

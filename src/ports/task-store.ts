@@ -4,6 +4,7 @@ import type { OutboxRow } from "../model/outbox.ts";
 import type { Owner } from "../model/owner.ts";
 import type { Result } from "../model/result.ts";
 import type { Task, TaskKey, TaskState } from "../model/task.ts";
+import type { OldTasks } from "./old-tasks.ts";
 
 /** One task as it stands. Times are Unix milliseconds of the store's clock. */
 export interface TaskRecord {
@@ -55,7 +56,7 @@ export interface Holder {
  *
  * @throws ExecutorError internal for a store that cannot be read or written, naming the file or server and why.
  */
-export interface TaskStore extends AsyncDisposable {
+export interface TaskStore extends OldTasks, AsyncDisposable {
   /** Takes the task in as QUEUED. `requestSha256` is of its canonical JSON. A cancel that came first finds its task here. */
   intake(task: Task, requestSha256: string, signal: AbortSignal): Promise<Intake>;
   /** The next attempt of one queued task for `owner`, or null when it is not QUEUED, or `not_before` is to come. */

@@ -97,6 +97,28 @@ export function objectStoreConformance(name: string, open: () => Promise<ObjectS
       expect(await keys("t")).toEqual(["t/10/a", "t/1x"]);
     });
 
+    test("removes the keys that are named, and nothing else", async () => {
+      await using store = await open();
+      for (const key of ["t/1/a", "t/1/b/c", "t/2/a"]) await put(store, key, key);
+      await store.removeKeys(["t/1/a", "t/2/a", "t/3/never"], never());
+      await store.removeKeys([], never());
+      expect((await store.list("t", never())).map(({ key }) => key)).toEqual(["t/1/b/c"]);
+      await put(store, "t/2/a", "again");
+      expect(await text(store, "t/2/a")).toBe("again");
+    });
+
+    test("removes what was put before a time, no more at once than asked for, below one prefix only", async () => {
+      await using store = await open();
+      for (const key of ["old/a", "old/b", "old/c/d", "older/a"]) await put(store, key, key);
+      const later = Date.now() + 3_600_000;
+      expect(await store.expire("old", Date.now() - 3_600_000, 10, never())).toBe(0);
+      expect(await store.expire("old", later, 2, never())).toBe(2);
+      expect(await store.list("old", never())).toHaveLength(1);
+      expect(await store.expire("old", later, 2, never())).toBe(1);
+      expect(await store.expire("old", later, 2, never())).toBe(0);
+      expect(await text(store, "older/a")).toBe("older/a");
+    });
+
     test("a body of many small chunks, each good until the next, is stored as it was", async () => {
       await using store = await open();
       const sent = createHash("sha256");
@@ -163,6 +185,8 @@ export function objectStoreConformance(name: string, open: () => Promise<ObjectS
       await expect(store.get(key, never())).rejects.toMatchObject(refusal);
       await expect(store.list(key, never())).rejects.toMatchObject(refusal);
       await expect(store.remove(key, never())).rejects.toMatchObject(refusal);
+      await expect(store.removeKeys(["fine", key], never())).rejects.toMatchObject(refusal);
+      await expect(store.expire(key, 0, 1, never())).rejects.toMatchObject(refusal);
     });
   });
 }

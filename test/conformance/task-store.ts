@@ -5,6 +5,7 @@ import type { Clock } from "../../src/ports/clock.ts";
 import type { TaskStore } from "../../src/ports/task-store.ts";
 import { anOwner, aResult, aTask, handClock, never } from "../support/samples.ts";
 import { outboxConformance } from "./task-store-outbox.ts";
+import { retentionConformance } from "./task-store-retention.ts";
 import { takeoverConformance } from "./task-store-takeover.ts";
 
 const leaseMs = 10_000;
@@ -20,6 +21,7 @@ export type OpenTaskStores = (clock: Clock) => Promise<readonly [TaskStore, Task
 export function taskStoreConformance(name: string, open: OpenTaskStores): void {
   takeoverConformance(name, open);
   outboxConformance(name, open);
+  retentionConformance(name, open);
   const withStores = async (
     act: (store: TaskStore, other: TaskStore, clock: ReturnType<typeof handClock>) => Promise<void>,
   ): Promise<void> => {

@@ -71,7 +71,7 @@ const notApplicable: Readonly<Record<string, string>> = {
 
 /** What of a row is tried on real services, and where. */
 const elsewhere: Readonly<Record<string, string>> = {
-  "C14 alert": "test/unit/deploy/alerts.test.ts",
+  "C14 alert": "test/unit/deploy-monitoring.test.ts",
   "D4 on Postgres": "test/services/hostile-rows.test.ts",
   "D15 on Loki": "test/services/loki.test.ts",
   "E24 on S3": "test/services/hostile-rows.test.ts",

@@ -75,6 +75,8 @@ export async function openCli({ ownHost = false }: { readonly ownHost?: boolean 
     TOOL_EXECUTOR_DATA: dataDir,
     SANDBOX_ROOT: scratchDir,
     TOOL_EXECUTOR_RUNTIME_DIR: runtimeDir,
+    // Sandboxes that no test asked for would be in the way of those that count and time them: test/e2e/readiness.test.ts has them.
+    TOOL_EXECUTOR_PROBE_MINUTES: "0",
   };
   const pids = new Set<number>();
   const running = new Set<ChildProcess>();

@@ -5,6 +5,7 @@ import { fairSlots } from "../../src/executor/slots.ts";
 import { defaultLimitRules } from "../../src/model/limits.ts";
 import type { Task } from "../../src/model/task.ts";
 import { openLog } from "../../src/observe/log.ts";
+import { noTracing } from "../../src/observe/tracing.ts";
 import { taskParser } from "../../src/schema/task-parser.ts";
 import { builtInTools, toolCatalog } from "../../src/tools/catalog.ts";
 import { anOwner } from "./samples.ts";
@@ -27,6 +28,7 @@ export async function partsWithoutEngine(differences: Partial<Parts> = {}): Prom
     catalog: toolCatalog(builtInTools()),
     logSink: { write: () => undefined, dropped: () => 0, [Symbol.asyncDispose]: async () => undefined },
     log: await openLog("silent"),
+    tracing: noTracing,
     slots: fairSlots(1),
     images: { names: () => ["shell", "python", "node"], resolve: async (name) => ({ name, id: name, env: {} }) },
     sandboxes: { create: unused, attach: unused, requireRuntime: async () => undefined },

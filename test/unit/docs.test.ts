@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { Readable, Writable } from "node:stream";
 import { describe, expect, test } from "vitest";
@@ -14,6 +14,7 @@ import { taskSchema } from "../../src/schema/task-schema.ts";
 import { validator } from "../../src/schema/validator.ts";
 import { builtInTools, toolCatalog } from "../../src/tools/catalog.ts";
 import { manifestSchema } from "../../src/tools/custom/manifest-schema.ts";
+import { settingsTable } from "../support/settings-table.ts";
 
 const checkout = join(import.meta.dirname, "..", "..");
 const read = (path: string): string => readFileSync(join(checkout, path), "utf8");
@@ -73,13 +74,25 @@ test("docs/operations.md names every setting, and none that there is not", () =>
   expect([...new Set(said)].sort()).toEqual([...names].sort());
 });
 
+test("docs/operations.md has the table of all settings as the schema makes it", () => {
+  const [begin, end] = ["<!-- made by the schema -->\n", "\n<!-- end -->"];
+  const path = "docs/operations.md";
+  const [before = "", rest = ""] = read(path).split(begin);
+  const [said = "", after = ""] = rest.split(end);
+  if (process.env.TOOLX_DOCS === "write")
+    writeFileSync(join(checkout, path), `${before}${begin}${settingsTable()}${end}${after}`);
+  else expect(said).toBe(settingsTable());
+});
+
 test("docs/operations.md names every metric of ours, and none that there is not", async () => {
   const counted = metrics();
   counted.gauges({
     running: () => 0,
     slots: () => 0,
     droppedLogEntries: () => 0,
-    ready: () => 0,
+    droppedSpans: () => 0,
+    missing: async () => ["store"],
+    diskFree: async () => ({ data: 1 }),
     outboxAgeMs: async () => 0,
   });
   const known = [...(await counted.text()).matchAll(/^# TYPE (tool_executor_\w+) /gm)].map(([, name]) => name);

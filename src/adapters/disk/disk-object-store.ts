@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import type { Dirent } from "node:fs";
-import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
+import { type FileHandle, mkdir, open, readdir, rename, rm, rmdir, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { ExecutorError } from "../../model/failure.ts";
 import { objectKeySegments } from "../../model/object-key.ts";
@@ -20,6 +20,16 @@ export function diskObjectStore(root: string): ObjectStore {
         signal.throwIfAborted();
         await rm(pathOf(root, prefix), { recursive: true, force: true });
       }),
+    removeKeys: (keys, signal) =>
+      translated(root, "remove", keys[0] ?? "nothing", async () => {
+        const paths = keys.map((key) => pathOf(root, key));
+        for (const path of paths) {
+          signal.throwIfAborted();
+          await removeFile(root, path);
+        }
+      }),
+    expire: (prefix, putBefore, limit, signal) =>
+      translated(root, "remove", prefix, () => expire(root, pathOf(root, prefix), putBefore, limit, signal)),
     sweep: (olderThanMs, signal) => translated(root, "sweep", "drafts", () => sweep(root, olderThanMs, signal)),
     async [Symbol.asyncDispose]() {},
   };
@@ -120,6 +130,43 @@ async function sweep(folder: string, olderThanMs: number, signal: AbortSignal): 
     swept += 1;
   }
   return swept;
+}
+
+async function expire(
+  root: string,
+  path: string,
+  putBefore: number,
+  limit: number,
+  signal: AbortSignal,
+): Promise<number> {
+  signal.throwIfAborted();
+  const entries = await entriesIfThere(path);
+  if (entries === null) {
+    const found = await stat(path).catch(nullIfMissing);
+    if (limit < 1 || !found?.isFile() || found.mtimeMs >= putBefore) return 0;
+    await removeFile(root, path);
+    return 1;
+  }
+  let removed = 0;
+  for (const { name } of entries) {
+    if (removed >= limit) break;
+    if (name.startsWith(draftPrefix)) continue;
+    removed += await expire(root, join(path, name), putBefore, limit - removed, signal);
+  }
+  return removed;
+}
+
+/** And the folders that are empty then: whoever puts something makes them again. */
+async function removeFile(root: string, path: string): Promise<void> {
+  await rm(path, { force: true });
+  for (let folder = dirname(path); folder !== root; folder = dirname(folder)) {
+    try {
+      await rmdir(folder);
+    } catch {
+      // Something is in it, or it has gone already.
+      return;
+    }
+  }
 }
 
 /** A key's segment never begins with a dot, so no object has such a name. */

@@ -1,8 +1,9 @@
 import { isUtf8 } from "node:buffer";
 import { mkdir, open } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { dirname } from "node:path";
 import type { Attempt } from "../../model/attempt.ts";
 import type { LogEntry, LogSink } from "../../ports/log-sink.ts";
+import { logFile } from "./log-files.ts";
 
 export interface FileLogSinkOptions {
   /** Most bytes of lines that wait for the disk, over all attempts; what comes while they do is dropped and counted. */
@@ -40,7 +41,7 @@ export function fileLogSink(root: string, options: FileLogSinkOptions = defaultF
   const queueOf = (attempt: Attempt): Queue => {
     const known = queues.get(attempt);
     if (known) return known;
-    const path = join(root, attempt.key.tenantId, `${attempt.key.taskId}.${attempt.number}.ndjson`);
+    const path = logFile(root, attempt.key, attempt.number);
     const queue: Queue = { attempt, path, entries: [], full: false };
     queues.set(attempt, queue);
     return queue;

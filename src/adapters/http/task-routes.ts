@@ -59,7 +59,9 @@ export function taskRoutes(app: FastifyInstance, context: RouteContext): void {
       if (!Buffer.isBuffer(request.body))
         throw new ExecutorError("validation", "the body is empty; allowed: a JSON object");
       // Whoever goes away meanwhile may ask for it again: it is taken in as a whole or not at all.
-      const { key, isNew } = await front.submit(request.body, asked, uninterrupted);
+      const { traceparent } = request.headers;
+      const trace = typeof traceparent === "string" ? traceparent : null;
+      const { key, isNew } = await front.submit(request.body, asked, trace, uninterrupted);
       reply.header(intakeHeader, isNew ? "accepted" : "duplicate");
       const found = await front.get(key, waitMs, gone(reply, context.closing));
       if (found === null) throw noSuchTask();

@@ -4,6 +4,7 @@ import type { ObjectStore } from "../../ports/object-store.ts";
 /** Objects in this process's memory, gone with it. */
 export function memoryObjectStore(): ObjectStore {
   const objects = new Map<string, Buffer>();
+  const putAt = new Map<string, number>();
   const under = (prefix: string): readonly string[] =>
     [...objects.keys()].filter((key) => key === prefix || key.startsWith(`${prefix}/`));
   return {
@@ -17,6 +18,7 @@ export function memoryObjectStore(): ObjectStore {
       }
       const bytes = Buffer.concat(chunks);
       objects.set(key, bytes);
+      putAt.set(key, Date.now());
       return { key, sizeBytes: bytes.byteLength };
     },
     async get(key, signal, range) {
@@ -37,6 +39,18 @@ export function memoryObjectStore(): ObjectStore {
       signal.throwIfAborted();
       objectKeySegments(prefix);
       for (const key of under(prefix)) objects.delete(key);
+    },
+    async removeKeys(keys, signal) {
+      signal.throwIfAborted();
+      for (const key of keys) objectKeySegments(key);
+      for (const key of keys) objects.delete(key);
+    },
+    async expire(prefix, putBefore, limit, signal) {
+      signal.throwIfAborted();
+      objectKeySegments(prefix);
+      const old = under(prefix).filter((key) => (putAt.get(key) ?? 0) < putBefore);
+      for (const key of old.slice(0, limit)) objects.delete(key);
+      return Math.min(old.length, limit);
     },
     // A body that breaks off was never here.
     sweep: async () => 0,

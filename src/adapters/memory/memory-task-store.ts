@@ -1,11 +1,12 @@
 import { createHash } from "node:crypto";
 import type { Attempt } from "../../model/attempt.ts";
 import { reasonTable } from "../../model/failure.ts";
-import { deadLetterHeaders, type OutboxRow, resultHeaders } from "../../model/outbox.ts";
+import { deadLetterHeaders, type OutboxKind, type OutboxRow, resultHeaders } from "../../model/outbox.ts";
 import { type Owner, ownerText } from "../../model/owner.ts";
 import type { Result } from "../../model/result.ts";
 import { keyText, mayBecome, type TaskKey, type TaskState, taskKey } from "../../model/task.ts";
 import type { Clock } from "../../ports/clock.ts";
+import type { Leaving, OldTask } from "../../ports/old-tasks.ts";
 import type { Holder, TaskRecord, TaskStore } from "../../ports/task-store.ts";
 
 /** A task store in this process's memory: nothing outlives it. For tests, and for measuring the line without a disk. */
@@ -15,10 +16,18 @@ export function memoryTaskStore(clock: Clock): TaskStore {
   const stubs = new Map<string, number>();
   /** By tenant. */
   const lastLeases = new Map<string, number>();
-  const outbox: (OutboxRow & { claimedUntil: number; published: boolean })[] = [];
+  let outbox: (OutboxRow & { claimedUntil: number; published: boolean; publishedAt: number })[] = [];
+  let sentCount = 0;
+  let endCount = 0;
+  const swept: Record<Leaving, number> = { results: 0, logs: 0, artifacts: 0 };
+  /** In the order that they ended, as a task ends once. */
+  let finished: OldTask[] = [];
 
   const send = (message: Omit<OutboxRow, "id" | "createdAt">): void =>
-    void outbox.push({ ...message, id: outbox.length + 1, createdAt: clock.now(), claimedUntil: 0, published: false });
+    void outbox.push({
+      ...{ ...message, id: ++sentCount, createdAt: clock.now() },
+      ...{ claimedUntil: 0, published: false, publishedAt: 0 },
+    });
 
   const sendResult = (record: TaskRecord, bytes: Buffer): void => {
     const headers = resultHeaders(createHash("sha256").update(bytes).digest("hex"));
@@ -69,6 +78,8 @@ export function memoryTaskStore(clock: Clock): TaskStore {
     const resultBytes = Buffer.from(bytes);
     const ended = { state: "FINISHED", owner: null, leaseUntil: null, reason } as const;
     put({ ...record, ...ended, finishedAt: clock.now(), resultBytes });
+    const facts = { key: taskKey(record.task), attempt: record.attempt, finishedAt: clock.now() };
+    finished.push({ ...facts, serial: ++endCount });
     sendResult(record, resultBytes);
     if (reasonTable[reason].deadLetter) {
       const facts = { reason, stage: "execute", attempts: record.attempt, firstSeenAt: record.receivedAt };
@@ -85,7 +96,43 @@ export function memoryTaskStore(clock: Clock): TaskStore {
     return true;
   };
 
+  const isOld = ({ key }: OldTask, abandoned: readonly OutboxKind[]): boolean =>
+    records.get(keyText(key))?.state === "FINISHED" &&
+    !outbox.some((row) => {
+      const isItsOwn = row.key !== null && keyText(row.key) === keyText(key);
+      return isItsOwn && !row.published && !abandoned.includes(row.kind);
+    });
+
   return {
+    async listOld(what, olderThanMs, abandoned, limit, signal) {
+      signal.throwIfAborted();
+      return finished
+        .filter(({ serial, finishedAt }) => serial > swept[what] && finishedAt <= clock.now() - olderThanMs)
+        .filter((task) => isOld(task, abandoned))
+        .slice(0, atMost1000(limit));
+    },
+    async markSwept(what, { serial }, signal) {
+      signal.throwIfAborted();
+      swept[what] = Math.max(swept[what], serial);
+    },
+    async forget(tasks, abandoned, signal) {
+      signal.throwIfAborted();
+      const isThere = ({ serial }: OldTask): boolean => finished.some((task) => task.serial === serial);
+      const gone = tasks.filter((task) => isThere(task) && isOld(task, abandoned)).map(({ key }) => keyText(key));
+      for (const text of gone) records.delete(text);
+      finished = finished.filter(({ key }) => !gone.includes(keyText(key)));
+      outbox = outbox.filter(({ key }) => key === null || !gone.includes(keyText(key)));
+      return gone.length;
+    },
+    async forgetSent(kinds, olderThanMs, limit, signal) {
+      signal.throwIfAborted();
+      const old = outbox
+        .filter(({ kind, published }) => published && kinds.includes(kind))
+        .filter(({ publishedAt }) => publishedAt <= clock.now() - olderThanMs)
+        .slice(0, atMost1000(limit));
+      outbox = outbox.filter((row) => !old.includes(row));
+      return old.length;
+    },
     async intake(task, requestSha256, signal) {
       signal.throwIfAborted();
       const text = keyText(taskKey(task));
@@ -195,11 +242,15 @@ export function memoryTaskStore(clock: Clock): TaskStore {
         .filter(({ published, claimedUntil }) => !published && claimedUntil <= now)
         .slice(0, atMost1000(limit));
       for (const row of claimed) row.claimedUntil = now + claimMs;
-      return claimed.map(({ claimedUntil: _until, published: _published, ...row }) => row);
+      return claimed.map(({ claimedUntil: _until, published: _published, publishedAt: _at, ...row }) => row);
     },
     async markPublished(ids, signal) {
       signal.throwIfAborted();
-      for (const row of outbox) row.published ||= ids.includes(row.id);
+      for (const row of outbox) {
+        if (row.published || !ids.includes(row.id)) continue;
+        row.published = true;
+        row.publishedAt = clock.now();
+      }
     },
     async outboxAgeMs(signal) {
       signal.throwIfAborted();

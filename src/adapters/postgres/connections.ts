@@ -39,7 +39,10 @@ export interface Connections extends AsyncDisposable {
     signal: AbortSignal,
   ): Promise<{ readonly isWritten: boolean; readonly isLost: boolean }>;
   /** Several statements in one transaction, on one connection; rolled back when `work` throws. Never tried again. */
-  transaction<T>(work: (rows: (sql: string) => Promise<readonly Row[]>) => Promise<T>, signal: AbortSignal): Promise<T>;
+  transaction<T>(
+    work: (rows: (sql: string, values?: Values) => Promise<readonly Row[]>) => Promise<T>,
+    signal: AbortSignal,
+  ): Promise<T>;
 }
 
 const maxConnections = 8;
@@ -137,7 +140,10 @@ export function openConnections(address: DatabaseAddress, { callMs, retryMs }: C
       bounded(signal, (bound) =>
         lent(bound, async (client) => {
           await client.query("begin");
-          const value = await work(async (sql) => (await client.query<Row>(sql)).rows);
+          const value = await work(async (sql, values) => {
+            // Without values it may be several statements.
+            return (await client.query<Row>(values === undefined ? sql : positional(sql, values))).rows;
+          });
           await client.query("commit");
           return value;
         }),

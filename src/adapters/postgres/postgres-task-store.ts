@@ -8,6 +8,7 @@ import type { TaskKey, TaskState } from "../../model/task.ts";
 import type { Holder, TaskRecord, TaskStore } from "../../ports/task-store.ts";
 import { type CallBounds, openConnections } from "./connections.ts";
 import type { DatabaseAddress } from "./database-address.ts";
+import { oldTasks } from "./old-tasks.ts";
 import { outboxRow } from "./outbox-row.ts";
 import type { Values } from "./positional.ts";
 import { requireSchema } from "./schema.ts";
@@ -93,6 +94,7 @@ export async function postgresTaskStore(
 
   const held = stack.move();
   return {
+    ...oldTasks(connections),
     async intake(task, requestSha256, signal) {
       const key: TaskKey = { tenantId: task.tenant_id, taskId: task.task_id };
       const values = {
@@ -103,13 +105,15 @@ export async function postgresTaskStore(
         notBeforeAt: task.not_before === null ? null : Date.parse(task.not_before),
       };
       // An answer that was lost makes our own task a duplicate: it is durable either way.
-      const [inserted] = await rows(statements.insertTask, values, signal, "twice is once");
-      await rows(statements.takeStub, { ...key }, signal, "twice is once");
-      if (inserted !== undefined) return { kind: "accepted" };
-      const record = await get(key, signal);
-      return record !== null && record.requestSha256 === requestSha256
-        ? { kind: "duplicate", record }
-        : { kind: "conflict" };
+      for (;;) {
+        const [inserted] = await rows(statements.insertTask, values, signal, "twice is once");
+        await rows(statements.takeStub, { ...key }, signal, "twice is once");
+        if (inserted !== undefined) return { kind: "accepted" };
+        const record = await get(key, signal);
+        // In the way of the insert, and forgotten meanwhile: past its time, so this one is new.
+        if (record === null) continue;
+        return record.requestSha256 === requestSha256 ? { kind: "duplicate", record } : { kind: "conflict" };
+      }
     },
     leaseTask: (key, owner, leaseMs, signal) => leaseWith(statements.leaseTask, owner, { ...key, leaseMs }, signal),
     leaseNext: (owner, leaseMs, signal) => leaseWith(statements.leaseNext, owner, { leaseMs }, signal),

@@ -171,6 +171,7 @@ export const republish = `
   select 'result', tenant_id, task_id, encode(sha256(result), 'hex'), clock_ms()
   from tasks
   where tenant_id = :tenantId and task_id = :taskId and state = 'FINISHED'
+  for key share
   returning true as written`;
 
 export const deadLetter = `
@@ -187,3 +188,47 @@ export const putStub = `
     where expires_at <= clock_ms() and not (tenant_id = :tenantId and task_id = :taskId))
   insert into cancel_stubs (tenant_id, task_id, expires_at) values (:tenantId, :taskId, clock_ms() + :stubTtlMs)
   on conflict (tenant_id, task_id) do update set expires_at = greatest(cancel_stubs.expires_at, excluded.expires_at)`;
+
+/** A message of the task that somebody is still to send. */
+const hasUnsent = `
+  exists (select 1 from outbox
+    where outbox.tenant_id = tasks.tenant_id and outbox.task_id = tasks.task_id and published_at is null
+      and kind <> all(:abandoned::text[]))`;
+
+export const listOld = `
+  select tasks.id, tenant_id, task_id, attempt, tasks.finished_at
+  from tasks left join swept on what = :what
+  where tasks.finished_at <= clock_ms() - :olderThanMs
+    and (what is null or (tasks.finished_at, tasks.id) > (swept.finished_at, swept.id))
+    and not ${hasUnsent}
+  order by tasks.finished_at, tasks.id limit :limit`;
+
+export const markSwept = `
+  insert into swept (what, finished_at, id) values (:what, :finishedAt, :id)
+  on conflict (what) do update set finished_at = excluded.finished_at, id = excluded.id
+  where (excluded.finished_at, excluded.id) > (swept.finished_at, swept.id)`;
+
+/** Nobody adds a message to these tasks until the transaction ends: {@link republish} waits here, too. */
+export const lockFinished = `
+  select id from tasks where id = any(:ids::bigint[]) and state = 'FINISHED' order by id for update`;
+
+/** A statement of its own after {@link lockFinished}, so that it sees what was committed before the lock. */
+export const forget = `
+  with gone as (
+    delete from tasks where id = any(:ids::bigint[]) and state = 'FINISHED' and not ${hasUnsent}
+    returning tenant_id, task_id),
+  ended as (
+    delete from attempts using gone where attempts.tenant_id = gone.tenant_id and attempts.task_id = gone.task_id),
+  sent as (
+    delete from outbox using gone where outbox.tenant_id = gone.tenant_id and outbox.task_id = gone.task_id)
+  select count(*) as count from gone`;
+
+export const forgetSent = `
+  with gone as (
+    delete from outbox
+    where id in (
+      select id from outbox
+      where published_at <= clock_ms() - :olderThanMs and kind = any(:kinds::text[])
+      order by published_at limit :limit)
+    returning true)
+  select count(*) as count from gone`;

@@ -1,3 +1,4 @@
+import type { BucketItemStat } from "minio";
 import { objectKeySegments } from "../../model/object-key.ts";
 import type { ObjectStore, StoredObject } from "../../ports/object-store.ts";
 import type { S3Address } from "./s3-address.ts";
@@ -27,16 +28,32 @@ export function s3ObjectStore(address: S3Address, bounds: S3Bounds = defaultS3Bo
     async list(prefix, signal) {
       signal.throwIfAborted();
       objectKeySegments(prefix);
-      return await list(calls, prefix, signal);
+      return (await list(calls, prefix, signal)).map(({ key, sizeBytes }) => ({ key, sizeBytes }));
     },
     async remove(prefix, signal) {
       signal.throwIfAborted();
       objectKeySegments(prefix);
       await abortUploads(calls, signal, ({ key }) => key === prefix || key.startsWith(`${prefix}/`));
       const keys = (await list(calls, prefix, signal)).map(({ key }) => key);
-      const left = await calls.call(`remove ${prefix}`, (s3, bucket) => s3.removeObjects(bucket, keys), signal);
-      if (left.length > 0)
-        throw calls.failure(`remove ${prefix}`, Object.assign(new Error("refused"), { code: "AccessDenied" }));
+      await removeKeys(calls, prefix, keys, signal);
+    },
+    async removeKeys(keys, signal) {
+      signal.throwIfAborted();
+      for (const key of keys) objectKeySegments(key);
+      if (keys.length > 0) await removeKeys(calls, keys[0] ?? "", keys, signal);
+    },
+    async expire(prefix, putBefore, limit, signal) {
+      signal.throwIfAborted();
+      objectKeySegments(prefix);
+      const old = (await list(calls, prefix, signal)).filter(({ putAt }) => putAt < putBefore).slice(0, limit);
+      if (old.length > 0)
+        await removeKeys(
+          calls,
+          prefix,
+          old.map(({ key }) => key),
+          signal,
+        );
+      return old.length;
     },
     async sweep(olderThanMs, signal) {
       const latest = Date.now() - olderThanMs;
@@ -46,9 +63,18 @@ export function s3ObjectStore(address: S3Address, bounds: S3Bounds = defaultS3Bo
   };
 }
 
-async function sizeIfThere(calls: S3Calls, key: string, signal: AbortSignal): Promise<number | null> {
+async function removeKeys(calls: S3Calls, what: string, keys: readonly string[], signal: AbortSignal): Promise<void> {
+  const left = await calls.call(`remove ${what}`, (s3, bucket) => s3.removeObjects(bucket, [...keys]), signal);
+  if (left.length > 0)
+    throw calls.failure(`remove ${what}`, Object.assign(new Error("refused"), { code: "AccessDenied" }));
+}
+
+const sizeIfThere = async (calls: S3Calls, key: string, signal: AbortSignal): Promise<number | null> =>
+  (await factsIfThere(calls, key, signal))?.size ?? null;
+
+async function factsIfThere(calls: S3Calls, key: string, signal: AbortSignal): Promise<BucketItemStat | null> {
   try {
-    return (await calls.call(`read ${key}`, (s3, bucket) => s3.statObject(bucket, key), signal, isMissing)).size;
+    return await calls.call(`read ${key}`, (s3, bucket) => s3.statObject(bucket, key), signal, isMissing);
   } catch (error) {
     // A bucket that is not there answers the same to this request: `list` and `put` say so.
     if (isMissing(error)) return null;
@@ -89,19 +115,25 @@ async function* read(
   }
 }
 
-async function list(calls: S3Calls, prefix: string, signal: AbortSignal): Promise<readonly StoredObject[]> {
-  const found: StoredObject[] = [];
-  const itself = await sizeIfThere(calls, prefix, signal);
-  if (itself !== null) found.push({ key: prefix, sizeBytes: itself });
+/** With the time it was put, by the server's clock. */
+interface ListedObject extends StoredObject {
+  readonly putAt: number;
+}
+
+async function list(calls: S3Calls, prefix: string, signal: AbortSignal): Promise<readonly ListedObject[]> {
+  const found: ListedObject[] = [];
+  const itself = await factsIfThere(calls, prefix, signal);
+  if (itself !== null) found.push({ key: prefix, sizeBytes: itself.size, putAt: itself.lastModified.getTime() });
   for (let token = "", more = true; more; ) {
     const page = await calls.call(
       `list ${prefix}`,
       (s3, bucket) => s3.listObjectsV2Query(bucket, `${prefix}/`, token, "", 1000, ""),
       signal,
     );
-    for (const { name, size } of page.objects) {
+    for (const { name, size, lastModified } of page.objects) {
       // Some servers list folders that somebody made by hand.
-      if (name !== undefined && !name.endsWith("/")) found.push({ key: name, sizeBytes: size });
+      if (name === undefined || name.endsWith("/")) continue;
+      found.push({ key: name, sizeBytes: size, putAt: lastModified.getTime() });
     }
     more = page.isTruncated === true;
     token = page.nextContinuationToken ?? "";

@@ -7,6 +7,7 @@ import type { Result } from "../../model/result.ts";
 import type { TaskKey } from "../../model/task.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { Holder, TaskRecord, TaskStore } from "../../ports/task-store.ts";
+import { oldTasks } from "./old-tasks.ts";
 import { openDatabase } from "./open-database.ts";
 import { outboxRow } from "./outbox-row.ts";
 import { sqliteFailure } from "./sqlite-failure.ts";
@@ -29,7 +30,8 @@ export function sqliteTaskStore(path: string, clock: Clock): TaskStore {
     return statement;
   };
   const row = (sql: string, values: Values): Row | undefined => prepare(sql).get(values);
-  const changes = (sql: string, values: Values): boolean => Number(prepare(sql).run(values).changes) > 0;
+  const changed = (sql: string, values: Values): number => Number(prepare(sql).run(values).changes);
+  const changes = (sql: string, values: Values): boolean => changed(sql, values) > 0;
 
   /** One statement, or several in `transaction`, with failures named. */
   const call = async <T>(signal: AbortSignal, work: () => T): Promise<T> => {
@@ -75,6 +77,7 @@ export function sqliteTaskStore(path: string, clock: Clock): TaskStore {
   };
 
   return {
+    ...oldTasks({ rows: (sql, values) => prepare(sql).all(values), changed, transaction }, clock),
     intake: (task, requestSha256, signal) =>
       transaction(signal, () => {
         const now = clock.now();

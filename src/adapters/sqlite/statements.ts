@@ -144,3 +144,36 @@ export const putStub = `
 export const dropStub = "delete from cancel_stubs where tenant_id = :tenantId and task_id = :taskId";
 
 export const dropExpiredStubs = "delete from cancel_stubs where expires_at <= :now";
+
+/** A message of the task that somebody is still to send. `abandoned` is a JSON array of kinds. */
+const hasUnsent = `
+  exists (select 1 from outbox
+    where outbox.tenant_id = tasks.tenant_id and outbox.task_id = tasks.task_id and published_at is null
+      and kind not in (select value from json_each(:abandoned)))`;
+
+export const selectSwept = "select finished_at, id from swept where what = :what";
+
+export const listOld = `
+  select id, tenant_id, task_id, attempt, finished_at from tasks
+  where finished_at <= :endedBy and (finished_at, id) > (:sweptAt, :sweptId) and not ${hasUnsent}
+  order by finished_at, id limit :limit`;
+
+export const markSwept = `
+  insert into swept (what, finished_at, id) values (:what, :finishedAt, :id)
+  on conflict (what) do update set finished_at = excluded.finished_at, id = excluded.id
+  where (excluded.finished_at, excluded.id) > (swept.finished_at, swept.id)`;
+
+export const forgetTask = `
+  delete from tasks where tenant_id = :tenantId and task_id = :taskId and id = :id and state = 'FINISHED' and not ${hasUnsent}`;
+
+export const forgetAttempts = "delete from attempts where tenant_id = :tenantId and task_id = :taskId";
+
+export const forgetMessages = "delete from outbox where tenant_id = :tenantId and task_id = :taskId";
+
+/** `kinds` is a JSON array. */
+export const forgetSent = `
+  delete from outbox
+  where id in (
+    select id from outbox
+    where published_at <= :sentBy and kind in (select value from json_each(:kinds))
+    order by published_at limit :limit)`;

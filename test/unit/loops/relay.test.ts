@@ -5,6 +5,7 @@ import { type MemoryTransport, memoryTransport } from "../../../src/adapters/mem
 import { bell } from "../../../src/loops/bell.ts";
 import { relay } from "../../../src/loops/relay.ts";
 import { ExecutorError, type Reason } from "../../../src/model/failure.ts";
+import { noTracing } from "../../../src/observe/tracing.ts";
 import type { ObjectStore } from "../../../src/ports/object-store.ts";
 import type { TaskStore } from "../../../src/ports/task-store.ts";
 import { requestSha256 } from "../../../src/schema/canonical.ts";
@@ -39,7 +40,7 @@ function relaying(store: TaskStore, transport: MemoryTransport, objects: ObjectS
   const stop = new AbortController();
   const troubles: unknown[] = [];
   const rings = bell();
-  const ports = { store, objects, transport, clock, bell: rings, onPublished: () => undefined };
+  const ports = { store, objects, transport, clock, tracing: noTracing, bell: rings, onPublished: () => undefined };
   const done = relay({ ...ports, onTrouble: (_what, error) => troubles.push(error) }, stop.signal);
   return {
     troubles,

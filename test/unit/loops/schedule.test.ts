@@ -8,6 +8,7 @@ import { giveUpReason, schedule } from "../../../src/loops/schedule.ts";
 import { ExecutorError, type Reason } from "../../../src/model/failure.ts";
 import { taskKey } from "../../../src/model/task.ts";
 import { openLog } from "../../../src/observe/log.ts";
+import { noTracing } from "../../../src/observe/tracing.ts";
 import type { Sandbox, Sandboxes } from "../../../src/ports/sandbox.ts";
 import type { TaskStore } from "../../../src/ports/task-store.ts";
 import { builtInTools, toolCatalog } from "../../../src/tools/catalog.ts";
@@ -28,6 +29,7 @@ async function partsWith(store: TaskStore, create: Sandboxes["create"]): Promise
     objects: memoryObjectStore(),
     logSink: { write: () => undefined, dropped: () => 0, [Symbol.asyncDispose]: async () => undefined },
     log: await openLog("silent"),
+    tracing: noTracing,
     slots: fairSlots(1),
     images: { names: () => ["shell"], resolve: async (name) => ({ name, id: `sha256:${name}`, env: {} }) },
     sandboxes: { create, attach: unused, requireRuntime: async () => undefined },

@@ -16,7 +16,7 @@ export function httpFront(place: ServerPlace): ServerFront {
   const json = async <T>(what: Call, signal: AbortSignal): Promise<T> =>
     JSON.parse((await bodyOf(await call(what, signal))).toString("utf8")) as T;
   return {
-    async submit(request, _asked, signal) {
+    async submit(request, _asked, _traceparent, signal) {
       const answer = await call(
         {
           method: "POST",

@@ -1,0 +1,13 @@
+-- What is past its time is found without looking at every task.
+-- Older workers may still run: yes
+
+create index tasks_finished on tasks (finished_at, id) where finished_at is not null;
+create index outbox_by_task on outbox (tenant_id, task_id);
+create index outbox_sent on outbox (published_at) where published_at is not null;
+
+-- How far logs and artifacts have been swept: the last task whose are gone.
+create table swept (
+  what text primary key,
+  finished_at bigint not null,
+  id bigint not null
+);

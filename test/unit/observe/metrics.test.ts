@@ -1,0 +1,30 @@
+import { expect, test } from "vitest";
+import { metrics } from "../../../src/observe/metrics.ts";
+
+const silent = (signal: AbortSignal): Promise<number | null> =>
+  new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason), { once: true }));
+
+test("a store that does not answer takes no other figure with it, and what is missing now is all that is named", {
+  timeout: 20_000,
+}, async () => {
+  const counted = metrics();
+  const missing = [["store", "wall runc: no network"], ["store"]];
+  counted.gauges({
+    running: () => 3,
+    slots: () => 4,
+    droppedLogEntries: () => 0,
+    droppedSpans: () => 0,
+    missing: async () => missing[0] ?? [],
+    diskFree: async () => ({ data: 0.25 }),
+    outboxAgeMs: silent,
+  });
+  const text = await counted.text();
+  expect(text).toContain("tool_executor_running 3");
+  expect(text).toContain("tool_executor_ready 0");
+  expect(text).toContain('tool_executor_missing{name="wall runc: no network"} 1');
+  expect(text).toContain('tool_executor_disk_free_ratio{place="data"} 0.25');
+  missing.shift();
+  const later = await counted.text();
+  expect(later).toContain('tool_executor_missing{name="store"} 1');
+  expect(later).not.toContain("wall runc");
+});

@@ -17,6 +17,7 @@ import { resultSchema } from "../schema/result-schema.ts";
 import { defaultMaxRequestBytes } from "../schema/task-parser.ts";
 import { taskSchema } from "../schema/task-schema.ts";
 import { retryClass } from "../tools/tool.ts";
+import { openBuffer } from "./buffer.ts";
 import type { Config } from "./config.ts";
 import { type House, openHouse, systemClock } from "./house.ts";
 import { type Pulse, pulse } from "./pulse.ts";
@@ -46,8 +47,11 @@ export async function serve(config: Config, { version, say }: ServeOptions, shut
   await using stack = new AsyncDisposableStack();
   const counted = metrics();
   const log = countedLog(await openLog(config.logLevel, true), counted);
-  const house = stack.use(await openHouse(config, undefined, log));
+  const opened = stack.use(await openHouse(config, undefined, log));
   const [live, work] = [pulse(), bell()];
+  const buffer = await openBuffer(config, opened.parts, { log, counted, onTakenIn: work.ring });
+  if (buffer !== null) stack.use(buffer);
+  const house: House = { ...opened, parts: { ...opened.parts, store: buffer?.store ?? opened.parts.store } };
   const { parts } = house;
   const messages = messagesOf(config, house, stack, work.ring, counted, log);
   const scheduled = schedule(parts, {
@@ -64,6 +68,8 @@ export async function serve(config: Config, { version, say }: ServeOptions, shut
     tellReaped(report, counted, log, say);
     if (report.requeued > 0) work.ring();
   };
+  // Before tasks of the dead are judged: the end of one may be among what waits.
+  await buffer?.drain();
   // Before anything is taken in: what a dead executor left may be in the way.
   onReport(await reap(shutdown.now));
 
@@ -84,10 +90,13 @@ export async function serve(config: Config, { version, say }: ServeOptions, shut
     { everyMs: reapEveryMs, pass: reap, onReport, onFailure: (error) => noteFailure(log, "reap.failed", error) },
     stages.drain,
   );
-  const stopRelay = new AbortController();
+  const [stopBuffer, stopRelay] = [new AbortController(), new AbortController()];
+  const draining = buffer?.run(stopBuffer.signal);
   const carrying = messages?.run(stages.drain, stopRelay.signal).catch(stages.fail);
   await untilDrained(config, scheduled, door, { drain: stages.drain, now: shutdown.now }, say);
   await reaping;
+  stopBuffer.abort();
+  await draining;
   // Last: what ended in the drain is sent, too.
   stopRelay.abort();
   await carrying;

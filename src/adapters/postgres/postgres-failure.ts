@@ -12,12 +12,19 @@ export function postgresFailure(address: string, cause: unknown): unknown {
   if (!(cause instanceof Error) || cause instanceof ExecutorError) return cause;
   const known = knownFailure(cause);
   if (known === null) return cause;
-  return new ExecutorError("internal", `task store ${address}: ${known.why}`, { cause, hint: known.hint });
+  return new ExecutorError("internal", `task store ${address}: ${known.why}`, {
+    cause,
+    hint: known.hint,
+    isAway: true,
+  });
 }
 
 /** What a call ends with that got no answer in time. */
 export function noAnswer(address: string, ms: number): ExecutorError {
-  return new ExecutorError("internal", `task store ${address}: no answer within ${ms} ms`, { hint: hints.reachable });
+  return new ExecutorError("internal", `task store ${address}: no answer within ${ms} ms`, {
+    hint: hints.reachable,
+    isAway: true,
+  });
 }
 
 /** Whether the statement that failed so may be sent again. */

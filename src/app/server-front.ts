@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { inputFileKey } from "../executor/prepare.ts";
 import { takeIn } from "../executor/take-in.ts";
+import { receivedSummary } from "../executor/task-summary.ts";
 import { ExecutorError } from "../model/failure.ts";
 import { taskKey } from "../model/task.ts";
 import type { ServerFront } from "../ports/front.ts";
@@ -39,7 +40,7 @@ export function serverFront({ house, sandboxRoot, pulse, wake, maxFileBytes }: S
       if (taskId !== undefined && task.task_id !== taskId) throw notTheirs("task_id", task.task_id, taskId);
       const { kind } = await takeIn(parts, task, signal);
       wake();
-      return { key: taskKey(task), isNew: kind === "accepted" };
+      return { key: taskKey(task), isNew: kind === "accepted", received: receivedSummary(task, parts.clock.now()) };
     },
     async hasFile(tenantId, sha256, signal) {
       const key = inputFileKey(tenantId, sha256);

@@ -1,7 +1,7 @@
 import { isAway } from "../model/failure.ts";
 import { deadLetterHeaders } from "../model/outbox.ts";
 import type { Result } from "../model/result.ts";
-import { type SpoolEntry, spooledKey } from "../model/spool-entry.ts";
+import { type Lane, type SpoolEntry, spooledKey } from "../model/spool-entry.ts";
 import { keyText, taskKey } from "../model/task.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Spool } from "../ports/spool.ts";
@@ -38,11 +38,12 @@ export interface DrainReport {
   readonly left: readonly LeftEntry[];
 }
 
-const pageSize = 100;
+/** Held in memory at once: a call may have a MiB. */
+const pageSize = 20;
 
 /**
- * Brings what waits in a spool to the store, oldest first, and removes each entry once the store has it. An entry that the store does not
- * take while it answers is left, and what is behind it of the same task too; the others go on.
+ * Brings what waits in a spool to the store, ends before calls, each lane oldest first, and removes each entry once the store has it. An
+ * entry that the store does not take while it answers is left, and what is behind it of the same task too; the others go on.
  *
  * @returns null where somebody else is at it.
  * @throws ExecutorError internal and `isAway`, when store or spool is: what has not been drained is still there.
@@ -52,32 +53,54 @@ export async function drainSpool(ports: DrainPorts, signal: AbortSignal): Promis
 }
 
 async function drained(ports: DrainPorts, signal: AbortSignal): Promise<DrainReport> {
-  const { spool } = ports;
-  const fates: Record<Fate, number> = { stored: 0, known: 0, conflict: 0, outdated: 0 };
-  const left: LeftEntry[] = [];
-  const stuck = new Set<string>();
-  for (let after: string | null = null; ; ) {
-    const page = await spool.read(after, pageSize, signal);
-    for (const { id, entry } of page) {
-      after = id;
-      signal.throwIfAborted();
-      const name = entry === null ? null : keyText(spooledKey(entry));
-      if (entry === null || name === null) left.push({ id, entry: null, why: "it cannot be read" });
-      else if (stuck.has(name)) left.push({ id, entry, why: "it is behind another of its task" });
-      else {
-        const fate = await tried(ports, entry, signal);
-        if (typeof fate !== "string") {
-          stuck.add(name);
-          left.push({ id, entry, why: fate.why });
-          continue;
-        }
-        await spool.remove([id], signal);
-        fates[fate] += 1;
-        ports.onDrained(entry, fate);
-      }
+  const round: Round = {
+    fates: { stored: 0, known: 0, conflict: 0, outdated: 0 },
+    left: [],
+    stuck: new Set(),
+    after: { ends: null, intakes: null },
+  };
+  do {
+    while (await drainedPage(ports, "ends", round, signal));
+  } while (await drainedPage(ports, "intakes", round, signal));
+  return { drained: round.fates, left: round.left };
+}
+
+interface Round {
+  readonly fates: Record<Fate, number>;
+  readonly left: LeftEntry[];
+  /** Tasks of which an entry was left. */
+  readonly stuck: Set<string>;
+  readonly after: Record<Lane, string | null>;
+}
+
+/** Whether there may be more. */
+async function drainedPage(ports: DrainPorts, lane: Lane, round: Round, signal: AbortSignal): Promise<boolean> {
+  const page = await ports.spool.read(lane, round.after[lane], pageSize, signal);
+  for (const { id, entry } of page) {
+    round.after[lane] = id;
+    signal.throwIfAborted();
+    const fate = await fateOf(ports, entry, round.stuck, signal);
+    if (typeof fate !== "string" || entry === null) {
+      if (entry !== null) round.stuck.add(keyText(spooledKey(entry)));
+      round.left.push({ id, entry, why: typeof fate === "string" ? fate : fate.why });
+      continue;
     }
-    if (page.length < pageSize) return { drained: fates, left };
+    await ports.spool.remove([id], signal);
+    round.fates[fate] += 1;
+    ports.onDrained(entry, fate);
   }
+  return page.length === pageSize;
+}
+
+async function fateOf(
+  ports: DrainPorts,
+  entry: SpoolEntry | null,
+  stuck: ReadonlySet<string>,
+  signal: AbortSignal,
+): Promise<Fate | { readonly why: string }> {
+  if (entry === null) return { why: "it cannot be read" };
+  if (stuck.has(keyText(spooledKey(entry)))) return { why: "it is behind another of its task" };
+  return await tried(ports, entry, signal);
 }
 
 /** @throws when the store answers nobody; what it refuses of one entry is that entry's. */

@@ -15,7 +15,10 @@ export type SpoolEntry =
 
 export type SpoolKind = SpoolEntry["kind"];
 
-export const spoolKinds: readonly SpoolKind[] = ["intake", "finish", "release"];
+/** What ends an attempt does not wait behind calls: its task is somebody else's after a while. */
+export type Lane = "ends" | "intakes";
+
+export const laneOf = (kind: SpoolKind): Lane => (kind === "intake" ? "intakes" : "ends");
 
 export const spooledKey = (entry: SpoolEntry): TaskKey =>
   entry.kind === "intake" ? taskKey(entry.task) : entry.attempt.key;

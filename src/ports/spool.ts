@@ -1,4 +1,4 @@
-import type { SpoolEntry, SpoolKind } from "../model/spool-entry.ts";
+import type { Lane, SpoolEntry, SpoolKind } from "../model/spool-entry.ts";
 
 /** An entry where it is kept. */
 export interface Spooled {
@@ -18,7 +18,7 @@ export interface SpoolTotals {
 }
 
 /**
- * Keeps, in their order, the writes that the task store could not take, until somebody has brought them there. Processes that open the
+ * Keeps, in the order of each lane, the writes that the task store could not take, until somebody has brought them there. Processes that open the
  * same spool share it.
  * @throws ExecutorError internal and `isAway`, naming the place and why, with no secret in it, when it cannot be read or written now.
  */
@@ -28,8 +28,8 @@ export interface Spool extends AsyncDisposable {
    * @throws ExecutorError internal and `isAway`, for an `intake` that has no room: what may wait is bounded. Ends are always let in.
    */
   put(entry: SpoolEntry, signal: AbortSignal): Promise<Put>;
-  /** From the one after `after` on (null: from the oldest), at most `limit` (1–1000). They stay. */
-  read(after: string | null, limit: number, signal: AbortSignal): Promise<readonly Spooled[]>;
+  /** Of one lane, from the one after `after` on (null: from the oldest), at most `limit` (1–1000). They stay. */
+  read(lane: Lane, after: string | null, limit: number, signal: AbortSignal): Promise<readonly Spooled[]>;
   /** Twice is once. */
   remove(ids: readonly string[], signal: AbortSignal): Promise<void>;
   totals(signal: AbortSignal): Promise<SpoolTotals>;

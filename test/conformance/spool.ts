@@ -38,16 +38,19 @@ export function spoolConformance(name: string, open: OpenSpools): void {
     test("gives back what was put, byte for byte and in its order, to whoever opens it", async () => {
       await using spools = await open(roomy);
       const everyByte = Buffer.from(Array.from({ length: 256 }, (_, index) => index));
-      const put: readonly SpoolEntry[] = [
-        anIntake("t-1"),
+      const ends: readonly SpoolEntry[] = [
         finish("t-2", everyByte),
         { kind: "release", attempt: anAttempt("t-3", 2), strike: true },
-        { ...anIntake("t-4"), askedAt: null } as SpoolEntry,
+        finish("t-1"),
       ];
+      const intakes = [anIntake("t-5"), { ...anIntake("t-4"), askedAt: null } as SpoolEntry];
+      const put = [ends[0], intakes[0], ends[1], intakes[1], ends[2]].filter((entry) => entry !== undefined);
       for (const [index, entry] of put.entries())
         expect(await (index % 2 === 0 ? spools.one : spools.other).put(entry, never())).toBe("kept");
-      for (const spool of [spools.one, spools.other])
-        expect(entriesOf(await spool.read(null, 100, never()))).toEqual(put);
+      for (const spool of [spools.one, spools.other]) {
+        expect(entriesOf(await spool.read("ends", null, 100, never()))).toEqual(ends);
+        expect(entriesOf(await spool.read("intakes", null, 100, never()))).toEqual(intakes);
+      }
     });
 
     test("is read page by page, and reading takes nothing away", async () => {
@@ -56,7 +59,7 @@ export function spoolConformance(name: string, open: OpenSpools): void {
       for (const id of ids) await spools.one.put(finish(id), never());
       const read: string[] = [];
       for (let after: string | null = null; ; ) {
-        const page = await spools.other.read(after, 10, never());
+        const page = await spools.other.read("ends", after, 10, never());
         if (page.length === 0) break;
         after = page.at(-1)?.id ?? null;
         read.push(...page.map(({ entry }) => (entry?.kind === "finish" ? entry.attempt.key.taskId : "")));
@@ -68,12 +71,12 @@ export function spoolConformance(name: string, open: OpenSpools): void {
     test("what was removed is gone, twice is once, and the others stay", async () => {
       await using spools = await open(roomy);
       for (const id of ["t-1", "t-2", "t-3"]) await spools.one.put(finish(id), never());
-      const [first, second] = await spools.one.read(null, 2, never());
+      const [first, second] = await spools.one.read("ends", null, 2, never());
       const ids = [first?.id ?? "", second?.id ?? ""];
       await spools.other.remove(ids, never());
       await spools.one.remove(ids, never());
       await spools.one.remove([], never());
-      expect(entriesOf(await spools.one.read(null, 10, never()))).toEqual([finish("t-3")]);
+      expect(entriesOf(await spools.one.read("ends", null, 10, never()))).toEqual([finish("t-3")]);
       expect((await spools.one.totals(never())).counts).toEqual({ intake: 0, finish: 1, release: 0 });
     });
 
@@ -83,7 +86,7 @@ export function spoolConformance(name: string, open: OpenSpools): void {
       expect(await spools.other.put(anIntake("t-1", "a"), never())).toBe("known");
       expect(await spools.other.put(anIntake("t-1", "b"), never())).toBe("conflict");
       expect(await spools.other.put(anIntake("t-2", "b"), never())).toBe("kept");
-      const [first] = await spools.one.read(null, 10, never());
+      const [first] = await spools.one.read("intakes", null, 10, never());
       await spools.one.remove([first?.id ?? ""], never());
       expect(await spools.other.put(anIntake("t-1", "b"), never())).toBe("kept");
     });
@@ -110,7 +113,7 @@ export function spoolConformance(name: string, open: OpenSpools): void {
         hint: expect.stringContaining("TOOL_EXECUTOR_BUFFER_MAX_MB"),
       });
       expect(await spools.one.put(finish("t-3", Buffer.alloc(10_000)), never())).toBe("kept");
-      const [first] = await spools.one.read(null, 1, never());
+      const [first] = await spools.one.read("intakes", null, 1, never());
       await spools.one.remove([first?.id ?? ""], never());
       expect(await spools.one.put(anIntake("t-4"), never())).toBe("kept");
     });

@@ -3,7 +3,7 @@ import { open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { ExecutorError } from "../../model/failure.ts";
-import { type SpoolEntry, type SpoolKind, spooledKey } from "../../model/spool-entry.ts";
+import { laneOf, type SpoolEntry, type SpoolKind, spooledKey } from "../../model/spool-entry.ts";
 import type { Put, Spool } from "../../ports/spool.ts";
 import { decodeSpoolEntry, encodeSpoolEntry } from "../../schema/spool-entry.ts";
 import { codeOf, privateFolder } from "./private-folder.ts";
@@ -58,10 +58,11 @@ export async function diskSpool(root: string, { maxIntakeBytes, now }: DiskSpool
       turn = put.catch(() => undefined);
       return put;
     },
-    read: (after, limit, signal) =>
+    read: (lane, after, limit, signal) =>
       translated(root, async () => {
         signal.throwIfAborted();
-        const next = (await listed(root)).filter(({ name }) => after === null || name > after).slice(0, limit);
+        const ofLane = (await listed(root)).filter(({ kind }) => laneOf(kind) === lane);
+        const next = ofLane.filter(({ name }) => after === null || name > after).slice(0, limit);
         const found = await Promise.all(
           next.map(async ({ name }) => ({ id: name, bytes: await readFile(join(root, name)).catch(nullIfGone) })),
         );

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { ExecutorError } from "../../model/failure.ts";
-import { spooledKey } from "../../model/spool-entry.ts";
+import { type Lane, laneOf, spooledKey } from "../../model/spool-entry.ts";
 import { keyText } from "../../model/task.ts";
 import type { Put, Spool, Spooled, SpoolTotals } from "../../ports/spool.ts";
 import { decodeSpoolEntry, encodeSpoolEntry } from "../../schema/spool-entry.ts";
@@ -14,13 +14,13 @@ export interface RedisSpoolOptions {
 }
 
 /** All keys have one hash tag, so that a cluster keeps them together. */
-const [entries, requests, counts, lock] = ["entries", "requests", "counts", "lock"].map(
-  (name) => `{tool-executor}:buffer:${name}`,
-) as [string, string, string, string];
-const lockMs = 15_000;
+const keyOf = (name: "ends" | "intakes" | "requests" | "counts" | "lock"): string => `{tool-executor}:buffer:${name}`;
+const [requests, counts, lock] = [keyOf("requests"), keyOf("counts"), keyOf("lock")];
+/** Less than the time for which nobody's attempt is taken over after an outage. */
+const lockMs = 6000;
 
 /**
- * A spool in a stream of one Redis database, which all executors of one installation share, and nobody else. Of a server that may evict
+ * A spool in two streams of one Redis database, which all executors of one installation share, and nobody else. Of a server that may evict
  * or lose what it was given nothing is taken for kept.
  * @throws ExecutorError validation, for such a server. One that cannot be reached is tried on in the background.
  */
@@ -32,11 +32,9 @@ export async function redisSpool(address: RedisAddress, { maxIntakeBytes }: Redi
       const sha256 = entry.kind === "intake" ? entry.requestSha256 : "";
       const name = keyText(spooledKey(entry));
       const body = encodeSpoolEntry(entry);
-      const answer = await asked(
-        (redis) =>
-          redis.eval(putEntry, 3, entries, requests, counts, entry.kind, name, sha256, body, String(maxIntakeBytes)),
-        signal,
-      );
+      const keys = [keyOf(laneOf(entry.kind)), requests, counts];
+      const given = [entry.kind, name, sha256, body, String(maxIntakeBytes)];
+      const answer = await asked((redis) => redis.eval(putEntry, 3, ...keys, ...given), signal);
       if (answer !== "full") return answer as Put;
       throw new ExecutorError(
         "internal",
@@ -44,14 +42,17 @@ export async function redisSpool(address: RedisAddress, { maxIntakeBytes }: Redi
         { hint: "bring the database back, or raise TOOL_EXECUTOR_BUFFER_MAX_MB", isAway: true },
       );
     },
-    async read(after, limit, signal) {
-      const from = after === null ? "-" : `(${after}`;
-      const found = await asked((redis) => redis.xrangeBuffer(entries, from, "+", "COUNT", limit), signal);
-      return found.map(([id, fields]): Spooled => ({ id: id.toString(), entry: decodeSpoolEntry(bodyOf(fields)) }));
+    async read(lane, after, limit, signal) {
+      const from = after === null ? "-" : `(${streamId(after)}`;
+      const found = await asked((redis) => redis.xrangeBuffer(keyOf(lane), from, "+", "COUNT", limit), signal);
+      return found.map(([id, fields]): Spooled => ({ id: `${lane}/${id}`, entry: decodeSpoolEntry(bodyOf(fields)) }));
     },
     async remove(ids, signal) {
-      if (ids.length > 0)
-        await asked((redis) => redis.eval(removeEntries, 3, entries, requests, counts, ...ids), signal);
+      for (const lane of ["ends", "intakes"] as const) {
+        const own = ids.filter((id) => id.startsWith(`${lane}/`)).map(streamId);
+        if (own.length > 0)
+          await asked((redis) => redis.eval(removeEntries, 3, keyOf(lane), requests, counts, ...own), signal);
+      }
     },
     async totals(signal): Promise<SpoolTotals> {
       const [intake, finish, release] = await asked(
@@ -60,8 +61,9 @@ export async function redisSpool(address: RedisAddress, { maxIntakeBytes }: Redi
       );
       const found = { intake: Number(intake ?? 0), finish: Number(finish ?? 0), release: Number(release ?? 0) };
       if (found.intake + found.finish + found.release === 0) return { counts: found, oldestAt: null };
-      const [oldest] = await asked((redis) => redis.xrange(entries, "-", "+", "COUNT", 1), signal);
-      return { counts: found, oldestAt: oldest === undefined ? null : Number(oldest[0].split("-")[0]) };
+      const first = (lane: Lane) => asked((redis) => redis.xrange(keyOf(lane), "-", "+", "COUNT", 1), signal);
+      const oldest = [...(await first("ends")), ...(await first("intakes"))].map(([id]) => Number(id.split("-")[0]));
+      return { counts: found, oldestAt: oldest.length === 0 ? null : Math.min(...oldest) };
     },
     async exclusively(work, signal) {
       const token = randomUUID();
@@ -105,6 +107,9 @@ function heldLock(
     },
   };
 }
+
+/** What Redis calls it, without our lane in front. */
+const streamId = (id: string): string => id.slice(id.indexOf("/") + 1);
 
 function bodyOf(fields: readonly Buffer[]): Buffer {
   const at = fields.findIndex((field, index) => index % 2 === 0 && field.toString() === "body");

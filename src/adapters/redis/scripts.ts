@@ -1,6 +1,6 @@
 /**
  * The writes of the spool. Each is one script, so that an entry, the mark of its request and the counts are there together or not at all.
- * KEYS: entries, requests, counts.
+ * KEYS: the lane's entries, requests, counts.
  */
 
 /** ARGV: kind, tenant/task, request hash, body, the most bytes that requests may have together. */

@@ -79,6 +79,13 @@ test("what waits is brought to the store, oldest first, and is gone from the spo
   expect(await sent()).toEqual([["result", "t-ending"]]);
 });
 
+test("what ends an attempt does not wait behind calls", async () => {
+  const attempt = await leased("t-ending");
+  for (let index = 0; index < 30; index++) await spool.put(intakeOf(`t-${index}`), never());
+  await spool.put(finishOf(attempt), never());
+  expect((await drain()).fates[0]).toEqual(["acme/t-ending", "stored"]);
+});
+
 describe("once", () => {
   test("a result that the store had already, since only its answer was lost, is known and not sent again", async () => {
     const attempt = await leased("t-1");

@@ -1,14 +1,19 @@
+import { execFileSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { inspect } from "node:util";
 import { Redis } from "ioredis";
+import { Wait } from "testcontainers";
 import { describe, expect, test } from "vitest";
 import { parseRedisUrl, type RedisAddress } from "../../src/adapters/redis/redis-address.ts";
 import { redisSpool } from "../../src/adapters/redis/redis-spool.ts";
 import type { Spool } from "../../src/ports/spool.ts";
 import { anAttempt, anIntake, spoolConformance } from "../conformance/spool.ts";
 import { testDocker } from "../support/bare-container.ts";
+import { openCli } from "../support/cli.ts";
 import { forThisFile } from "../support/for-this-file.ts";
 import { never } from "../support/samples.ts";
-import { startRedis } from "../support/services.ts";
+import { started, startRedis } from "../support/services.ts";
 import { startToxiproxy } from "../support/toxiproxy.ts";
 import { until } from "../support/until.ts";
 
@@ -212,4 +217,45 @@ test("neither a password nor what was to be kept is in a failure", async () => {
   }
   await using right = await redisSpool(addressOf(guarded.url, { password: "a-secret-of-the-tests" }), options);
   expect(await put(right, "t-1")).toBe("kept");
+});
+
+test("over TLS the server's certificate is verified", async () => {
+  await using toolx = await openCli();
+  const [keyPath, certPath] = [join(toolx.workDir, "key.pem"), join(toolx.workDir, "cert.pem")];
+  execFileSync(
+    "openssl",
+    [
+      ...["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"],
+      ...["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-keyout", keyPath, "-out", certPath],
+    ],
+    { stdio: "ignore" },
+  );
+  await using encrypted = await started("redis", [6379], (container) =>
+    container
+      .withCopyContentToContainer([
+        { content: readFileSync(keyPath, "utf8"), target: "/tmp/key.pem", mode: 0o644 },
+        { content: readFileSync(certPath, "utf8"), target: "/tmp/cert.pem", mode: 0o644 },
+      ])
+      .withCommand([
+        ...["--port", "0", "--tls-port", "6379", "--tls-auth-clients", "no"],
+        ...["--tls-key-file", "/tmp/key.pem", "--tls-cert-file", "/tmp/cert.pem"],
+        ...["--appendonly", "yes", "--appendfsync", "always"],
+      ])
+      .withWaitStrategy(Wait.forListeningPorts()),
+  );
+  const env = {
+    DATABASE_URL: "postgres://me:unused@localhost/unused",
+    REDIS_URL: `rediss://localhost:${encrypted.port(6379)}`,
+  };
+  const counted = (more: object) => toolx.run(["replay", "--buffered", "--dry-run"], { env: { ...env, ...more } });
+  expect(await counted({})).toMatchObject({
+    code: 125,
+    stderr: expect.stringMatching(
+      /^toolx: internal: buffer redis localhost:\d+\/0: TLS: DEPTH_ZERO_SELF_SIGNED_CERT\n/,
+    ),
+  });
+  expect(await counted({ NODE_EXTRA_CA_CERTS: certPath })).toMatchObject({
+    code: 0,
+    stderr: "redis: nothing waits\ndisk: nothing waits\n",
+  });
 });

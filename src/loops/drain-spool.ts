@@ -1,4 +1,4 @@
-import { isAway } from "../model/failure.ts";
+import { ExecutorError, isAway } from "../model/failure.ts";
 import { deadLetterHeaders } from "../model/outbox.ts";
 import type { Result } from "../model/result.ts";
 import { type Lane, type SpoolEntry, spooledKey } from "../model/spool-entry.ts";
@@ -144,17 +144,17 @@ async function takenIn(
   signal: AbortSignal,
 ): Promise<Fate> {
   const intake = await store.intake(task, requestSha256, signal);
-  switch (intake.kind) {
-    case "accepted":
-      return "stored";
-    case "duplicate":
-      // The store may have taken this very request, and only its answer was lost: nobody asked again then.
-      if (askedAt === null || intake.record.receivedAt < askedAt - skewMs) await store.republish(taskKey(task), signal);
-      return "known";
-    case "conflict": {
-      const facts = { reason: "conflict", stage: "intake", attempts: 1, firstSeenAt: askedAt ?? clock.now() } as const;
-      await store.deadLetter(deadLetterHeaders(facts), Buffer.from(JSON.stringify(task)), signal);
-      return "conflict";
-    }
+  if (intake.kind === "accepted") return "stored";
+  if (intake.kind === "duplicate") {
+    // The store may have taken this very request, and only its answer was lost: nobody asked again then.
+    if (askedAt === null || intake.record.receivedAt < askedAt - skewMs) await store.republish(taskKey(task), signal);
+    return "known";
   }
+  if (intake.kind === "conflict") {
+    const facts = { reason: "conflict", stage: "intake", attempts: 1, firstSeenAt: askedAt ?? clock.now() } as const;
+    await store.deadLetter(deadLetterHeaders(facts), Buffer.from(JSON.stringify(task)), signal);
+    return "conflict";
+  }
+  // It was answered as taken in: it waits on until there is room.
+  throw new ExecutorError("internal", "the store takes no further task now");
 }

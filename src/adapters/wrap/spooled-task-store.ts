@@ -37,8 +37,11 @@ export interface SpooledStore {
   settled(entry: SpoolEntry): void;
 }
 
-/** Longer than anything that asks the store regularly waits: whoever heard nothing of it for so long has been without it. */
-const silenceMs = 5000;
+/**
+ * Whatever took longer met an outage, though it was answered in the end. Every server asks twice a second or, with no room, renews every
+ * 2 s, so one call at least lies in the whole of an outage that is long enough for a lease to run out.
+ */
+const slowMs = 3000;
 
 /**
  * The same store, with what it cannot take now kept in spools instead. Of the writes that begin something only the intake is: a task is
@@ -49,15 +52,14 @@ export function spooledTaskStore(inner: TaskStore, options: SpooledStoreOptions)
   const { clock, intakes, ends, settleMs } = options;
   const guarded = new Set<string>();
   let away = false;
-  let heardAt = clock.monotonicMs();
   let settleUntil = 0;
 
   const asked = async <T>(call: () => Promise<T>): Promise<T> => {
+    const askedAt = clock.monotonicMs();
     try {
       const answer = await call();
       const now = clock.monotonicMs();
-      if (away || now - heardAt > silenceMs) settleUntil = now + settleMs;
-      heardAt = now;
+      if (away || now - askedAt > slowMs) settleUntil = now + settleMs;
       if (away) options.onChange(false, null);
       away = false;
       return answer;

@@ -70,6 +70,7 @@ export async function openBuffer(
   if (config.database === null) return null;
   const opened = await openPlaces(config);
   const { places } = opened;
+  const troubles = toldOnce(log);
   const spooled = spooledTaskStore(inner, {
     // Of this machine's disk nobody else could bring them to the database.
     intakes: places.find(({ name }) => name === "redis")?.spool ?? null,
@@ -77,10 +78,15 @@ export async function openBuffer(
     clock,
     settleMs: policy.leaseMs + slackMs,
     onKept: (entry) => log.note("info", "buffer.kept", named(entry)),
-    onChange: (away, why) => log.note("warn", away ? "store.away" : "store.back", away ? whyOf(why) : {}),
-    onTrouble: (error) => log.note("error", "buffer.failed", whyOf(error)),
+    onChange(away, why) {
+      troubles.forgetAll();
+      log.note("warn", away ? "store.away" : "store.back", away ? whyOf(why) : {});
+    },
+    onTrouble(error) {
+      const fields = whyOf(error);
+      troubles.tell(fields.message, "buffer.failed", fields);
+    },
   });
-  const troubles = toldOnce(log);
 
   const drainPlace = async ({ name, spool }: Place, signal: AbortSignal): Promise<void> => {
     const onDrained = (entry: SpoolEntry, fate: string): void => {
@@ -134,6 +140,7 @@ function toldOnce(log: Log) {
       log.note("error", event, fields);
     },
     forget: (what: string) => void told.delete(what),
+    forgetAll: () => told.clear(),
   };
 }
 

@@ -24,7 +24,7 @@ interface Site extends AsyncDisposable {
   readonly buffer: Toxiproxy;
   readonly env: Readonly<Record<string, string>>;
   /** One that takes calls in. */
-  serve(): Promise<Server>;
+  serve(settings?: Readonly<Record<string, string>>): Promise<Server>;
   leaseUntil(taskId: string): Promise<number>;
   /** What the table says of a task, around the proxy. */
   row(
@@ -62,8 +62,8 @@ async function openSite(): Promise<Site> {
     database,
     buffer,
     env,
-    async serve() {
-      const server = await startServer(toolx, env);
+    async serve(settings = {}) {
+      const server = await startServer(toolx, { ...env, ...settings });
       await until("it takes calls in", async () => (await server.ask("/readyz")).status === 200, boundMs);
       return server;
     },
@@ -226,6 +226,25 @@ describe("Postgres is away", () => {
     for (const result of found.values()) expect(result).toMatchObject({ reason: "ok", attempt: 1 });
   });
 
+  test("and the buffer is full: what has no room waits in Kafka, and all comes out once", async () => {
+    await using site = await openSite();
+    const server = await site.serve({ TOOL_EXECUTOR_BUFFER_MAX_MB: "1" });
+    await site.database.cut();
+    const ids = Array.from({ length: 6 }, (_, index) => `t-${index}`);
+    for (const taskId of ids) {
+      const value = call(taskId, "wc -c", { stdin: "x".repeat(300_000) });
+      await site.ends.offer("tools", { key: "default", value });
+    }
+    await metricIs(server, 'buffered{place="redis",kind="intake"}', 3);
+    await until("the others wait", () => server.process.stderr().includes("it is full (1048576 bytes"), boundMs);
+    await site.database.mend();
+    await answered(site, ids);
+    const found = await settled(site, server);
+    expect([...found.keys()].sort()).toEqual(ids);
+    for (const result of found.values())
+      expect(result).toMatchObject({ reason: "ok", attempt: 1, output: { stdout: "300000\n" } });
+  });
+
   test.each([
     ["redis", false],
     ["disk", true],
@@ -248,6 +267,18 @@ describe("Postgres is away", () => {
       expect([...found]).toEqual([["t-finish", expect.objectContaining({ reason: "ok", attempt: 1 })]]);
     },
   );
+});
+
+test("Redis away alone is told in the log, and stops nothing, not the start either", async () => {
+  await using site = await openSite();
+  await site.buffer.cut();
+  const server = await site.serve();
+  await site.ends.offer("tools", { key: "default", value: call("t-1", "echo one") });
+  await answered(site, ["t-1"]);
+  const told = server.process.stderr().match(/"msg":"buffer.failed"/g) ?? [];
+  expect(told).toHaveLength(1);
+  const found = await settled(site, server);
+  expect([...found]).toEqual([["t-1", expect.objectContaining({ reason: "ok", attempt: 1 })]]);
 });
 
 test("what waits is counted and brought to the database by hand, with no server", async () => {

@@ -105,7 +105,10 @@ export function spooledTaskStore(inner: TaskStore, options: SpooledStoreOptions)
       if ("answer" in stored) return stored.answer;
       if (intakes === null) throw stored.why;
       const entry: SpoolEntry = { kind: "intake", task, requestSha256, askedAt };
-      const put = await intakes.put(entry, signal);
+      const put = await intakes.put(entry, signal).catch((error: unknown) => {
+        options.onTrouble(error);
+        throw error;
+      });
       if (put === "conflict") return { kind: "conflict" };
       if (put === "kept") options.onKept(entry);
       return { kind: "accepted" };

@@ -131,6 +131,7 @@ describe("while the store is away", () => {
     const full = await setup(broken);
     full.inner.set("away");
     await expect(full.spooled.store.intake(aTask(), hash, never())).rejects.toThrow("it is full");
+    expect(full.troubles).toEqual([expect.objectContaining({ message: expect.stringContaining("it is full") })]);
     expect(await entriesOf(full.second)).toEqual([]);
   });
 

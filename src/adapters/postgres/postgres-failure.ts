@@ -98,8 +98,12 @@ const codeOf = (cause: Error): string => ("code" in cause && typeof cause.code =
 
 const words = (cause: Error): string => codeOf(cause) || cause.message;
 
+/** The client's own words, without a code: no connection in time, or none free. */
+const noConnection: readonly string[] = ["timeout expired", "timeout exceeded when trying to connect"];
+
 /** Before anything was sent. */
 function isUnreachable(cause: Error): boolean {
+  if (noConnection.includes(cause.message)) return true;
   if (cause instanceof AggregateError)
     return cause.errors.every((each) => each instanceof Error && isUnreachable(each));
   const codes = ["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN", "EHOSTUNREACH", "ENETUNREACH", "ENOENT", "EACCES"];

@@ -1,6 +1,7 @@
 import { join, resolve } from "node:path";
 import { parseLokiUrl, shownLokiUrl } from "../adapters/loki/loki-address.ts";
 import { parseDatabaseUrl, shownDatabaseUrl } from "../adapters/postgres/database-address.ts";
+import { parseRedisUrl, shownRedisUrl } from "../adapters/redis/redis-address.ts";
 import { parseS3Endpoint } from "../adapters/s3/s3-address.ts";
 import { defaultLimitRules, type LimitName } from "../model/limits.ts";
 import { cpuNumbers } from "./cpu-list.ts";
@@ -194,6 +195,24 @@ export const settings = {
     parse: (text) => (parseDatabaseUrl(text) === null ? null : text),
     shown: (text) => (text === "" ? "" : shownDatabaseUrl(text)),
   } satisfies Setting<string>,
+  redisUrl: {
+    name: "REDIS_URL",
+    unit: null,
+    description:
+      "The Redis that keeps calls and results while the database of DATABASE_URL is away; none where it is empty.",
+    allowed:
+      "redis://user:password@host:port/number, or rediss:// for TLS; user, password, port and number may be left out",
+    byDefault: () => "",
+    parse: (text) => (parseRedisUrl(text) === null ? null : text),
+    shown: (text) => (text === "" ? "" : shownRedisUrl(text)),
+  } satisfies Setting<string>,
+  bufferMaxMb: integer(
+    "TOOL_EXECUTOR_BUFFER_MAX_MB",
+    "MiB",
+    "Calls that may wait in Redis together while the database is away; no more are taken in then. Results are always let in.",
+    { min: 1, max: 1_048_576 },
+    () => 128,
+  ),
   s3Endpoint: {
     name: "S3_ENDPOINT",
     unit: null,

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import type { KafkaSettings } from "../adapters/kafka/kafka-settings.ts";
 import { type LokiAddress, parseLokiUrl } from "../adapters/loki/loki-address.ts";
 import { type DatabaseAddress, parseDatabaseUrl } from "../adapters/postgres/database-address.ts";
+import { parseRedisUrl, type RedisAddress } from "../adapters/redis/redis-address.ts";
 import { parseS3Endpoint, type S3Address } from "../adapters/s3/s3-address.ts";
 import type { Retention } from "../loops/sweep.ts";
 import { ExecutorError } from "../model/failure.ts";
@@ -53,6 +54,13 @@ export interface Config {
   readonly logLevel: "trace" | "debug" | "info" | "warn" | "error" | "silent";
   /** Where tasks are kept, when not in the data folder. Holds a password. */
   readonly database: DatabaseAddress | null;
+  /** What waits for the database while it is away. */
+  readonly buffer: {
+    /** Null: on this machine's disk only. Holds a password. */
+    readonly redis: RedisAddress | null;
+    /** Of calls that wait. */
+    readonly maxBytes: number;
+  };
   /** Where files, artifacts and logs are kept, when not in the data folder. Holds a secret key. */
   readonly s3: S3Address | null;
   /** What gets the lines that tasks write, when files of the data folder do not. Holds a password where there is one. */
@@ -162,6 +170,10 @@ export function loadConfig(programDir: string, env: Environment = process.env): 
     apiKey: value(settings.apiKey),
     logLevel: value(settings.logLevel),
     database: parseDatabaseUrl(value(settings.databaseUrl)),
+    buffer: {
+      redis: parseRedisUrl(value(settings.redisUrl)),
+      maxBytes: value(settings.bufferMaxMb) * bytesPerMb,
+    },
     s3: s3Of({
       endpoint: value(settings.s3Endpoint),
       bucket: value(settings.s3Bucket),
@@ -201,6 +213,10 @@ export function loadConfig(programDir: string, env: Environment = process.env): 
     programDir,
     settings: rows,
   };
+  if (taken.buffer.redis !== null && taken.database === null)
+    throw new ExecutorError("validation", "REDIS_URL is set, but DATABASE_URL is not", {
+      hint: "Redis keeps what a database that is away cannot take; tasks in a file of the data folder need none",
+    });
   const sandboxCpuCount = cpuNumbers(taken.sandboxCpus)?.size || host.cpus;
   return { ...taken, hostCpus: Math.min(host.cpus, sandboxCpuCount) };
 }

@@ -22,6 +22,7 @@ import { resultSchema } from "../schema/result-schema.ts";
 import { defaultMaxRequestBytes } from "../schema/task-parser.ts";
 import { taskSchema } from "../schema/task-schema.ts";
 import { retryClass } from "../tools/tool.ts";
+import { openBuffer } from "./buffer.ts";
 import type { Config } from "./config.ts";
 import { diskFree } from "./disk-free.ts";
 import { type House, openHouse, systemClock } from "./house.ts";
@@ -63,8 +64,11 @@ export async function serve(
   const log = countedLog(await openLog(config.logLevel, true), counted);
   // With everything else in services nobody has made it yet, and the local socket stands in it.
   await privateFolder(config.dataDir, "TOOL_EXECUTOR_DATA");
-  const house = stack.use(await openHouse(config, undefined, log));
+  const opened = stack.use(await openHouse(config, undefined, log));
   const [live, work] = [pulse(), bell()];
+  const buffer = await openBuffer(config, opened.parts, { log, counted, onTakenIn: work.ring });
+  if (buffer !== null) stack.use(buffer);
+  const house: House = { ...opened, parts: { ...opened.parts, store: buffer?.store ?? opened.parts.store } };
   const { parts } = house;
   const messages = messagesOf(config, house, stack, work.ring, counted, log);
   const scheduled = stack.use(
@@ -83,6 +87,8 @@ export async function serve(
     tellReaped(report, counted, log, say);
     if (report.requeued > 0) work.ring();
   };
+  // Before tasks of the dead are judged: the end of one may be among what waits.
+  await buffer?.drain();
   // Before anything is taken in: what a dead executor left may be in the way.
   onReport(await reap(shutdown.now));
 
@@ -108,10 +114,13 @@ export async function serve(
     stages.drain,
   );
   const inBackground = [sweeping(config, parts, counted, log, stages.drain), walls.run(stages.drain)];
-  const stopRelay = new AbortController();
+  const [stopBuffer, stopRelay] = [new AbortController(), new AbortController()];
+  const draining = buffer?.run(stopBuffer.signal);
   const carrying = messages?.run(stages.drain, stopRelay.signal).catch(stages.fail);
   await untilDrained(config, handover, scheduled, door, { drain: stages.drain, now: shutdown.now }, say);
   await Promise.all([reaping, ...inBackground]);
+  stopBuffer.abort();
+  await draining;
   // Last: what ended in the drain is sent, too.
   stopRelay.abort();
   await carrying;

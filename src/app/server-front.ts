@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { inputFileKey } from "../executor/prepare.ts";
 import { takeIn } from "../executor/take-in.ts";
+import { receivedSummary } from "../executor/task-summary.ts";
 import { ExecutorError, reasonOf } from "../model/failure.ts";
 import { taskKey } from "../model/task.ts";
 import { traceOf, withTrace } from "../model/trace-context.ts";
@@ -50,7 +51,7 @@ export function serverFront({ house, sandboxRoot, pulse, wake, maxFileBytes }: S
         throw error;
       });
       wake();
-      return { key: taskKey(task), isNew: kind === "accepted" };
+      return { key: taskKey(task), isNew: kind === "accepted", received: receivedSummary(task, parts.clock.now()) };
     },
     async hasFile(tenantId, sha256, signal) {
       const key = inputFileKey(tenantId, sha256);

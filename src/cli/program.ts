@@ -220,6 +220,13 @@ function program(context: CliContext): Command {
     .addOption(outputOption())
     .action(async (flags) => (await import("./migrate.ts")).migrateCommand(context, flags.output === "json"));
   root
+    .command("replay [task-id]")
+    .description("--buffered: bring to the database what waits for it in Redis and on this disk")
+    .option("--buffered", "what waits for the database")
+    .option("--dry-run", "count only")
+    .addOption(outputOption())
+    .action(async (taskId, flags) => (await import("./replay.ts")).replayCommand(context, taskId, flags));
+  root
     .command("gc")
     .description("remove what dead executors left: containers, folders, sockets")
     .addOption(outputOption())

@@ -2,7 +2,7 @@ import { Readable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Attempt, attemptPrefix } from "../model/attempt.ts";
 import type { Exit } from "../model/exit.ts";
-import { ExecutorError } from "../model/failure.ts";
+import { ExecutorError, isAway } from "../model/failure.ts";
 import { bytesPerMb } from "../model/limits.ts";
 import type { Result, ResultOutput, ResultSandbox } from "../model/result.ts";
 import type { JsonValue, Task } from "../model/task.ts";
@@ -296,7 +296,8 @@ const retryDelayMs = 100;
 
 /**
  * A sandbox that could not be made is tried again; the last strike is a result. So is a task that may have done something and
- * must not do it twice, when we are to end; any other is somebody else's then.
+ * must not do it twice, when we are to end; any other is somebody else's then. A task that was to begin while the store was away
+ * begins later, without a strike.
  */
 async function givenBack(
   parts: Parts,
@@ -307,13 +308,14 @@ async function givenBack(
 ): Promise<boolean> {
   const isOurEnd = isGivenUp(cancel);
   if (isOurEnd && commandGiven && retryClass(parts.catalog.find(task.tool_name), task) === "unsafe") return false;
-  if (!isOurEnd) {
+  const isTooEarly = isAway(error) && !commandGiven;
+  if (!isOurEnd && !isTooEarly) {
     if (error.code !== "sandbox" && error.code !== "image") return false;
     if (strikes + 1 >= parts.policy.maxStrikes) return false;
     // Still leased, so that nobody is quicker.
     await sleep(retryDelayMs * 2 ** strikes, undefined, { signal: cancel }).catch(() => undefined);
   }
-  if (!(await parts.store.release(attempt, !isOurEnd, uninterrupted))) return false;
+  if (!(await parts.store.release(attempt, !isOurEnd && !isTooEarly, uninterrupted))) return false;
   parts.log.attemptReleased(attempt, task, isOurEnd ? "worker_lost" : error.code);
   await watcher({ kind: "state", state: "QUEUED" });
   return true;

@@ -4,6 +4,7 @@ import type { TakenOver } from "../executor/take-over.ts";
 import type { Attempt } from "../model/attempt.ts";
 import { ExecutorError, reasonOf } from "../model/failure.ts";
 import { keyText, type TaskKey } from "../model/task.ts";
+import type { TaskRecord } from "../ports/task-store.ts";
 import type { Bell } from "./bell.ts";
 
 /** What is under way in this process. */
@@ -107,13 +108,23 @@ async function attempted(
   const { key, number } = attempt;
   const watcher = (event: LiveEvent): void => watch(key, event);
   try {
-    const record = taken?.record ?? (await parts.store.get(key, uninterrupted));
+    const record = taken?.record ?? (await leasedTask(parts, attempt));
     const following = { watcher, stdin: null, ...(taken && { taken }) };
     if (record !== null) await attemptTask(parts, attempt, record, following, giveUp);
   } catch (error) {
     // Its end could not be stored. The lease runs out, and the reaper finds a task that nobody is at.
     const place = { tenant_id: key.tenantId, task_id: key.taskId, attempt: number };
     parts.log.note("error", "attempt.failed", { ...place, reason: reasonOf(error), message: messageOf(error) });
+  }
+}
+
+/** Given back when it cannot be read: nothing has begun. */
+async function leasedTask({ store }: Parts, attempt: Attempt): Promise<TaskRecord | null> {
+  try {
+    return await store.get(attempt.key, uninterrupted);
+  } catch (error) {
+    await store.release(attempt, false, uninterrupted);
+    throw error;
   }
 }
 

@@ -78,17 +78,25 @@ export class ExecutorError extends Error {
   readonly code: Reason;
   readonly hint: string | null;
   readonly details: readonly FailureDetail[];
+  /** What it needs does not answer now, and nothing is wrong with what was asked: it may be asked again later. */
+  readonly isAway: boolean;
 
   constructor(
     code: Reason,
     message: string,
-    options: { readonly cause?: unknown; readonly hint?: string; readonly details?: readonly FailureDetail[] } = {},
+    options: {
+      readonly cause?: unknown;
+      readonly hint?: string;
+      readonly details?: readonly FailureDetail[];
+      readonly isAway?: boolean;
+    } = {},
   ) {
     super(message, options.cause === undefined ? {} : { cause: options.cause });
     this.name = "ExecutorError";
     this.code = code;
     this.hint = options.hint ?? null;
     this.details = options.details ?? [];
+    this.isAway = options.isAway ?? false;
   }
 }
 
@@ -96,6 +104,9 @@ export class ExecutorError extends Error {
 export function reasonOf(error: unknown): Reason {
   return error instanceof ExecutorError ? error.code : "internal";
 }
+
+/** Whether waiting may mend it. */
+export const isAway = (error: unknown): boolean => error instanceof ExecutorError && error.isAway;
 
 /** The process exit code of the CLI. The task's own exit code counts where the table says so; a signal is 128 + its number. */
 export function cliExitCode(reason: Reason, taskExit: number | null): number {

@@ -15,6 +15,10 @@ export interface Metrics {
   delivered(fate: string): void;
   /** Messages that were sent and are marked. */
   published(kind: string, count: number): void;
+  /** What waits for the store in one place, by kind. */
+  buffered(place: string, counts: Readonly<Record<string, number>>, ageMs: number): void;
+  /** An entry left that place, and what became of it. */
+  drained(kind: string, fate: string): void;
   requestAnswered(method: string, route: string, status: number, seconds: number): void;
   /** What is asked for at each look. */
   readonly gauges: (read: MetricGauges) => void;
@@ -99,7 +103,30 @@ export function metrics(): Metrics {
     labelNames: ["kind"],
     registers,
   });
+  const buffered = new Gauge({
+    name: "tool_executor_buffered",
+    help: "Writes that wait for the database, by place (redis, disk) and kind (intake, finish, release).",
+    labelNames: ["place", "kind"],
+    registers,
+  });
+  const bufferAge = new Gauge({
+    name: "tool_executor_buffer_age_seconds",
+    help: "How long the oldest write has waited for the database, by place.",
+    labelNames: ["place"],
+    registers,
+  });
+  const drained = new Counter({
+    name: "tool_executor_drained_total",
+    help: "Writes that waited and were brought to the database, by kind and by what became of them.",
+    labelNames: ["kind", "fate"],
+    registers,
+  });
   return {
+    buffered(place, counts, ageMs) {
+      for (const [kind, count] of Object.entries(counts)) buffered.set({ place, kind }, count);
+      bufferAge.set({ place }, ageMs / 1000);
+    },
+    drained: (kind, fate) => drained.inc({ kind, fate }),
     delivered: (fate) => deliveries.inc({ fate }),
     published: (kind, count) => published.inc({ kind }, count),
     taskFinished({ tool_name, status, reason, metrics: { queue_ms, start_ms, run_ms, duration_ms } }) {

@@ -87,6 +87,8 @@ export interface Submitted {
   readonly key: TaskKey;
   /** False: the first task stands. */
   readonly isNew: boolean;
+  /** What can be told of it while the store is away. */
+  readonly received?: TaskSummary;
 }
 
 /** The same of an executor that takes tasks in. */

@@ -158,6 +158,20 @@ describe("a server that fails is one clear failure, in bounded time", () => {
     expect(sockets()).toBeLessThanOrEqual(socketsBefore);
   });
 
+  test("more calls than there are connections, into a silence: each is told that the database is away", async () => {
+    await using stack = new AsyncDisposableStack();
+    const { url } = stack.use(await freshDatabase(postgres()));
+    const proxy = stack.use(await startToxiproxy(postgres(), 5432));
+    // Longer than a connection is waited for.
+    const patient = { callMs: 6000, retryMs: 500 };
+    const store = stack.use(await postgresTaskStore({ ...addressOf(url), port: proxy.port }, never(), patient));
+    await proxy.blackHole();
+    const calls = await Promise.allSettled(Array.from({ length: 20 }, () => store.get(key, never())));
+    const reasons = calls.map((call) => (call.status === "rejected" ? call.reason : call.value));
+    expect(reasons).toEqual(Array.from({ length: 20 }, () => failing("task store localhost:")));
+    for (const reason of reasons) expect(reason).toMatchObject({ isAway: true });
+  });
+
   test.each([
     ["a step", "starting", true],
     ["the end", "finish", true],

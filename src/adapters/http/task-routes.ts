@@ -1,5 +1,5 @@
 import type { FastifyInstance, FastifyReply } from "fastify";
-import { ExecutorError, reasonTable } from "../../model/failure.ts";
+import { ExecutorError, isAway, reasonTable } from "../../model/failure.ts";
 import type { TaskKey, TaskState } from "../../model/task.ts";
 import type { FoundTask } from "../../ports/front.ts";
 import { taskSummarySchema } from "../../schema/task-summary-schema.ts";
@@ -61,9 +61,13 @@ export function taskRoutes(app: FastifyInstance, context: RouteContext): void {
       // Whoever goes away meanwhile may ask for it again: it is taken in as a whole or not at all.
       const { traceparent } = request.headers;
       const trace = typeof traceparent === "string" ? traceparent : null;
-      const { key, isNew } = await front.submit(request.body, asked, trace, uninterrupted);
+      const { key, isNew, received } = await front.submit(request.body, asked, trace, uninterrupted);
       reply.header(intakeHeader, isNew ? "accepted" : "duplicate");
-      const found = await front.get(key, waitMs, gone(reply, context.closing));
+      const found = await front.get(key, waitMs, gone(reply, context.closing)).catch((error: unknown): FoundTask => {
+        // It is kept all the same: whoever is told otherwise sends it again.
+        if (!isAway(error) || received === undefined) throw error;
+        return { summary: received, resultBytes: null };
+      });
       if (found === null) throw noSuchTask();
       if (found.resultBytes !== null && found.summary.reason !== null)
         return sendResult(reply, found, reasonTable[found.summary.reason].httpStatus);

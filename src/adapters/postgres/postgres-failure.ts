@@ -12,12 +12,19 @@ export function postgresFailure(address: string, cause: unknown): unknown {
   if (!(cause instanceof Error) || cause instanceof ExecutorError) return cause;
   const known = knownFailure(cause);
   if (known === null) return cause;
-  return new ExecutorError("internal", `task store ${address}: ${known.why}`, { cause, hint: known.hint });
+  return new ExecutorError("internal", `task store ${address}: ${known.why}`, {
+    cause,
+    hint: known.hint,
+    isAway: true,
+  });
 }
 
 /** What a call ends with that got no answer in time. */
 export function noAnswer(address: string, ms: number): ExecutorError {
-  return new ExecutorError("internal", `task store ${address}: no answer within ${ms} ms`, { hint: hints.reachable });
+  return new ExecutorError("internal", `task store ${address}: no answer within ${ms} ms`, {
+    hint: hints.reachable,
+    isAway: true,
+  });
 }
 
 /** Whether the statement that failed so may be sent again. */
@@ -91,8 +98,12 @@ const codeOf = (cause: Error): string => ("code" in cause && typeof cause.code =
 
 const words = (cause: Error): string => codeOf(cause) || cause.message;
 
+/** The client's own words, without a code: no connection in time, or none free. */
+const noConnection: readonly string[] = ["timeout expired", "timeout exceeded when trying to connect"];
+
 /** Before anything was sent. */
 function isUnreachable(cause: Error): boolean {
+  if (noConnection.includes(cause.message)) return true;
   if (cause instanceof AggregateError)
     return cause.errors.every((each) => each instanceof Error && isUnreachable(each));
   const codes = ["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN", "EHOSTUNREACH", "ENETUNREACH", "ENOENT", "EACCES"];

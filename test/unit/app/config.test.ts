@@ -53,6 +53,15 @@ describe("the configuration", () => {
     ]);
   });
 
+  test("refuses a Redis without a database, and shows neither's password", () => {
+    const env = { REDIS_URL: "rediss://:hunter2@r:6380/1" };
+    expect(() => load(env)).toThrow("REDIS_URL is set, but DATABASE_URL is not");
+    const config = load({ ...env, DATABASE_URL: "postgres://me:hunter2@db/tools" });
+    expect(config.buffer.redis).toMatchObject({ host: "r", port: 6380, database: 1, password: "hunter2", tls: true });
+    expect(configTable(config.settings) + configJson(config.settings)).not.toContain("hunter2");
+    expect(() => load({ REDIS_URL: "hunter2" })).toThrow(/^REDIS_URL in the environment must be redis:/);
+  });
+
   describe("never shows the password of DATABASE_URL", () => {
     const url = "postgres://me:hunter2@db.example:5433/tools?sslmode=require";
 

@@ -81,8 +81,9 @@ async function scheduled(
   create: Sandboxes["create"],
   tasks: readonly Parameters<typeof aTask>[0][],
   meanwhile: (store: TaskStore, count: () => number, giveUp: () => void, ring: () => void) => Promise<void>,
+  wrapped: (store: TaskStore) => TaskStore = (store) => store,
 ): Promise<TaskStore> {
-  const store = memoryTaskStore(clock);
+  const store = wrapped(memoryTaskStore(clock));
   for (const task of tasks) await store.intake(aTask(task), "h1", never());
   const [stop, giveUp, work] = [new AbortController(), new AbortController(), bell()];
   const loop = schedule(await partsWith(store, create), {
@@ -155,4 +156,25 @@ describe("the schedule loop", () => {
       expect(await known(store)).toMatchObject({ state: "QUEUED", attempt: 1, strikes: 0, owner: null });
     },
   );
+
+  test.each<[string, (store: TaskStore, asked: () => Promise<void>) => Partial<TaskStore>]>([
+    ["its record", (store, asked) => ({ get: (...given) => asked().then(() => store.get(...given)) })],
+    ["its first step", (store, asked) => ({ starting: (...given) => asked().then(() => store.starting(...given)) })],
+  ])("begins later, without a strike, what it could not begin since the store was away: %s", async (_name, faulty) => {
+    let calls = 0;
+    const asked = async (): Promise<void> => {
+      calls += 1;
+      if (calls === 1) throw new ExecutorError("internal", "no answer", { isAway: true });
+    };
+    const store = await scheduled(
+      hanging,
+      [{ retry: "unsafe" }],
+      async (_store, count, giveUp) => {
+        await until("it is under way for the second time", () => calls > 1 && count() === 1, 5000);
+        giveUp();
+      },
+      (inner) => ({ ...inner, ...faulty(inner, asked) }),
+    );
+    expect(await known(store)).toMatchObject({ state: "QUEUED", attempt: 2, strikes: 0, reason: null });
+  });
 });

@@ -27,6 +27,8 @@ test.each<[string, Error, string, Aftermath]>([
   ],
   ["a connect that timed out", ofSocket("ETIMEDOUT", { syscall: "connect" }), "it cannot be reached", "retry"],
   ["ECONNRESET", ofSocket("ECONNRESET"), "the connection broke (ECONNRESET)", "unknown"],
+  ["no connection in time", new Error("timeout expired"), "it cannot be reached", "retry"],
+  ["no free one", new Error("timeout exceeded when trying to connect"), "it cannot be reached", "retry"],
   ["a closed socket", new Error("Connection terminated unexpectedly"), "the connection broke", "unknown"],
   ["a certificate", ofSocket("DEPTH_ZERO_SELF_SIGNED_CERT"), "TLS: ", "give up"],
 ])("%s is named, and so is what may follow", (_name, cause, why, next) => {

@@ -1,0 +1,117 @@
+import { randomUUID } from "node:crypto";
+import { ExecutorError } from "../../model/failure.ts";
+import { type Lane, laneOf, spooledKey } from "../../model/spool-entry.ts";
+import { keyText } from "../../model/task.ts";
+import type { Put, Spool, Spooled, SpoolTotals } from "../../ports/spool.ts";
+import { decodeSpoolEntry, encodeSpoolEntry } from "../../schema/spool-entry.ts";
+import { type RedisAddress, redisText } from "./redis-address.ts";
+import { connectRedis, type RedisConnection } from "./redis-connection.ts";
+import { prolongLock, putEntry, releaseLock, removeEntries } from "./scripts.ts";
+
+export interface RedisSpoolOptions {
+  /** Of all requests that wait; ends have no bound of their own. */
+  readonly maxIntakeBytes: number;
+}
+
+/** All keys have one hash tag, so that a cluster keeps them together. */
+const keyOf = (name: "ends" | "intakes" | "requests" | "counts" | "lock"): string => `{tool-executor}:buffer:${name}`;
+const [requests, counts, lock] = [keyOf("requests"), keyOf("counts"), keyOf("lock")];
+/** Less than the time for which nobody's attempt is taken over after an outage. */
+const lockMs = 6000;
+
+/**
+ * A spool in two streams of one Redis database, which all executors of one installation share, and nobody else. Of a server that may evict
+ * or lose what it was given nothing is taken for kept.
+ * @throws ExecutorError validation, for such a server. One that cannot be reached is tried on in the background.
+ */
+export async function redisSpool(address: RedisAddress, { maxIntakeBytes }: RedisSpoolOptions): Promise<Spool> {
+  const connection = await connectRedis(address);
+  const { asked } = connection;
+  return {
+    async put(entry, signal) {
+      const sha256 = entry.kind === "intake" ? entry.requestSha256 : "";
+      const name = keyText(spooledKey(entry));
+      const body = encodeSpoolEntry(entry);
+      const keys = [keyOf(laneOf(entry.kind)), requests, counts];
+      const given = [entry.kind, name, sha256, body, String(maxIntakeBytes)];
+      const answer = await asked((redis) => redis.eval(putEntry, 3, ...keys, ...given), signal);
+      if (answer !== "full") return answer as Put;
+      throw new ExecutorError(
+        "internal",
+        `buffer redis ${redisText(address)}: it is full (${maxIntakeBytes} bytes of requests wait)`,
+        { hint: "bring the database back, or raise TOOL_EXECUTOR_BUFFER_MAX_MB", isAway: true },
+      );
+    },
+    async read(lane, after, limit, signal) {
+      const from = after === null ? "-" : `(${streamId(after)}`;
+      const found = await asked((redis) => redis.xrangeBuffer(keyOf(lane), from, "+", "COUNT", limit), signal);
+      return found.map(([id, fields]): Spooled => ({ id: `${lane}/${id}`, entry: decodeSpoolEntry(bodyOf(fields)) }));
+    },
+    async remove(ids, signal) {
+      for (const lane of ["ends", "intakes"] as const) {
+        const own = ids.filter((id) => id.startsWith(`${lane}/`)).map(streamId);
+        if (own.length > 0)
+          await asked((redis) => redis.eval(removeEntries, 3, keyOf(lane), requests, counts, ...own), signal);
+      }
+    },
+    async totals(signal): Promise<SpoolTotals> {
+      const [intake, finish, release] = await asked(
+        (redis) => redis.hmget(counts, "intake", "finish", "release"),
+        signal,
+      );
+      const found = { intake: Number(intake ?? 0), finish: Number(finish ?? 0), release: Number(release ?? 0) };
+      if (found.intake + found.finish + found.release === 0) return { counts: found, oldestAt: null };
+      const first = (lane: Lane) => asked((redis) => redis.xrange(keyOf(lane), "-", "+", "COUNT", 1), signal);
+      const oldest = [...(await first("ends")), ...(await first("intakes"))].map(([id]) => Number(id.split("-")[0]));
+      return { counts: found, oldestAt: oldest.length === 0 ? null : Math.min(...oldest) };
+    },
+    async exclusively(work, signal) {
+      const token = randomUUID();
+      const taken = await asked((redis) => redis.set(lock, token, "PX", lockMs, "NX"), signal);
+      if (taken !== "OK") return null;
+      await using held = heldLock(connection, token, signal);
+      return await work(held.signal);
+    },
+    [Symbol.asyncDispose]: () => connection[Symbol.asyncDispose](),
+  };
+}
+
+/** Prolongs the lock three times in its life; `signal` aborts when that fails. */
+function heldLock(
+  { asked }: RedisConnection,
+  token: string,
+  parent: AbortSignal,
+): AsyncDisposable & { readonly signal: AbortSignal } {
+  const controller = new AbortController();
+  const follow = (): void => controller.abort(parent.reason);
+  if (parent.aborted) follow();
+  else parent.addEventListener("abort", follow, { once: true });
+  const lost = new ExecutorError("internal", "the right to empty the buffer was lost", { isAway: true });
+  const timer = setInterval(() => {
+    asked((redis) => redis.eval(prolongLock, 1, lock, token, lockMs), controller.signal).then(
+      (prolonged) => {
+        if (prolonged !== 1) controller.abort(lost);
+      },
+      () => controller.abort(lost),
+    );
+  }, lockMs / 3);
+  return {
+    signal: controller.signal,
+    async [Symbol.asyncDispose]() {
+      clearInterval(timer);
+      parent.removeEventListener("abort", follow);
+      // It lapses by itself where it cannot be given back.
+      await asked((redis) => redis.eval(releaseLock, 1, lock, token), new AbortController().signal).catch(
+        () => undefined,
+      );
+    },
+  };
+}
+
+/** What Redis calls it, without our lane in front. */
+const streamId = (id: string): string => id.slice(id.indexOf("/") + 1);
+
+function bodyOf(fields: readonly Buffer[]): Buffer {
+  const at = fields.findIndex((field, index) => index % 2 === 0 && field.toString() === "body");
+  return fields[at + 1] ?? Buffer.alloc(0);
+}

@@ -1,0 +1,46 @@
+/**
+ * The writes of the spool. Each is one script, so that an entry, the mark of its request and the counts are there together or not at all.
+ * KEYS: the lane's entries, requests, counts.
+ */
+
+/** ARGV: kind, tenant/task, request hash, body, the most bytes that requests may have together. */
+export const putEntry = `
+  local kind, name, sha256, body = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+  if kind == "intake" then
+    local known = redis.call("hget", KEYS[2], name)
+    if known == sha256 then return "known" end
+    if known then return "conflict" end
+    local held = tonumber(redis.call("hget", KEYS[3], "bytes") or "0")
+    if held + #body > tonumber(ARGV[5]) then return "full" end
+  end
+  redis.call("xadd", KEYS[1], "*", "kind", kind, "name", name, "body", body)
+  redis.call("hincrby", KEYS[3], kind, 1)
+  if kind == "intake" then
+    redis.call("hset", KEYS[2], name, sha256)
+    redis.call("hincrby", KEYS[3], "bytes", #body)
+  end
+  return "kept"`;
+
+/** ARGV: ids. */
+export const removeEntries = `
+  for _, id in ipairs(ARGV) do
+    local found = redis.call("xrange", KEYS[1], id, id)[1]
+    if found then
+      local kind, name, body = found[2][2], found[2][4], found[2][6]
+      redis.call("xdel", KEYS[1], id)
+      redis.call("hincrby", KEYS[3], kind, -1)
+      if kind == "intake" then
+        redis.call("hdel", KEYS[2], name)
+        redis.call("hincrby", KEYS[3], "bytes", -#body)
+      end
+    end
+  end`;
+
+/** KEYS: the lock. ARGV: who holds it, ms. */
+export const prolongLock = `
+  if redis.call("get", KEYS[1]) ~= ARGV[1] then return 0 end
+  return redis.call("pexpire", KEYS[1], ARGV[2])`;
+
+/** KEYS: the lock. ARGV: who holds it. */
+export const releaseLock = `
+  if redis.call("get", KEYS[1]) == ARGV[1] then redis.call("del", KEYS[1]) end`;

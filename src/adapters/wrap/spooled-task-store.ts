@@ -1,0 +1,164 @@
+import type { Attempt } from "../../model/attempt.ts";
+import { ExecutorError, isAway } from "../../model/failure.ts";
+import { attemptName, type SpoolEntry, spooledKey } from "../../model/spool-entry.ts";
+import { keyText } from "../../model/task.ts";
+import type { Clock } from "../../ports/clock.ts";
+import type { Spool } from "../../ports/spool.ts";
+import type { TaskStore } from "../../ports/task-store.ts";
+
+export interface SpooledStoreOptions {
+  /** Where requests wait; null: they are not taken in while the store is away. */
+  readonly intakes: Spool | null;
+  /** Where ends wait: in the first that takes them. */
+  readonly ends: readonly Spool[];
+  readonly clock: Clock;
+  /**
+   * So long after the store is back nobody's attempt is taken over: its owner could not renew its lease meanwhile, and its end may
+   * wait in a spool. More than a lease and the time between two renewals.
+   */
+  readonly settleMs: number;
+  readonly onKept: (entry: SpoolEntry) => void;
+  /** The store has gone, or is back. `why` it went. */
+  readonly onChange: (away: boolean, why: unknown) => void;
+  /** A spool that did not take an entry. */
+  readonly onTrouble: (error: unknown) => void;
+}
+
+/** A store that may be away, and what is known of that. */
+export interface SpooledStore {
+  readonly store: TaskStore;
+  /** From a call that failed until one that is answered. */
+  isAway(): boolean;
+  /** Asks the store; what is known is right afterwards. */
+  probe(signal: AbortSignal): Promise<void>;
+  /** The attempt's end waits in a spool, whoever put it there: nobody takes it over. */
+  guard(entry: SpoolEntry): void;
+  /** It is with the store, or of no use any more. */
+  settled(entry: SpoolEntry): void;
+}
+
+/**
+ * Whatever took longer met an outage, though it was answered in the end. Every server asks twice a second or, with no room, renews every
+ * 2 s, so one call at least lies in the whole of an outage that is long enough for a lease to run out.
+ */
+const slowMs = 3000;
+
+/**
+ * The same store, with what it cannot take now kept in spools instead. Of the writes that begin something only the intake is: a task is
+ * begun when the store knows. What ends an attempt is kept and answered as done; whether it counts, the store's fence
+ * decides when it gets there.
+ */
+export function spooledTaskStore(inner: TaskStore, options: SpooledStoreOptions): SpooledStore {
+  const { clock, intakes, ends, settleMs } = options;
+  const guarded = new Set<string>();
+  let away = false;
+  let settleUntil = 0;
+
+  const asked = async <T>(call: () => Promise<T>): Promise<T> => {
+    const askedAt = clock.monotonicMs();
+    try {
+      const answer = await call();
+      const now = clock.monotonicMs();
+      if (away || now - askedAt > slowMs) settleUntil = now + settleMs;
+      if (away) options.onChange(false, null);
+      away = false;
+      return answer;
+    } catch (error) {
+      if (isAway(error) && !away) options.onChange(true, error);
+      if (isAway(error)) away = true;
+      throw error;
+    }
+  };
+  /** Null: the store is away. What is known to be away is not asked: each call would take seconds. */
+  const unlessAway = async <T>(call: () => Promise<T>): Promise<{ readonly answer: T } | { readonly why: unknown }> => {
+    if (away) return { why: new ExecutorError("internal", "the task store is away", { isAway: true }) };
+    try {
+      return { answer: await asked(call) };
+    } catch (error) {
+      if (!isAway(error)) throw error;
+      return { why: error };
+    }
+  };
+  const keptEnd = async (entry: SpoolEntry, why: unknown): Promise<void> => {
+    // Before it is there: what takes over may look in between.
+    guarded.add(nameOf(entry));
+    for (const spool of ends) {
+      try {
+        await spool.put(entry, uninterrupted);
+        options.onKept(entry);
+        return;
+      } catch (error) {
+        options.onTrouble(error);
+      }
+    }
+    guarded.delete(nameOf(entry));
+    throw why;
+  };
+  const isHeld = (attempt: Pick<Attempt, "key" | "number">): boolean =>
+    clock.monotonicMs() < settleUntil || guarded.has(attemptName(attempt));
+
+  const store: TaskStore = {
+    ...inner,
+    async intake(task, requestSha256, signal) {
+      const askedAt = away ? null : clock.now();
+      const stored = await unlessAway(() => inner.intake(task, requestSha256, signal));
+      if ("answer" in stored) return stored.answer;
+      if (intakes === null) throw stored.why;
+      const entry: SpoolEntry = { kind: "intake", task, requestSha256, askedAt };
+      const put = await intakes.put(entry, signal).catch((error: unknown) => {
+        options.onTrouble(error);
+        throw error;
+      });
+      if (put === "conflict") return { kind: "conflict" };
+      if (put === "kept") options.onKept(entry);
+      return { kind: "accepted" };
+    },
+    leaseNext: (...given) => asked(() => inner.leaseNext(...given)),
+    starting: (...given) => asked(() => inner.starting(...given)),
+    running: (...given) => asked(() => inner.running(...given)),
+    async collecting(attempt, signal) {
+      const stored = await unlessAway(() => inner.collecting(attempt, signal));
+      // The end may come from the state before it, and has the fence of its own.
+      return "answer" in stored ? stored.answer : true;
+    },
+    renew: (...given) => asked(() => inner.renew(...given)),
+    async release(attempt, strike, signal) {
+      const stored = await unlessAway(() => inner.release(attempt, strike, signal));
+      if ("answer" in stored) return stored.answer;
+      await keptEnd({ kind: "release", attempt, strike }, stored.why);
+      return true;
+    },
+    async finish(attempt, result, resultBytes, signal) {
+      const stored = await unlessAway(() => inner.finish(attempt, result, resultBytes, signal));
+      if ("answer" in stored) return stored.answer;
+      await keptEnd({ kind: "finish", attempt, resultBytes }, stored.why);
+      return true;
+    },
+    async finishUnleased(key, expected, result, bytes, signal) {
+      if (expected.owner !== null && isHeld({ key, number: expected.attempt })) return false;
+      return await asked(() => inner.finishUnleased(key, expected, result, bytes, signal));
+    },
+    async releaseLost(key, expected, strike, signal) {
+      if (isHeld({ key, number: expected.attempt })) return false;
+      return await asked(() => inner.releaseLost(key, expected, strike, signal));
+    },
+    async adopt(attempt, owner, leaseMs, signal) {
+      return isHeld(attempt) ? null : await asked(() => inner.adopt(attempt, owner, leaseMs, signal));
+    },
+    get: (...given) => asked(() => inner.get(...given)),
+    list: (...given) => asked(() => inner.list(...given)),
+  };
+  return {
+    store,
+    isAway: () => away,
+    probe: async (signal) => void (await asked(() => inner.list({ limit: 1 }, signal))),
+    guard: (entry) => void guarded.add(nameOf(entry)),
+    settled: (entry) => void guarded.delete(nameOf(entry)),
+  };
+}
+
+const nameOf = (entry: SpoolEntry): string =>
+  entry.kind === "intake" ? keyText(spooledKey(entry)) : attemptName(entry.attempt);
+
+/** An end has to be kept whoever waits for it. */
+const uninterrupted: AbortSignal = new AbortController().signal;

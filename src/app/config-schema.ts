@@ -69,6 +69,20 @@ export const settings = {
     { min: 1, max: 1000 },
     ({ cpus }) => Math.max(2, cpus * 2),
   ),
+  maxQueued: integer(
+    "TOOL_EXECUTOR_MAX_QUEUED",
+    "tasks",
+    "Tasks that may wait, of all tenants together; more are refused for the moment.",
+    { min: 1, max: 10_000_000 },
+    () => 100_000,
+  ),
+  maxQueuedPerTenant: integer(
+    "TOOL_EXECUTOR_MAX_QUEUED_PER_TENANT",
+    "tasks",
+    "Tasks of one tenant that may wait; more are refused for the moment.",
+    { min: 1, max: 10_000_000 },
+    () => 10_000,
+  ),
   sandboxCpus: {
     name: "TOOL_EXECUTOR_SANDBOX_CPUS",
     unit: null,

@@ -9,6 +9,7 @@ import { ExecutorError } from "../model/failure.ts";
 import { bytesPerMb, defaultLimitRules, type LimitName, type LimitRule, type LimitRules } from "../model/limits.ts";
 import { nearest } from "../model/nearest.ts";
 import { quoted } from "../model/quoted.ts";
+import type { QueueBounds } from "../ports/task-store.ts";
 import { parseJson } from "../schema/parse-json.ts";
 import { type Host, limitSettings, type Setting, settings } from "./config-schema.ts";
 import { cpuNumbers } from "./cpu-list.ts";
@@ -21,6 +22,8 @@ export interface Config {
   readonly runtimeDir: string;
   readonly extraCaDir: string;
   readonly maxWorkers: number;
+  /** Tasks that may wait. */
+  readonly queue: QueueBounds;
   /** Processors of the engine's machine, such as `1-3,6`; empty: all of them. */
   readonly sandboxCpus: string;
   /** At least one; the first is the one a task gets that names none. */
@@ -129,6 +132,7 @@ export function loadConfig(programDir: string, env: Environment = process.env): 
     runtimeDir: value(settings.runtimeDir),
     extraCaDir: value(settings.extraCaDir),
     maxWorkers: value(settings.maxWorkers),
+    queue: { inAll: value(settings.maxQueued), perTenant: value(settings.maxQueuedPerTenant) },
     sandboxCpus: value(settings.sandboxCpus),
     runtimes: value(settings.runtimes).split(","),
     baseImage: value(settings.baseImage),

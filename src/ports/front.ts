@@ -94,7 +94,7 @@ export interface ServerFront extends Front {
   /**
    * Takes a request in, as bytes or as an object; it is stored when this returns. The same request again finds the first task.
    * @param asked what the request must say, where it says anything of it at all.
-   * @throws ExecutorError validation | unknown_tool | policy_denied | conflict, with nothing stored.
+   * @throws ExecutorError validation | unknown_tool | policy_denied | conflict | quota, with nothing stored.
    */
   submit(
     request: Uint8Array | object,

@@ -30,7 +30,18 @@ export type Intake =
   /** The same request again: the first task stands. */
   | { readonly kind: "duplicate"; readonly record: TaskRecord }
   /** The id is taken by another request. */
-  | { readonly kind: "conflict" };
+  | { readonly kind: "conflict" }
+  /** As many wait as may: of this tenant, or in all. Nothing was stored. */
+  | { readonly kind: "full"; readonly of: "tenant" | "all"; readonly maxCount: number };
+
+/** How many tasks may be QUEUED when one more is taken in. What is given back to the queue is never refused. */
+export interface QueueBounds {
+  readonly perTenant: number;
+  readonly inAll: number;
+}
+
+/** For stores that nothing is to bound. */
+export const unbounded: QueueBounds = { perTenant: 2 ** 31 - 1, inAll: 2 ** 31 - 1 };
 
 export interface TaskFilter {
   readonly tenantId?: string;
@@ -56,7 +67,10 @@ export interface Holder {
  * @throws ExecutorError internal for a store that cannot be read or written, naming the file or server and why.
  */
 export interface TaskStore extends AsyncDisposable {
-  /** Takes the task in as QUEUED. `requestSha256` is of its canonical JSON. A cancel that came first finds its task here. */
+  /**
+   * Takes the task in as QUEUED. `requestSha256` is of its canonical JSON. A cancel that came first finds its task here. A task that is
+   * known is found however full the queue is. Where many machines share the store, the bounds may be passed by as many as come at once.
+   */
   intake(task: Task, requestSha256: string, signal: AbortSignal): Promise<Intake>;
   /** The next attempt of one queued task for `owner`, or null when it is not QUEUED, or `not_before` is to come. */
   leaseTask(key: TaskKey, owner: Owner, leaseMs: number, signal: AbortSignal): Promise<Attempt | null>;

@@ -6,10 +6,10 @@ import { type Owner, ownerText } from "../../model/owner.ts";
 import type { Result } from "../../model/result.ts";
 import { keyText, mayBecome, type TaskKey, type TaskState, taskKey } from "../../model/task.ts";
 import type { Clock } from "../../ports/clock.ts";
-import type { Holder, TaskRecord, TaskStore } from "../../ports/task-store.ts";
+import { type Holder, type QueueBounds, type TaskRecord, type TaskStore, unbounded } from "../../ports/task-store.ts";
 
 /** A task store in this process's memory: nothing outlives it. For tests, and for measuring the line without a disk. */
-export function memoryTaskStore(clock: Clock): TaskStore {
+export function memoryTaskStore(clock: Clock, bounds: QueueBounds = unbounded): TaskStore {
   // In the order of intake.
   const records = new Map<string, TaskRecord>();
   const stubs = new Map<string, number>();
@@ -93,6 +93,10 @@ export function memoryTaskStore(clock: Clock): TaskStore {
       if (known !== undefined) {
         return known.requestSha256 === requestSha256 ? { kind: "duplicate", record: known } : { kind: "conflict" };
       }
+      const queued = [...records.values()].filter(({ state }) => state === "QUEUED");
+      const ofTenant = queued.filter((record) => record.task.tenant_id === task.tenant_id);
+      if (ofTenant.length >= bounds.perTenant) return { kind: "full", of: "tenant", maxCount: bounds.perTenant };
+      if (queued.length >= bounds.inAll) return { kind: "full", of: "all", maxCount: bounds.inAll };
       const now = clock.now();
       const cancelRequested = (stubs.get(text) ?? 0) > now;
       stubs.delete(text);

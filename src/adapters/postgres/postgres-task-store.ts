@@ -5,7 +5,7 @@ import type { OutboxKind } from "../../model/outbox.ts";
 import { type Owner, ownerText } from "../../model/owner.ts";
 import type { Result } from "../../model/result.ts";
 import type { TaskKey, TaskState } from "../../model/task.ts";
-import type { Holder, TaskRecord, TaskStore } from "../../ports/task-store.ts";
+import { type Holder, type QueueBounds, type TaskRecord, type TaskStore, unbounded } from "../../ports/task-store.ts";
 import { type CallBounds, openConnections } from "./connections.ts";
 import type { DatabaseAddress } from "./database-address.ts";
 import { outboxRow } from "./outbox-row.ts";
@@ -27,6 +27,7 @@ export async function postgresTaskStore(
   address: DatabaseAddress,
   signal: AbortSignal,
   bounds: CallBounds = defaultCallBounds,
+  queue: QueueBounds = unbounded,
 ): Promise<TaskStore> {
   await using stack = new AsyncDisposableStack();
   const connections = stack.use(openConnections(address, bounds));
@@ -101,15 +102,21 @@ export async function postgresTaskStore(
         request: Buffer.from(JSON.stringify(task)),
         priority: task.priority,
         notBeforeAt: task.not_before === null ? null : Date.parse(task.not_before),
+        maxOfTenant: queue.perTenant,
+        maxInAll: queue.inAll,
       };
       // An answer that was lost makes our own task a duplicate: it is durable either way.
       const [inserted] = await rows(statements.insertTask, values, signal, "twice is once");
       await rows(statements.takeStub, { ...key }, signal, "twice is once");
       if (inserted !== undefined) return { kind: "accepted" };
       const record = await get(key, signal);
-      return record !== null && record.requestSha256 === requestSha256
-        ? { kind: "duplicate", record }
-        : { kind: "conflict" };
+      if (record !== null)
+        return record.requestSha256 === requestSha256 ? { kind: "duplicate", record } : { kind: "conflict" };
+      const counted = { tenantId: key.tenantId, maxOfTenant: queue.perTenant };
+      const [waiting] = await rows(statements.countQueued, counted, signal, "twice is once");
+      return Number(waiting?.of_tenant) >= queue.perTenant
+        ? { kind: "full", of: "tenant", maxCount: queue.perTenant }
+        : { kind: "full", of: "all", maxCount: queue.inAll };
     },
     leaseTask: (key, owner, leaseMs, signal) => leaseWith(statements.leaseTask, owner, { ...key, leaseMs }, signal),
     leaseNext: (owner, leaseMs, signal) => leaseWith(statements.leaseNext, owner, { leaseMs }, signal),

@@ -3,11 +3,21 @@
  * its `where`. `clock_ms()` is the database's own clock, the one that all leases go by.
  */
 
+/** No more are counted than count. */
+const queuedOfTenant = `
+  (select count(*) from (
+    select 1 from tasks where tenant_id = :tenantId and state = 'QUEUED' limit :maxOfTenant::bigint) as waiting)`;
+
 export const insertTask = `
   insert into tasks (tenant_id, task_id, request_sha256, request, state, priority, not_before_at, received_at)
-  values (:tenantId, :taskId, :requestSha256, :request, 'QUEUED', :priority, :notBeforeAt, clock_ms())
+  select :tenantId, :taskId, :requestSha256, :request::bytea, 'QUEUED', :priority::smallint, :notBeforeAt::bigint, clock_ms()
+  where ${queuedOfTenant} < :maxOfTenant::bigint
+    and (select count(*) from (select 1 from tasks where state = 'QUEUED' limit :maxInAll::bigint) as waiting)
+      < :maxInAll::bigint
   on conflict (tenant_id, task_id) do nothing
   returning true as inserted`;
+
+export const countQueued = `select ${queuedOfTenant} as of_tenant`;
 
 /** After the insert has been committed: a cancel either finds the task, or has left its stub by now. */
 export const takeStub = `

@@ -6,7 +6,7 @@ import { type Owner, ownerText } from "../../model/owner.ts";
 import type { Result } from "../../model/result.ts";
 import type { TaskKey } from "../../model/task.ts";
 import type { Clock } from "../../ports/clock.ts";
-import type { Holder, TaskRecord, TaskStore } from "../../ports/task-store.ts";
+import { type Holder, type QueueBounds, type TaskRecord, type TaskStore, unbounded } from "../../ports/task-store.ts";
 import { openDatabase } from "./open-database.ts";
 import { outboxRow } from "./outbox-row.ts";
 import { sqliteFailure } from "./sqlite-failure.ts";
@@ -18,7 +18,7 @@ import { taskRecord } from "./task-record.ts";
  * process writes (milliseconds, at most `lockWaitMs`).
  * @throws ExecutorError internal, for a file that cannot be used.
  */
-export function sqliteTaskStore(path: string, clock: Clock): TaskStore {
+export function sqliteTaskStore(path: string, clock: Clock, bounds: QueueBounds = unbounded): TaskStore {
   const database = openDatabase(path);
   const prepared = new Map<string, StatementSync>();
   const prepare = (sql: string): StatementSync => {
@@ -86,6 +86,8 @@ export function sqliteTaskStore(path: string, clock: Clock): TaskStore {
           priority: task.priority,
           notBeforeAt: task.not_before === null ? null : Date.parse(task.not_before),
           now,
+          maxOfTenant: bounds.perTenant,
+          maxInAll: bounds.inAll,
         });
         if (isNew) {
           changes(statements.dropStub, { ...key });
@@ -93,9 +95,12 @@ export function sqliteTaskStore(path: string, clock: Clock): TaskStore {
           return { kind: "accepted" };
         }
         const record = get(key);
-        return record !== null && record.requestSha256 === requestSha256
-          ? { kind: "duplicate", record }
-          : { kind: "conflict" };
+        if (record !== null)
+          return record.requestSha256 === requestSha256 ? { kind: "duplicate", record } : { kind: "conflict" };
+        const waiting = row(statements.countQueued, { tenantId: key.tenantId, maxOfTenant: bounds.perTenant });
+        return Number(waiting?.of_tenant) >= bounds.perTenant
+          ? { kind: "full", of: "tenant", maxCount: bounds.perTenant }
+          : { kind: "full", of: "all", maxCount: bounds.inAll };
       }),
     leaseTask: (key, owner, leaseMs, signal) => leaseWith(statements.leaseTask, owner, leaseMs, { ...key }, signal),
     leaseNext: (owner, leaseMs, signal) => leaseWith(statements.leaseNext, owner, leaseMs, {}, signal),

@@ -1,10 +1,18 @@
 /** Every statement of the task store. Named parameters only; every write after a lease holds the fence in its `where`. */
 
+/** No more are counted than count. */
+const queuedOfTenant = `
+  (select count(*) from (select 1 from tasks where tenant_id = :tenantId and state = 'QUEUED' limit :maxOfTenant))`;
+
 export const insertTask = `
   insert into tasks (tenant_id, task_id, request_sha256, request, state, priority, not_before_at, received_at, cancel_requested)
-  values (:tenantId, :taskId, :requestSha256, :request, 'QUEUED', :priority, :notBeforeAt, :now,
-    exists (select 1 from cancel_stubs where tenant_id = :tenantId and task_id = :taskId and expires_at > :now))
+  select :tenantId, :taskId, :requestSha256, :request, 'QUEUED', :priority, :notBeforeAt, :now,
+    exists (select 1 from cancel_stubs where tenant_id = :tenantId and task_id = :taskId and expires_at > :now)
+  where ${queuedOfTenant} < :maxOfTenant
+    and (select count(*) from (select 1 from tasks where state = 'QUEUED' limit :maxInAll)) < :maxInAll
   on conflict (tenant_id, task_id) do nothing`;
+
+export const countQueued = `select ${queuedOfTenant} as of_tenant`;
 
 export const selectTask = "select * from tasks where tenant_id = :tenantId and task_id = :taskId";
 

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -104,6 +105,34 @@ func TestAnExitSaysHowTheTaskEnded(t *testing.T) {
 			h.over()
 		})
 	}
+}
+
+// What is left at its default is dropped for a PID 1 only most of the time.
+func TestNoSignalIsLeftAtItsDefault(t *testing.T) {
+	h := startHost(t)
+	h.attach()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", h.child.Process.Pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var seen uint64
+	for _, field := range []string{"SigIgn", "SigCgt"} {
+		_, rest, found := strings.Cut(string(status), field+":")
+		var mask uint64
+		if _, err := fmt.Sscanf(rest, "%x", &mask); !found || err != nil {
+			t.Fatalf("no %s in %q: %v", field, status, err)
+		}
+		seen |= mask
+	}
+	for number := syscall.Signal(1); number <= lastSignal; number++ {
+		known := seen&(1<<(number-1)) != 0
+		if unstoppable := number == syscall.SIGKILL || number == syscall.SIGSTOP; known == unstoppable {
+			t.Errorf("signal %d has a handler or is ignored: %t", number, known)
+		}
+	}
+	h.start("true", nil)
+	h.exit()
+	h.over()
 }
 
 func TestASignalOfTheHostEndsTheTask(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"runtime/debug"
 	"sync"
 	"syscall"
+	"unsafe"
 )
 
 const (
@@ -45,7 +46,11 @@ func ignoreSignals() {
 		case syscall.SIGKILL, syscall.SIGSTOP:
 		case syscall.SIGCHLD: // ignored, it would take the exit statuses with it
 		case syscall.SIGURG: // the runtime's own, and harmless
-		case 32, 33: // the threads library's own
+		case 33: // the runtime's own: it has a handler, and does nothing unless it asked for the signal itself
+		case 32, 34:
+			// The runtime leaves these at their default. The kernel drops such a signal to a PID 1 unless its first thread
+			// happens to block it (the runtime blocks all while it starts a thread): then it ends the process.
+			ignoreAtKernel(number)
 		case syscall.SIGSEGV, syscall.SIGBUS, syscall.SIGFPE:
 			// Ignored, a fault of our own could not be reported. Nobody reads the channel: the signal is dropped.
 			signal.Notify(make(chan os.Signal, 1), number)
@@ -53,6 +58,13 @@ func ignoreSignals() {
 			signal.Ignore(number)
 		}
 	}
+}
+
+// ignoreAtKernel is for the signals that os/signal does not touch.
+func ignoreAtKernel(number syscall.Signal) {
+	const ignore = 1
+	action := struct{ handler, flags, restorer, mask uint64 }{handler: ignore}
+	syscall.RawSyscall6(syscall.SYS_RT_SIGACTION, uintptr(number), uintptr(unsafe.Pointer(&action)), 0, unsafe.Sizeof(action.mask), 0, 0)
 }
 
 // makeThreads makes the runtime start that many threads now; it keeps them for later use.

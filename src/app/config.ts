@@ -11,6 +11,7 @@ import { nearest } from "../model/nearest.ts";
 import { quoted } from "../model/quoted.ts";
 import type { QueueBounds } from "../ports/task-store.ts";
 import { parseJson } from "../schema/parse-json.ts";
+import { type CallbackSettings, callbackSettings } from "./callback-config.ts";
 import { type Host, limitSettings, type Setting, settings } from "./config-schema.ts";
 import { cpuNumbers } from "./cpu-list.ts";
 import { kafkaSettings } from "./kafka-config.ts";
@@ -40,6 +41,8 @@ export interface Config {
     readonly hosts: readonly string[];
     readonly maxConnections: number;
   };
+  /** Who may be told of results over HTTP. Holds a secret. */
+  readonly callbacks: CallbackSettings;
   /** Of one input file that the server takes. */
   readonly maxFileBytes: number;
   readonly drainMs: number;
@@ -148,6 +151,7 @@ export function loadConfig(programDir: string, env: Environment = process.env): 
         .filter((name) => name !== ""),
       maxConnections: value(settings.httpMaxConnections),
     },
+    callbacks: callbackSettings(value),
     maxFileBytes: value(settings.maxFileMb) * bytesPerMb,
     drainMs: value(settings.drainSeconds) * 1000,
     url: value(settings.url),

@@ -144,6 +144,7 @@ export async function openHouse(config: Config, tools?: Catalog, log?: Log): Pro
     hostCpus: config.hostCpus,
     maxBytes: defaultMaxRequestBytes,
     toolLimits: catalog.limitsOf,
+    callbackHosts: config.callbacks.hosts,
     now: systemClock.now,
   });
   const held = stack.move();

@@ -17,6 +17,7 @@ import { resultSchema } from "../schema/result-schema.ts";
 import { defaultMaxRequestBytes } from "../schema/task-parser.ts";
 import { taskSchema } from "../schema/task-schema.ts";
 import { retryClass } from "../tools/tool.ts";
+import { type CallbackService, callbackService } from "./callback-service.ts";
 import type { Config } from "./config.ts";
 import { type House, openHouse, systemClock } from "./house.ts";
 import { type Pulse, pulse } from "./pulse.ts";
@@ -50,6 +51,7 @@ export async function serve(config: Config, { version, say }: ServeOptions, shut
   const [live, work] = [pulse(), bell()];
   const { parts } = house;
   const messages = messagesOf(config, house, stack, work.ring, counted, log);
+  const callbacks = callbacksOf(config, house, counted, log);
   const scheduled = schedule(parts, {
     slots: config.maxWorkers,
     pollMs,
@@ -57,6 +59,7 @@ export async function serve(config: Config, { version, say }: ServeOptions, shut
     watch(key, event) {
       live.beat(key, event);
       messages?.watch(key, event);
+      callbacks?.watch(event);
     },
   });
   const reap = await reaper(config, house, scheduled);
@@ -86,11 +89,12 @@ export async function serve(config: Config, { version, say }: ServeOptions, shut
   );
   const stopRelay = new AbortController();
   const carrying = messages?.run(stages.drain, stopRelay.signal).catch(stages.fail);
+  const calling = callbacks?.run(stopRelay.signal).catch(stages.fail);
   await untilDrained(config, scheduled, door, { drain: stages.drain, now: shutdown.now }, say);
   await reaping;
   // Last: what ended in the drain is sent, too.
   stopRelay.abort();
-  await carrying;
+  await Promise.all([carrying, calling]);
   stages.throwIfFailed();
 }
 
@@ -136,6 +140,22 @@ function messagesOf(
     },
     onTrouble: (what, error) => noteFailure(log, `${what}.failed`, error),
   });
+}
+
+/** Results out over HTTP, to who asked for it; null where nobody may be called. */
+function callbacksOf(config: Config, { parts }: House, counted: Metrics, log: Log): CallbackService | null {
+  return callbackService(
+    parts,
+    config.callbacks,
+    ({ key, tries }, outcome, error) => {
+      counted.calledBack(outcome);
+      if (outcome === "delivered") return;
+      const message = error instanceof Error ? error.message : String(error);
+      const place = { tenant_id: key.tenantId, task_id: key.taskId };
+      log.note("warn", `callback.${outcome}`, { ...place, tries, reason: reasonOf(error), message });
+    },
+    (what, error) => noteFailure(log, `${what}.failed`, error),
+  );
 }
 
 /** Runs until told to end, and then for as long as it may. */

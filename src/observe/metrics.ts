@@ -11,6 +11,8 @@ export interface Metrics {
   delivered(fate: string): void;
   /** Messages that were sent and are marked. */
   published(kind: string, count: number): void;
+  /** One try of a callback, and what came of it. */
+  calledBack(outcome: string): void;
   requestAnswered(method: string, route: string, status: number, seconds: number): void;
   /** What is asked for at each look. */
   readonly gauges: (read: MetricGauges) => void;
@@ -77,7 +79,14 @@ export function metrics(): Metrics {
     labelNames: ["kind"],
     registers,
   });
+  const callbacks = new Counter({
+    name: "tool_executor_callbacks_total",
+    help: "Tries of callbacks over HTTP, by what came of them: delivered, failed (tried again later), dead.",
+    labelNames: ["outcome"],
+    registers,
+  });
   return {
+    calledBack: (outcome) => callbacks.inc({ outcome }),
     delivered: (fate) => deliveries.inc({ fate }),
     published: (kind, count) => published.inc({ kind }, count),
     taskFinished({ tool_name, status, reason, metrics: { queue_ms, start_ms, run_ms, duration_ms } }) {

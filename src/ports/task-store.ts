@@ -1,6 +1,6 @@
 import type { Attempt } from "../model/attempt.ts";
 import type { Reason } from "../model/failure.ts";
-import type { OutboxRow } from "../model/outbox.ts";
+import type { CallbackRow, OutboxRow } from "../model/outbox.ts";
 import type { Owner } from "../model/owner.ts";
 import type { Result } from "../model/result.ts";
 import type { Task, TaskKey, TaskState } from "../model/task.ts";
@@ -91,8 +91,8 @@ export interface TaskStore extends AsyncDisposable {
   /** Back to QUEUED for another attempt; a strike counts towards the third, the last. */
   release(attempt: Attempt, strike: boolean, signal: AbortSignal): Promise<boolean>;
   /**
-   * The one terminal write: FINISHED with these bytes for ever, and in the same transaction the outbox row, and for a reason that
-   * is dead-lettered the letter with the request.
+   * The one terminal write: FINISHED with these bytes for ever, and in the same transaction the outbox row, for a reason that
+   * is dead-lettered the letter with the request, and for a task with a `callback_url` its callback.
    */
   finish(attempt: Attempt, result: Result, resultBytes: Buffer, signal: AbortSignal): Promise<boolean>;
   /** Ends a task that no attempt holds (cancelled or expired while queued, lost by a dead owner); false if one does. */
@@ -113,13 +113,22 @@ export interface TaskStore extends AsyncDisposable {
   /** {@link TaskStore.release} for a holder who is gone: dead, or with a lease that has run out. */
   releaseLost(key: TaskKey, expected: Holder, strike: boolean, signal: AbortSignal): Promise<boolean>;
   /**
-   * Messages that nobody has sent, in the order they came, at most `limit` (1–1000). For `claimMs` no other claim gets them;
+   * Messages for the transport that nobody has sent, in the order they came, at most `limit` (1–1000). For `claimMs` no other claim gets them;
    * what is not marked as published by then is anybody's again.
    */
   claimOutbox(limit: number, claimMs: number, signal: AbortSignal): Promise<readonly OutboxRow[]>;
+  /**
+   * Callbacks of ended tasks that are due, at most `limit` (1–1000), each with this try counted. For `claimMs` no other claim gets them.
+   * One that was brought there is marked as published.
+   */
+  claimCallbacks(limit: number, claimMs: number, signal: AbortSignal): Promise<readonly CallbackRow[]>;
+  /** Due again after `delayMs`; false when another try has begun, or it is over. */
+  callbackLater(id: number, tries: number, delayMs: number, signal: AbortSignal): Promise<boolean>;
+  /** Not tried again: it becomes a dead letter with the result's bytes. False as above. */
+  callbackDead(id: number, tries: number, headers: OutboxRow["headers"], signal: AbortSignal): Promise<boolean>;
   /** They are never claimed again. Twice is once. */
   markPublished(ids: readonly number[], signal: AbortSignal): Promise<void>;
-  /** How long the oldest message has waited that was not published; null when there is none. */
+  /** How long the oldest message for the transport has waited that was not published; null when there is none. */
   outboxAgeMs(signal: AbortSignal): Promise<number | null>;
   /** One more message with the result of a finished task, for whoever asked again; false when it is not finished. */
   republish(key: TaskKey, signal: AbortSignal): Promise<boolean>;

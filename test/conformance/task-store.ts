@@ -4,6 +4,7 @@ import { type TaskKey, taskKey } from "../../src/model/task.ts";
 import type { Clock } from "../../src/ports/clock.ts";
 import type { QueueBounds, TaskStore } from "../../src/ports/task-store.ts";
 import { anOwner, aResult, aTask, handClock, never } from "../support/samples.ts";
+import { callbackConformance } from "./task-store-callbacks.ts";
 import { outboxConformance } from "./task-store-outbox.ts";
 import { queueConformance } from "./task-store-queue.ts";
 import { takeoverConformance } from "./task-store-takeover.ts";
@@ -25,6 +26,7 @@ export function taskStoreConformance(name: string, open: OpenTaskStores): void {
   takeoverConformance(name, open);
   outboxConformance(name, open);
   queueConformance(name, open);
+  callbackConformance(name, open);
   const withStores = async (
     act: (store: TaskStore, other: TaskStore, clock: ReturnType<typeof handClock>) => Promise<void>,
   ): Promise<void> => {

@@ -15,10 +15,12 @@ export function memoryTaskStore(clock: Clock, bounds: QueueBounds = unbounded): 
   const stubs = new Map<string, number>();
   /** By tenant. */
   const lastLeases = new Map<string, number>();
-  const outbox: (OutboxRow & { claimedUntil: number; published: boolean })[] = [];
+  const outbox: Waiting[] = [];
 
-  const send = (message: Omit<OutboxRow, "id" | "createdAt">): void =>
-    void outbox.push({ ...message, id: outbox.length + 1, createdAt: clock.now(), claimedUntil: 0, published: false });
+  const send = (message: Pick<Waiting, "kind" | "key" | "headers" | "value">): void => {
+    const fresh = { id: outbox.length + 1, createdAt: clock.now(), claimedUntil: 0, published: false, tries: 0 };
+    outbox.push({ ...message, ...fresh });
+  };
 
   const sendResult = (record: TaskRecord, bytes: Buffer): void => {
     const headers = resultHeaders(createHash("sha256").update(bytes).digest("hex"));
@@ -75,8 +77,14 @@ export function memoryTaskStore(clock: Clock, bounds: QueueBounds = unbounded): 
       const value = Buffer.from(JSON.stringify(record.task));
       send({ kind: "dead_letter", key: taskKey(record.task), headers: deadLetterHeaders(facts), value });
     }
+    if (record.task.callback_url !== null)
+      send({ kind: "callback", key: taskKey(record.task), headers: {}, value: resultBytes });
     return true;
   };
+
+  /** The callback, while this try of it is the last that began. */
+  const tried = (id: number, tries: number): Waiting | undefined =>
+    outbox.find((row) => row.id === id && row.kind === "callback" && row.tries === tries && !row.published);
 
   const giveBack = (record: TaskRecord, strike: boolean): boolean => {
     if (record.state === "QUEUED" || !mayBecome(record.state, "QUEUED")) return false;
@@ -196,10 +204,39 @@ export function memoryTaskStore(clock: Clock, bounds: QueueBounds = unbounded): 
       signal.throwIfAborted();
       const now = clock.now();
       const claimed = outbox
-        .filter(({ published, claimedUntil }) => !published && claimedUntil <= now)
+        .filter(({ kind, published, claimedUntil }) => kind !== "callback" && !published && claimedUntil <= now)
         .slice(0, atMost1000(limit));
       for (const row of claimed) row.claimedUntil = now + claimMs;
-      return claimed.map(({ claimedUntil: _until, published: _published, ...row }) => row);
+      return claimed.flatMap(({ kind, id, key, headers, value, createdAt }) =>
+        kind === "callback" ? [] : [{ kind, id, key, headers, value, createdAt }],
+      );
+    },
+    async claimCallbacks(limit, claimMs, signal) {
+      signal.throwIfAborted();
+      const now = clock.now();
+      const due = outbox
+        .filter(({ kind, published, claimedUntil }) => kind === "callback" && !published && claimedUntil <= now)
+        .sort((a, b) => a.claimedUntil - b.claimedUntil || a.id - b.id)
+        .slice(0, atMost1000(limit));
+      return due.flatMap((row) => {
+        row.claimedUntil = now + claimMs;
+        row.tries += 1;
+        const { id, key, value, tries, createdAt } = row;
+        const url = key === null ? null : records.get(keyText(key))?.task.callback_url;
+        return key === null || url == null ? [] : [{ id, key, url, value, tries, createdAt }];
+      });
+    },
+    async callbackLater(id, tries, delayMs, signal) {
+      signal.throwIfAborted();
+      const row = tried(id, tries);
+      if (row !== undefined) row.claimedUntil = clock.now() + delayMs;
+      return row !== undefined;
+    },
+    async callbackDead(id, tries, headers, signal) {
+      signal.throwIfAborted();
+      const row = tried(id, tries);
+      if (row !== undefined) Object.assign(row, { kind: "dead_letter", headers, claimedUntil: 0 });
+      return row !== undefined;
     },
     async markPublished(ids, signal) {
       signal.throwIfAborted();
@@ -207,7 +244,7 @@ export function memoryTaskStore(clock: Clock, bounds: QueueBounds = unbounded): 
     },
     async outboxAgeMs(signal) {
       signal.throwIfAborted();
-      const oldest = outbox.find(({ published }) => !published);
+      const oldest = outbox.find(({ kind, published }) => kind !== "callback" && !published);
       return oldest === undefined ? null : clock.now() - oldest.createdAt;
     },
     async republish(key, signal) {
@@ -251,6 +288,14 @@ export function memoryTaskStore(clock: Clock, bounds: QueueBounds = unbounded): 
     },
     async [Symbol.asyncDispose]() {},
   };
+}
+
+/** A row of the outbox, and what becomes of it. */
+interface Waiting extends Omit<OutboxRow, "kind"> {
+  readonly kind: OutboxRow["kind"] | "callback";
+  claimedUntil: number;
+  published: boolean;
+  tries: number;
 }
 
 const atMost1000 = (limit: number): number => Math.min(Math.max(limit, 1), 1000);

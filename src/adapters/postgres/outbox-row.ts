@@ -1,5 +1,5 @@
 import type { Reason } from "../../model/failure.ts";
-import { deadLetterHeaders, type OutboxRow, resultHeaders } from "../../model/outbox.ts";
+import { type CallbackRow, deadLetterHeaders, type OutboxRow, resultHeaders } from "../../model/outbox.ts";
 import type { Row } from "./connections.ts";
 
 /** A row of `outbox`, with the columns of its task where it stands for bytes of one. */
@@ -19,9 +19,25 @@ export function outboxRow(row: Row): OutboxRow {
       value: bytes(row.result),
     };
   }
+  if (row.headers !== null) {
+    const headers = JSON.parse(String(row.headers)) as OutboxRow["headers"];
+    return { ...common, kind: "dead_letter", key, headers, value: bytes(row.result) };
+  }
   const facts = { stage: "execute", attempts: Number(row.attempt), firstSeenAt: Number(row.received_at) };
   const headers = deadLetterHeaders({ ...facts, reason: String(row.reason) as Reason });
   return { ...common, kind: "dead_letter", key, headers, value: bytes(row.request) };
+}
+
+/** A callback, with the columns of its task. */
+export function callbackRow(row: Row): CallbackRow {
+  return {
+    id: Number(row.id),
+    key: { tenantId: String(row.tenant_id), taskId: String(row.task_id) },
+    url: String(row.callback_url),
+    value: bytes(row.result),
+    tries: Number(row.tries),
+    createdAt: Number(row.created_at),
+  };
 }
 
 function bytes(column: unknown): Buffer {

@@ -8,7 +8,7 @@ import type { TaskKey, TaskState } from "../../model/task.ts";
 import { type Holder, type QueueBounds, type TaskRecord, type TaskStore, unbounded } from "../../ports/task-store.ts";
 import { type CallBounds, openConnections } from "./connections.ts";
 import type { DatabaseAddress } from "./database-address.ts";
-import { outboxRow } from "./outbox-row.ts";
+import { callbackRow, outboxRow } from "./outbox-row.ts";
 import type { Values } from "./positional.ts";
 import { requireSchema } from "./schema.ts";
 import * as statements from "./statements.ts";
@@ -104,6 +104,7 @@ export async function postgresTaskStore(
         notBeforeAt: task.not_before === null ? null : Date.parse(task.not_before),
         maxOfTenant: queue.perTenant,
         maxInAll: queue.inAll,
+        callbackUrl: task.callback_url ?? null,
       };
       // An answer that was lost makes our own task a duplicate: it is durable either way.
       const [inserted] = await rows(statements.insertTask, values, signal, "twice is once");
@@ -149,6 +150,12 @@ export async function postgresTaskStore(
       // A claim whose answer was lost is anybody's again when its time is over.
       return (await rows(statements.claimOutbox, { limit: atMost1000(limit), claimMs }, signal)).map(outboxRow);
     },
+    async claimCallbacks(limit, claimMs, signal) {
+      return (await rows(statements.claimCallbacks, { limit: atMost1000(limit), claimMs }, signal)).map(callbackRow);
+    },
+    callbackLater: (id, tries, delayMs, signal) => written(statements.callbackLater, { id, tries, delayMs }, signal),
+    callbackDead: (id, tries, headers, signal) =>
+      written(statements.callbackDead, { id, tries, headers: Buffer.from(JSON.stringify(headers)) }, signal),
     async markPublished(ids, signal) {
       await rows(statements.markPublished, { ids }, signal, "twice is once");
     },

@@ -9,8 +9,9 @@ const queuedOfTenant = `
     select 1 from tasks where tenant_id = :tenantId and state = 'QUEUED' limit :maxOfTenant::bigint) as waiting)`;
 
 export const insertTask = `
-  insert into tasks (tenant_id, task_id, request_sha256, request, state, priority, not_before_at, received_at)
-  select :tenantId, :taskId, :requestSha256, :request::bytea, 'QUEUED', :priority::smallint, :notBeforeAt::bigint, clock_ms()
+  insert into tasks (tenant_id, task_id, request_sha256, request, state, priority, not_before_at, received_at, callback_url)
+  select :tenantId, :taskId, :requestSha256, :request::bytea, 'QUEUED', :priority::smallint, :notBeforeAt::bigint, clock_ms(),
+    :callbackUrl
   where ${queuedOfTenant} < :maxOfTenant::bigint
     and (select count(*) from (select 1 from tasks where state = 'QUEUED' limit :maxInAll::bigint) as waiting)
       < :maxInAll::bigint
@@ -131,12 +132,14 @@ const end = (expected: string): string => `
     set state = 'FINISHED', lease_owner = null, lease_until = null, finished_at = clock_ms(), reason = :reason,
       result = :result
     where ${expected} and state <> 'FINISHED'
-    returning tenant_id, task_id, attempt),
+    returning tenant_id, task_id, attempt, callback_url),
   ended as (${endAttempt}),
   sent as (
     insert into outbox (kind, tenant_id, task_id, result_sha256, created_at)
     select kind, tenant_id, task_id, :sha256, clock_ms()
-    from written, unnest(:kinds::text[]) with ordinality as kinds (kind, place)
+    from written,
+      unnest(:kinds::text[] || case when callback_url is null then '{}'::text[] else '{callback}' end)
+        with ordinality as kinds (kind, place)
     order by place)
   select true as written from written`;
 
@@ -160,7 +163,7 @@ export const adopt = `
 export const claimOutbox = `
   with chosen as (
     select id from outbox
-    where published_at is null and claimed_until <= clock_ms()
+    where published_at is null and kind <> 'callback' and claimed_until <= clock_ms()
     order by id limit :limit for update skip locked),
   claimed as (
     update outbox set claimed_until = clock_ms() + :claimMs
@@ -170,11 +173,35 @@ export const claimOutbox = `
   from claimed left join tasks using (tenant_id, task_id)
   order by claimed.id`;
 
+export const claimCallbacks = `
+  with chosen as (
+    select id from outbox
+    where kind = 'callback' and published_at is null and claimed_until <= clock_ms()
+    order by claimed_until, id limit :limit for update skip locked),
+  claimed as (
+    update outbox set claimed_until = clock_ms() + :claimMs, tries = tries + 1
+    from chosen where outbox.id = chosen.id
+    returning outbox.*)
+  select claimed.*, callback_url, result
+  from claimed join tasks using (tenant_id, task_id)
+  order by claimed.id`;
+
+const isTried = "id = :id and kind = 'callback' and tries = :tries and published_at is null";
+
+export const callbackLater = `
+  update outbox set claimed_until = clock_ms() + :delayMs where ${isTried} returning true as written`;
+
+export const callbackDead = `
+  update outbox set kind = 'dead_letter', headers = :headers, claimed_until = 0
+  where ${isTried}
+  returning true as written`;
+
 export const markPublished = `
   update outbox set published_at = clock_ms() where id = any(:ids::bigint[]) and published_at is null`;
 
 export const outboxAge = `
-  select clock_ms() - created_at as age from outbox where published_at is null order by id limit 1`;
+  select clock_ms() - created_at as age from outbox
+  where published_at is null and kind <> 'callback' order by id limit 1`;
 
 export const republish = `
   insert into outbox (kind, tenant_id, task_id, result_sha256, created_at)

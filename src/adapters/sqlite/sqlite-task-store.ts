@@ -8,7 +8,7 @@ import type { TaskKey } from "../../model/task.ts";
 import type { Clock } from "../../ports/clock.ts";
 import { type Holder, type QueueBounds, type TaskRecord, type TaskStore, unbounded } from "../../ports/task-store.ts";
 import { openDatabase } from "./open-database.ts";
-import { outboxRow } from "./outbox-row.ts";
+import { callbackRow, outboxRow } from "./outbox-row.ts";
 import { sqliteFailure } from "./sqlite-failure.ts";
 import * as statements from "./statements.ts";
 import { taskRecord } from "./task-record.ts";
@@ -66,6 +66,7 @@ export function sqliteTaskStore(path: string, clock: Clock, bounds: QueueBounds 
       const message = { tenantId, taskId, sha256: sha256Of(bytes), now };
       changes(statements.insertOutbox, { ...message, kind: "result" });
       if (reasonTable[result.reason].deadLetter) changes(statements.insertOutbox, { ...message, kind: "dead_letter" });
+      changes(statements.insertCallback, message);
       return true;
     });
 
@@ -88,6 +89,7 @@ export function sqliteTaskStore(path: string, clock: Clock, bounds: QueueBounds 
           now,
           maxOfTenant: bounds.perTenant,
           maxInAll: bounds.inAll,
+          callbackUrl: task.callback_url ?? null,
         });
         if (isNew) {
           changes(statements.dropStub, { ...key });
@@ -160,6 +162,21 @@ export function sqliteTaskStore(path: string, clock: Clock, bounds: QueueBounds 
           .all({ ids: JSON.stringify(ids) })
           .map(outboxRow);
       }),
+    claimCallbacks: (limit, claimMs, signal) =>
+      transaction(signal, () => {
+        const now = clock.now();
+        const values = { now, claimedUntil: now + claimMs, limit: atMost1000(limit) };
+        const ids = prepare(statements.claimCallbacks)
+          .all(values)
+          .map(({ id }) => Number(id));
+        return prepare(statements.selectCallbacks)
+          .all({ ids: JSON.stringify(ids) })
+          .map(callbackRow);
+      }),
+    callbackLater: (id, tries, delayMs, signal) =>
+      call(signal, () => changes(statements.callbackLater, { id, tries, dueAt: clock.now() + delayMs })),
+    callbackDead: (id, tries, headers, signal) =>
+      call(signal, () => changes(statements.callbackDead, { id, tries, headers: JSON.stringify(headers) })),
     markPublished: (ids, signal) =>
       call(signal, () => void changes(statements.markPublished, { ids: JSON.stringify(ids), now: clock.now() })),
     outboxAgeMs: (signal) =>

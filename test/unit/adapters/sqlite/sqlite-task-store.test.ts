@@ -71,6 +71,7 @@ test("a file of the first version is brought forward, with what waits in it to b
   const outbox = /^create table outbox .*?;$/ms.exec(first)?.[0] ?? "";
   old.exec(`
     drop index tasks_leased; drop table outbox; ${outbox}
+    alter table tasks drop column callback_url;
     drop index tasks_by_tenant; drop index tasks_held; drop index attempts_by_tenant;
     create index tasks_to_lease on tasks (priority desc, id) where state = 'QUEUED';
     insert into outbox (tenant_id, task_id, result_sha256, created_at) values ('acme', 't-1', 'abc', 7);
@@ -109,6 +110,7 @@ describe("a finished task", () => {
         created_at: clock.now(),
         claimed_until: 0,
         published_at: null,
+        tries: 0,
       },
     ]);
     expect(database.prepare("select number, ending, ended_at from attempts").all()).toEqual([
@@ -157,7 +159,7 @@ describe("a file that cannot be used is one clear failure, and is left as it was
     const database = openDatabase(path);
     database.exec("pragma user_version = 999");
     database.close();
-    expect(() => sqliteTaskStore(path, handClock())).toThrow(failing("has schema 999, this version knows 3 at most"));
+    expect(() => sqliteTaskStore(path, handClock())).toThrow(failing("has schema 999, this version knows 4 at most"));
   });
 
   test("a folder", () => {

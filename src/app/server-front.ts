@@ -1,9 +1,10 @@
 import { createHash } from "node:crypto";
 import { inputFileKey } from "../executor/prepare.ts";
+import { isCallbackLetter, replayOfLetter, replayOfTask } from "../executor/replay.ts";
 import { takeIn } from "../executor/take-in.ts";
 import { ExecutorError } from "../model/failure.ts";
-import { taskKey } from "../model/task.ts";
-import type { ServerFront } from "../ports/front.ts";
+import { type Task, taskKey } from "../model/task.ts";
+import type { ServerFront, Submitted } from "../ports/front.ts";
 import { frontOf } from "./front.ts";
 import type { House } from "./house.ts";
 import type { Pulse } from "./pulse.ts";
@@ -21,7 +22,7 @@ export interface ServerFrontSources {
 /** What can be asked of this process while it serves. */
 export function serverFront({ house, sandboxRoot, pulse, wake, maxFileBytes }: ServerFrontSources): ServerFront {
   const { parts, parseTask } = house;
-  const { objects, liveness } = parts;
+  const { objects, liveness, store } = parts;
   const front = frontOf({
     archive: parts,
     catalog: async () => parts.catalog,
@@ -30,6 +31,11 @@ export function serverFront({ house, sandboxRoot, pulse, wake, maxFileBytes }: S
     sandboxRoot,
     pulse,
   });
+  const taken = async (task: Task, signal: AbortSignal): Promise<Submitted> => {
+    const { kind } = await takeIn(parts, task, signal);
+    wake();
+    return { key: taskKey(task), isNew: kind === "accepted" };
+  };
   return {
     ...front,
     async submit(request, asked, signal) {
@@ -37,9 +43,19 @@ export function serverFront({ house, sandboxRoot, pulse, wake, maxFileBytes }: S
       const { tenant_id: tenantId, task_id: taskId } = asked;
       if (tenantId !== undefined && task.tenant_id !== tenantId) throw notTheirs("tenant_id", task.tenant_id, tenantId);
       if (taskId !== undefined && task.task_id !== taskId) throw notTheirs("task_id", task.task_id, taskId);
-      const { kind } = await takeIn(parts, task, signal);
-      wake();
-      return { key: taskKey(task), isNew: kind === "accepted" };
+      return await taken(task, signal);
+    },
+    replay: async (key, taskId, signal) =>
+      await taken(await replayOfTask(store, parseTask, key, taskId, signal), signal),
+    async replayLetter(id, tenantId, signal) {
+      const letter = await store.getLetter(id, signal);
+      if (letter === null || (tenantId !== null && letter.key?.tenantId !== tenantId)) return null;
+      if (letter.key !== null && isCallbackLetter(letter))
+        return (await store.callbackAgain(id, signal)) ? { kind: "callback", key: letter.key } : null;
+      const task = await replayOfLetter(store, parseTask, letter, signal);
+      // SAFETY: whose letter it is was said by the store, whose task it would be by its bytes.
+      if (tenantId !== null && task.tenant_id !== tenantId) throw notTheirs("tenant_id", task.tenant_id, tenantId);
+      return { kind: "task", ...(await taken(task, signal)) };
     },
     async hasFile(tenantId, sha256, signal) {
       const key = inputFileKey(tenantId, sha256);

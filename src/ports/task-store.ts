@@ -52,6 +52,17 @@ export interface TaskFilter {
   readonly limit: number;
 }
 
+export interface LetterFilter {
+  readonly tenantId?: string;
+  /** Only what came before this one. */
+  readonly olderThan?: number;
+  /** Newest first; at most this many, 1–1000. */
+  readonly limit: number;
+}
+
+/** A dead letter without its bytes. */
+export type LetterHead = Omit<OutboxRow, "value" | "kind">;
+
 /** Who was seen to hold a task, or that nobody does. */
 export interface Holder {
   readonly attempt: number;
@@ -134,6 +145,14 @@ export interface TaskStore extends AsyncDisposable {
   republish(key: TaskKey, signal: AbortSignal): Promise<boolean>;
   /** A dead letter for bytes that never became a task. */
   deadLetter(headers: OutboxRow["headers"], value: Buffer, signal: AbortSignal): Promise<void>;
+  /** The same for one that was sent already, so that it is found here too; with the task that it names, where it names one. */
+  keepLetter(key: TaskKey | null, headers: OutboxRow["headers"], value: Buffer, signal: AbortSignal): Promise<void>;
+  /** Dead letters, sent or not, whose bytes are still there. */
+  listLetters(filter: LetterFilter, signal: AbortSignal): Promise<readonly LetterHead[]>;
+  /** Null for one that is not there. */
+  getLetter(id: number, signal: AbortSignal): Promise<OutboxRow | null>;
+  /** A callback that was given up is due again, with no try counted; false for any other letter. */
+  callbackAgain(id: number, signal: AbortSignal): Promise<boolean>;
   /** Marks the wish; idempotent. Answers the record, or null for a key never seen (a stub waits for it, for `stubTtlMs`). */
   requestCancel(key: TaskKey, stubTtlMs: number, signal: AbortSignal): Promise<TaskRecord | null>;
   get(key: TaskKey, signal: AbortSignal): Promise<TaskRecord | null>;

@@ -5,6 +5,7 @@ import type { Clock } from "../../src/ports/clock.ts";
 import type { QueueBounds, TaskStore } from "../../src/ports/task-store.ts";
 import { anOwner, aResult, aTask, handClock, never } from "../support/samples.ts";
 import { callbackConformance } from "./task-store-callbacks.ts";
+import { letterConformance } from "./task-store-letters.ts";
 import { outboxConformance } from "./task-store-outbox.ts";
 import { queueConformance } from "./task-store-queue.ts";
 import { takeoverConformance } from "./task-store-takeover.ts";
@@ -27,6 +28,7 @@ export function taskStoreConformance(name: string, open: OpenTaskStores): void {
   outboxConformance(name, open);
   queueConformance(name, open);
   callbackConformance(name, open);
+  letterConformance(name, open);
   const withStores = async (
     act: (store: TaskStore, other: TaskStore, clock: ReturnType<typeof handClock>) => Promise<void>,
   ): Promise<void> => {

@@ -28,3 +28,6 @@ export const problemSchema: JsonObject = {
     },
   },
 };
+
+/** Whether a request is a new task: `accepted` or `duplicate`. */
+export const intakeHeader = "tool-executor-intake";

@@ -258,6 +258,36 @@ export function memoryTaskStore(clock: Clock, bounds: QueueBounds = unbounded): 
       signal.throwIfAborted();
       send({ kind: "dead_letter", key: null, headers, value: Buffer.from(value) });
     },
+    async keepLetter(key, headers, value, signal) {
+      signal.throwIfAborted();
+      send({ kind: "dead_letter", key, headers, value: Buffer.from(value) });
+      const kept = outbox.at(-1);
+      if (kept !== undefined) kept.published = true;
+    },
+    async listLetters({ tenantId, olderThan, limit }, signal) {
+      signal.throwIfAborted();
+      return outbox
+        .filter(({ kind }) => kind === "dead_letter")
+        .filter(({ key }) => tenantId === undefined || key?.tenantId === tenantId)
+        .filter(({ id }) => olderThan === undefined || id < olderThan)
+        .reverse()
+        .slice(0, atMost1000(limit))
+        .map(({ id, key, headers, createdAt }) => ({ id, key, headers, createdAt }));
+    },
+    async getLetter(id, signal) {
+      signal.throwIfAborted();
+      const row = outbox.find((each) => each.id === id);
+      if (row?.kind !== "dead_letter") return null;
+      const { key, headers, value, createdAt } = row;
+      return { kind: "dead_letter", id, key, headers, value, createdAt };
+    },
+    async callbackAgain(id, signal) {
+      signal.throwIfAborted();
+      const row = outbox.find((each) => each.id === id && each.kind === "dead_letter");
+      if (row?.headers["dlq-stage"] !== "callback" || row.key === null) return false;
+      Object.assign(row, { kind: "callback", headers: {}, claimedUntil: 0, published: false, tries: 0 });
+      return true;
+    },
     async requestCancel(key, stubTtlMs, signal) {
       signal.throwIfAborted();
       const text = keyText(key);

@@ -8,7 +8,7 @@ import type { TaskKey, TaskState } from "../../model/task.ts";
 import { type Holder, type QueueBounds, type TaskRecord, type TaskStore, unbounded } from "../../ports/task-store.ts";
 import { type CallBounds, openConnections } from "./connections.ts";
 import type { DatabaseAddress } from "./database-address.ts";
-import { callbackRow, outboxRow } from "./outbox-row.ts";
+import { callbackRow, letterHead, outboxRow } from "./outbox-row.ts";
 import type { Values } from "./positional.ts";
 import { requireSchema } from "./schema.ts";
 import * as statements from "./statements.ts";
@@ -167,6 +167,19 @@ export async function postgresTaskStore(
     async deadLetter(headers, value, signal) {
       await rows(statements.deadLetter, { headers: Buffer.from(JSON.stringify(headers)), value }, signal);
     },
+    async keepLetter(key, headers, value, signal) {
+      const named = { tenantId: key?.tenantId ?? null, taskId: key?.taskId ?? null };
+      await rows(statements.keepLetter, { ...named, headers: Buffer.from(JSON.stringify(headers)), value }, signal);
+    },
+    async listLetters({ tenantId, olderThan, limit }, signal) {
+      const values = { tenantId: tenantId ?? null, olderThan: olderThan ?? null, limit: atMost1000(limit) };
+      return (await rows(statements.listLetters, values, signal, "twice is once")).map(letterHead);
+    },
+    async getLetter(id, signal) {
+      const [letter] = await rows(statements.selectLetter, { id }, signal, "twice is once");
+      return letter === undefined ? null : outboxRow(letter);
+    },
+    callbackAgain: (id, signal) => written(statements.callbackAgain, { id }, signal),
     async requestCancel(key, stubTtlMs, signal) {
       const record = await markCancel(key, signal);
       if (record !== null) return record;

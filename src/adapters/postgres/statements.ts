@@ -196,6 +196,30 @@ export const callbackDead = `
   where ${isTried}
   returning true as written`;
 
+/** One that was given up has headers of its own, and no value: that is its task's result. */
+export const callbackAgain = `
+  update outbox set kind = 'callback', headers = null, claimed_until = 0, published_at = null, tries = 0
+  where id = :id and kind = 'dead_letter' and task_id is not null and value is null and headers is not null
+  returning true as written`;
+
+export const keepLetter = `
+  insert into outbox (kind, tenant_id, task_id, headers, value, created_at, published_at)
+  values ('dead_letter', :tenantId, :taskId, :headers, :value, clock_ms(), clock_ms())`;
+
+const letters = `
+  from outbox left join tasks using (tenant_id, task_id)
+  where kind = 'dead_letter' and (value is not null or request is not null)`;
+
+export const listLetters = `
+  select outbox.id, tenant_id, task_id, headers, outbox.created_at, reason, attempt, received_at
+  ${letters}
+    and (:tenantId::text is null or outbox.tenant_id = :tenantId)
+    and (:olderThan::bigint is null or outbox.id < :olderThan)
+  order by outbox.id desc limit :limit`;
+
+export const selectLetter = `
+  select outbox.*, request, result, reason, attempt, received_at ${letters} and outbox.id = :id`;
+
 export const markPublished = `
   update outbox set published_at = clock_ms() where id = any(:ids::bigint[]) and published_at is null`;
 

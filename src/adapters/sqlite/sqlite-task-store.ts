@@ -8,7 +8,7 @@ import type { TaskKey } from "../../model/task.ts";
 import type { Clock } from "../../ports/clock.ts";
 import { type Holder, type QueueBounds, type TaskRecord, type TaskStore, unbounded } from "../../ports/task-store.ts";
 import { openDatabase } from "./open-database.ts";
-import { callbackRow, outboxRow } from "./outbox-row.ts";
+import { callbackRow, letterHead, outboxRow } from "./outbox-row.ts";
 import { sqliteFailure } from "./sqlite-failure.ts";
 import * as statements from "./statements.ts";
 import { taskRecord } from "./task-record.ts";
@@ -195,6 +195,22 @@ export function sqliteTaskStore(path: string, clock: Clock, bounds: QueueBounds 
         signal,
         () => void changes(statements.insertDeadLetter, { headers: JSON.stringify(headers), value, now: clock.now() }),
       ),
+    keepLetter: (key, headers, value, signal) =>
+      call(signal, () => {
+        const named = { tenantId: key?.tenantId ?? null, taskId: key?.taskId ?? null };
+        changes(statements.keepLetter, { ...named, headers: JSON.stringify(headers), value, now: clock.now() });
+      }),
+    listLetters: ({ tenantId, olderThan, limit }, signal) =>
+      call(signal, () => {
+        const values = { tenantId: tenantId ?? null, olderThan: olderThan ?? null, limit: atMost1000(limit) };
+        return prepare(statements.listLetters).all(values).map(letterHead);
+      }),
+    getLetter: (id, signal) =>
+      call(signal, () => {
+        const letter = row(statements.selectLetter, { id });
+        return letter === undefined ? null : outboxRow(letter);
+      }),
+    callbackAgain: (id, signal) => call(signal, () => changes(statements.callbackAgain, { id })),
     requestCancel: (key, stubTtlMs, signal) =>
       transaction(signal, () => {
         const now = clock.now();

@@ -148,6 +148,27 @@ export const callbackLater = `update outbox set claimed_until = :dueAt where ${i
 export const callbackDead = `
   update outbox set kind = 'dead_letter', headers = :headers, claimed_until = 0 where ${isTried}`;
 
+/** One that was given up has headers of its own, and no value: that is its task's result. */
+export const callbackAgain = `
+  update outbox set kind = 'callback', headers = null, claimed_until = 0, published_at = null, tries = 0
+  where id = :id and kind = 'dead_letter' and task_id is not null and value is null and headers is not null`;
+
+export const keepLetter = `
+  insert into outbox (kind, tenant_id, task_id, headers, value, created_at, published_at)
+  values ('dead_letter', :tenantId, :taskId, :headers, :value, :now, :now)`;
+
+const letters = `
+  from outbox left join tasks using (tenant_id, task_id)
+  where kind = 'dead_letter' and (value is not null or request is not null)`;
+
+export const listLetters = `
+  select outbox.id, tenant_id, task_id, headers, outbox.created_at, reason, attempt, received_at
+  ${letters} and (:tenantId is null or outbox.tenant_id = :tenantId) and (:olderThan is null or outbox.id < :olderThan)
+  order by outbox.id desc limit :limit`;
+
+export const selectLetter = `
+  select outbox.*, request, result, reason, attempt, received_at ${letters} and outbox.id = :id`;
+
 export const insertDeadLetter = `
   insert into outbox (kind, headers, value, created_at) values ('dead_letter', :headers, :value, :now)`;
 

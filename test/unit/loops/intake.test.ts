@@ -111,6 +111,14 @@ test("G15 a call that fails each time while the store takes others is dead after
   const [letter] = at.transport.sent("dead_letters");
   expect([letter?.key?.toString(), letter?.value?.toString()]).toEqual(["k", call("poison")]);
   expect(headerOf(letter, "dlq-reason")).toBe("internal");
+  // The store has a copy, which is not sent again.
+  expect(await at.inner.listLetters({ limit: 10, tenantId: "default" }, never())).toMatchObject([
+    {
+      key: { tenantId: "default", taskId: "poison" },
+      headers: { "dlq-reason": "internal", "dlq-source": "tools/0/0" },
+    },
+  ]);
+  expect(await at.inner.claimOutbox(10, 1000, never())).toEqual([]);
 });
 
 test("G15 what makes the reader itself fail is dead at once, and what is behind it goes on", async () => {

@@ -1,7 +1,8 @@
 import { once } from "node:events";
-import { rm } from "node:fs/promises";
+import { mkdir, rm } from "node:fs/promises";
 import type { Server } from "node:http";
 import { type AddressInfo, connect } from "node:net";
+import { dirname } from "node:path";
 import { ExecutorError } from "../../model/failure.ts";
 
 /** Answers the URL. @throws ExecutorError validation */
@@ -29,6 +30,8 @@ export async function listenOnSocket(server: Server, path: string): Promise<void
     throw new ExecutorError("validation", `a server of this data folder runs already: it answers at ${path}`, {
       hint: "end it first, or give this one another TOOL_EXECUTOR_DATA",
     });
+  // Nothing else has made the data folder where tasks and files are kept elsewhere. Why it cannot be made, listening says.
+  await mkdir(dirname(path), { recursive: true, mode: 0o700 }).catch(() => undefined);
   await rm(path, { force: true });
   await listening(server, path, () => {
     // SAFETY: from its first moment nobody else can open it, whatever the folder's mode is (docs/security.md#the-server).

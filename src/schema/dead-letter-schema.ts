@@ -13,10 +13,16 @@ const properties: JsonObject = {
   created_at: { type: "string" },
 };
 
-export const letterSummarySchema: JsonObject = { title: "Dead letter", type: "object", properties };
+export const letterSummarySchema: JsonObject = {
+  title: "Dead letter",
+  type: "object",
+  required: Object.keys(properties),
+  properties,
+};
 
 export const letterSchema: JsonObject = {
   title: "Dead letter with its bytes",
   type: "object",
+  required: [...Object.keys(properties), "value", "value_encoding"],
   properties: { ...properties, value: { type: "string" }, value_encoding: { enum: ["utf-8", "base64"] } },
 };

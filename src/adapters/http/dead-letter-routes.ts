@@ -40,6 +40,7 @@ export function deadLetterRoutes(app: FastifyInstance, context: RouteContext): v
         response: {
           200: {
             type: "object",
+            required: ["dead_letters", "next_cursor"],
             properties: {
               dead_letters: { type: "array", items: letterSummarySchema },
               next_cursor: { type: ["string", "null"] },
@@ -88,7 +89,11 @@ export function deadLetterRoutes(app: FastifyInstance, context: RouteContext): v
         params,
         querystring: { type: "object", properties: tenantQuery },
         response: {
-          202: { type: "object", properties: { ...replayedTask, replayed: { enum: ["task", "callback"] } } },
+          202: {
+            type: "object",
+            required: ["replayed", "tenant_id", "task_id"],
+            properties: { ...replayedTask, replayed: { enum: ["task", "callback"] } },
+          },
           404: problemSchema,
         },
       },
@@ -117,7 +122,10 @@ export function deadLetterRoutes(app: FastifyInstance, context: RouteContext): v
           required: ["idempotency-key"],
           properties: { "idempotency-key": { type: "string", description: "the task_id of the new task" } },
         },
-        response: { 202: { type: "object", properties: replayedTask }, 404: problemSchema },
+        response: {
+          202: { type: "object", required: ["tenant_id", "task_id"], properties: replayedTask },
+          404: problemSchema,
+        },
       },
     },
     async (request, reply) => {

@@ -112,6 +112,7 @@ export function taskRoutes(app: FastifyInstance, context: RouteContext): void {
         response: {
           200: {
             type: "object",
+            required: ["tasks", "next_cursor"],
             properties: {
               tasks: { type: "array", items: taskSummarySchema },
               next_cursor: { type: ["string", "null"] },

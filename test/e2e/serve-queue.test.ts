@@ -100,6 +100,9 @@ test("G15 a task whose executor dies of it is tried three times, then it is answ
     attempt: 3,
     error: { message: "given up after 3 tries: each time the executor that had it died, or it got no sandbox" },
   });
+  expect(problemOf(await server.ask("/v1/dead_letters")).dead_letters).toMatchObject([
+    { task_id: "poison", reason: "internal", stage: "execute", attempts: 3 },
+  ]);
   await server.submit(shellCall("behind", "echo fine"));
   expect(await server.result("behind")).toMatchObject({ reason: "ok", attempt: 1 });
   await stopped(server);

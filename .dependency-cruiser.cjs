@@ -62,6 +62,13 @@ module.exports = {
       room("kit"),
     ),
     never("kit-needs-no-command-line", "a contract is kept on the line, whoever calls it", room("kit"), room("cli")),
+    never("client-is-for-others", "the program has a front of its own", "^src/(?!client/)", room("client")),
+    never(
+      "client-knows-the-description",
+      "it is all that a caller elsewhere knows",
+      room("client"),
+      "^src/(?!client/)",
+    ),
     never("sdk-is-for-others", "the program imports what it needs from where it is", "^src/", "^src/sdk\\.ts$"),
     never(
       "sdk-shows-tools-only",

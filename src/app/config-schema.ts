@@ -3,7 +3,9 @@ import { parseLokiUrl, shownLokiUrl } from "../adapters/loki/loki-address.ts";
 import { parseDatabaseUrl, shownDatabaseUrl } from "../adapters/postgres/database-address.ts";
 import { parseRedisUrl, shownRedisUrl } from "../adapters/redis/redis-address.ts";
 import { parseS3Endpoint } from "../adapters/s3/s3-address.ts";
+import { parseCallbackHosts } from "../model/callback-hosts.ts";
 import { defaultLimitRules, type LimitName } from "../model/limits.ts";
+import { parseCallbackSecret } from "../schema/callback-signature.ts";
 import { cpuNumbers } from "./cpu-list.ts";
 import { parseOtlpEndpoint, parseOtlpHeaders } from "./otlp-config.ts";
 
@@ -70,6 +72,20 @@ export const settings = {
     "Sandboxes at once.",
     { min: 1, max: 1000 },
     ({ cpus }) => Math.max(2, cpus * 2),
+  ),
+  maxQueued: integer(
+    "TOOL_EXECUTOR_MAX_QUEUED",
+    "tasks",
+    "Tasks that may wait, of all tenants together; more are refused for the moment.",
+    { min: 1, max: 10_000_000 },
+    () => 100_000,
+  ),
+  maxQueuedPerTenant: integer(
+    "TOOL_EXECUTOR_MAX_QUEUED_PER_TENANT",
+    "tasks",
+    "Tasks of one tenant that may wait; more are refused for the moment.",
+    { min: 1, max: 10_000_000 },
+    () => 10_000,
   ),
   sandboxCpus: {
     name: "TOOL_EXECUTOR_SANDBOX_CPUS",
@@ -139,6 +155,36 @@ export const settings = {
     "HTTP connections at once, on the address; more are closed.",
     { min: 1, max: 100_000 },
     () => 1024,
+  ),
+  callbackHosts: {
+    name: "TOOL_EXECUTOR_CALLBACK_HOSTS",
+    unit: null,
+    description:
+      "Where a request's callback_url may lead; empty: nowhere. A host with private addresses needs a range of them after =.",
+    allowed:
+      "HOST[:PORT] for https or http://HOST[:PORT], with =ADDRESS/LENGTH where wanted, several with commas between",
+    byDefault: () => "",
+    parse: (text) => (parseCallbackHosts(text) === null ? null : text),
+  } satisfies Setting<string>,
+  callbackSecret: {
+    name: "TOOL_EXECUTOR_CALLBACK_SECRET",
+    unit: null,
+    description: "What callbacks are signed with; or TOOL_EXECUTOR_CALLBACK_SECRET_FILE.",
+    allowed: "whsec_ and 24 to 64 random bytes in base64",
+    byDefault: () => "",
+    parse: (text) => (parseCallbackSecret(text) === null ? null : text),
+    shown: (secret) => (secret === "" ? "" : "(set)"),
+  } satisfies Setting<string>,
+  callbackSecretFile: optionalPath(
+    "TOOL_EXECUTOR_CALLBACK_SECRET_FILE",
+    "A file that holds what callbacks are signed with, and nothing else.",
+  ),
+  callbackTries: integer(
+    "TOOL_EXECUTOR_CALLBACK_TRIES",
+    "tries",
+    "How often a callback is tried, 1 s, 4 s, 16 s and so on up to an hour apart, before it is a dead letter.",
+    { min: 1, max: 1000 },
+    () => 10,
   ),
   maxFileMb: integer(
     "TOOL_EXECUTOR_MAX_FILE_MB",

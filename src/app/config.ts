@@ -11,7 +11,9 @@ import { ExecutorError } from "../model/failure.ts";
 import { bytesPerMb, defaultLimitRules, type LimitName, type LimitRule, type LimitRules } from "../model/limits.ts";
 import { nearest } from "../model/nearest.ts";
 import { quoted } from "../model/quoted.ts";
+import type { QueueBounds } from "../ports/task-store.ts";
 import { parseJson } from "../schema/parse-json.ts";
+import { type CallbackSettings, callbackSettings } from "./callback-config.ts";
 import { type Host, limitSettings, type Setting, settings } from "./config-schema.ts";
 import { cpuNumbers } from "./cpu-list.ts";
 import { kafkaSettings } from "./kafka-config.ts";
@@ -24,6 +26,8 @@ export interface Config {
   readonly runtimeDir: string;
   readonly extraCaDir: string;
   readonly maxWorkers: number;
+  /** Tasks that may wait. */
+  readonly queue: QueueBounds;
   /** Processors of the engine's machine, such as `1-3,6`; empty: all of them. */
   readonly sandboxCpus: string;
   /** At least one; the first is the one a task gets that names none. */
@@ -42,6 +46,8 @@ export interface Config {
     /** Null: the address speaks plain HTTP. */
     readonly tls: { readonly certPath: string; readonly keyPath: string } | null;
   };
+  /** Who may be told of results over HTTP. Holds a secret. */
+  readonly callbacks: CallbackSettings;
   /** Of one input file that the server takes. */
   readonly maxFileBytes: number;
   readonly drainMs: number;
@@ -147,6 +153,7 @@ export function loadConfig(programDir: string, env: Environment = process.env): 
     runtimeDir: value(settings.runtimeDir),
     extraCaDir: value(settings.extraCaDir),
     maxWorkers: value(settings.maxWorkers),
+    queue: { inAll: value(settings.maxQueued), perTenant: value(settings.maxQueuedPerTenant) },
     sandboxCpus: value(settings.sandboxCpus),
     runtimes: value(settings.runtimes).split(","),
     baseImage: value(settings.baseImage),
@@ -163,6 +170,7 @@ export function loadConfig(programDir: string, env: Environment = process.env): 
       maxConnections: value(settings.httpMaxConnections),
       tls: httpTls(value(settings.httpTlsCert), value(settings.httpTlsKey)),
     },
+    callbacks: callbackSettings(value),
     maxFileBytes: value(settings.maxFileMb) * bytesPerMb,
     drainMs: value(settings.drainSeconds) * 1000,
     probeEveryMs: value(settings.probeMinutes) * 60_000 || null,

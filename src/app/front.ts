@@ -15,6 +15,7 @@ import type { Catalog } from "../tools/catalog.ts";
 import type { Config } from "./config.ts";
 import { openCatalog } from "./custom-tools.ts";
 import { type Archive, openArchive, systemClock } from "./house.ts";
+import { lettersOf } from "./letters.ts";
 import type { Pulse } from "./pulse.ts";
 import { taskEvents } from "./task-events.ts";
 import { toolReport } from "./tool-report.ts";
@@ -61,6 +62,7 @@ export function frontOf(sources: FrontSources): Front {
     });
   };
   return {
+    ...lettersOf(store),
     async get(key, waitMs, signal) {
       const record = waitMs === 0 ? await store.get(key, signal) : await ended(sources, key, waitMs, signal);
       return record === null ? null : found(record);

@@ -41,6 +41,9 @@ export interface Archive extends AsyncDisposable {
 /** Images that come with the program and that a task may name; beside them it may name those that were added. */
 export const builtInImages: readonly string[] = ["shell", "python", "node"];
 
+/** Tries of a task whose executor dies at it, or whose sandbox cannot be made. */
+export const maxStrikes = 3;
+
 export const systemClock: Clock = {
   now: () => Date.now(),
   monotonicMs: () => performance.now(),
@@ -56,10 +59,10 @@ export async function openArchive(config: Config): Promise<Archive> {
 }
 
 /** A file of the data folder, or the database that stands in its place; its client is loaded only then. */
-async function openTaskStore({ dataDir, database }: Config): Promise<TaskStore> {
-  if (database === null) return sqliteTaskStore(join(dataDir, "tasks.db"), systemClock);
-  const { postgresTaskStore } = await import("../adapters/postgres/postgres-task-store.ts");
-  return await postgresTaskStore(database, new AbortController().signal);
+async function openTaskStore({ dataDir, database, queue }: Config): Promise<TaskStore> {
+  if (database === null) return sqliteTaskStore(join(dataDir, "tasks.db"), systemClock, queue);
+  const { defaultCallBounds, postgresTaskStore } = await import("../adapters/postgres/postgres-task-store.ts");
+  return await postgresTaskStore(database, new AbortController().signal, defaultCallBounds, queue);
 }
 
 /** A folder of the data folder, or the bucket that stands in its place; its client is loaded only then. */
@@ -133,7 +136,7 @@ export async function openHouse(config: Config, tools?: Catalog, log?: Log): Pro
       maxArtifactEntries: 10_000,
       maxArtifactDepth: 64,
       inlineBytes: 64 * 1024,
-      maxStrikes: 3,
+      maxStrikes,
     },
   };
   const parseTask = taskParser({
@@ -141,6 +144,7 @@ export async function openHouse(config: Config, tools?: Catalog, log?: Log): Pro
     hostCpus: config.hostCpus,
     maxBytes: defaultMaxRequestBytes,
     toolLimits: catalog.limitsOf,
+    callbackHosts: config.callbacks.hosts,
     now: systemClock.now,
   });
   const held = stack.move();

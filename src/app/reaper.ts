@@ -7,7 +7,7 @@ import { ExecutorError } from "../model/failure.ts";
 import type { TaskRecord } from "../ports/task-store.ts";
 import { encodeResult } from "../schema/encode-result.ts";
 import type { Config } from "./config.ts";
-import { dockerAt, openArchive, systemClock } from "./house.ts";
+import { dockerAt, maxStrikes, openArchive, systemClock } from "./house.ts";
 
 /** Beyond the longest task: what an executor of another host made is then nobody's any more. */
 const slackMs = 60_000;
@@ -43,7 +43,18 @@ export async function reapPorts(config: Config, open: Pick<ReapPorts, "store" | 
 
 function concludeLost(record: TaskRecord): ReturnType<ReapPorts["concludeLost"]> {
   const now = systemClock.now();
-  const error = new ExecutorError("worker_lost", "the executor that ran the task died before it ended");
+  const tries = record.strikes + 1;
+  // A task may be what its executors die of: that is ours to look into, so it goes to the dead letters.
+  const error =
+    tries < maxStrikes
+      ? new ExecutorError("worker_lost", "the executor that ran the task died before it ended")
+      : new ExecutorError(
+          "internal",
+          `given up after ${tries} tries: each time the executor that had it died, or it got no sandbox`,
+          {
+            hint: "toolx dlq ls lists it; look into what it does to the executor before it is replayed",
+          },
+        );
   const timings = {
     queueMs: record.startedAt === null ? null : record.startedAt - record.receivedAt,
     startMs: null,

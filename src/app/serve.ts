@@ -23,6 +23,7 @@ import { defaultMaxRequestBytes } from "../schema/task-parser.ts";
 import { taskSchema } from "../schema/task-schema.ts";
 import { retryClass } from "../tools/tool.ts";
 import { openBuffer } from "./buffer.ts";
+import { type CallbackService, callbackService } from "./callback-service.ts";
 import type { Config } from "./config.ts";
 import { diskFree } from "./disk-free.ts";
 import { type House, openHouse, systemClock } from "./house.ts";
@@ -71,6 +72,7 @@ export async function serve(
   const house: House = { ...opened, parts: { ...opened.parts, store: buffer?.store ?? opened.parts.store } };
   const { parts } = house;
   const messages = messagesOf(config, house, stack, work.ring, counted, log);
+  const callbacks = callbacksOf(config, house, counted, log);
   const scheduled = stack.use(
     schedule(parts, {
       slots: config.maxWorkers,
@@ -79,6 +81,7 @@ export async function serve(
       watch(key, event) {
         live.beat(key, event);
         messages?.watch(key, event);
+        callbacks?.watch(event);
       },
     }),
   );
@@ -117,13 +120,14 @@ export async function serve(
   const [stopBuffer, stopRelay] = [new AbortController(), new AbortController()];
   const draining = buffer?.run(stopBuffer.signal);
   const carrying = messages?.run(stages.drain, stopRelay.signal).catch(stages.fail);
+  const calling = callbacks?.run(stopRelay.signal).catch(stages.fail);
   await untilDrained(config, handover, scheduled, door, { drain: stages.drain, now: shutdown.now }, say);
   await Promise.all([reaping, ...inBackground]);
   stopBuffer.abort();
   await draining;
   // Last: what ended in the drain is sent, too.
   stopRelay.abort();
-  await carrying;
+  await Promise.all([carrying, calling]);
   stages.throwIfFailed();
 }
 
@@ -169,6 +173,22 @@ function messagesOf(
     },
     onTrouble: (what, error) => noteFailure(log, `${what}.failed`, error),
   });
+}
+
+/** Results out over HTTP, to who asked for it; null where nobody may be called. */
+function callbacksOf(config: Config, { parts }: House, counted: Metrics, log: Log): CallbackService | null {
+  return callbackService(
+    parts,
+    config.callbacks,
+    ({ key, tries }, outcome, error) => {
+      counted.calledBack(outcome);
+      if (outcome === "delivered") return;
+      const message = error instanceof Error ? error.message : String(error);
+      const place = { tenant_id: key.tenantId, task_id: key.taskId };
+      log.note("warn", `callback.${outcome}`, { ...place, tries, reason: reasonOf(error), message });
+    },
+    (what, error) => noteFailure(log, `${what}.failed`, error),
+  );
 }
 
 /** Runs until told to end, and then for as long as it may. */

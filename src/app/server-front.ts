@@ -1,11 +1,12 @@
 import { createHash } from "node:crypto";
 import { inputFileKey } from "../executor/prepare.ts";
+import { isCallbackLetter, replayOfLetter, replayOfTask } from "../executor/replay.ts";
 import { takeIn } from "../executor/take-in.ts";
 import { receivedSummary } from "../executor/task-summary.ts";
 import { ExecutorError, reasonOf } from "../model/failure.ts";
-import { taskKey } from "../model/task.ts";
+import { type Task, taskKey } from "../model/task.ts";
 import { traceOf, withTrace } from "../model/trace-context.ts";
-import type { ServerFront } from "../ports/front.ts";
+import type { ServerFront, Submitted } from "../ports/front.ts";
 import { frontOf } from "./front.ts";
 import type { House } from "./house.ts";
 import type { Pulse } from "./pulse.ts";
@@ -23,7 +24,7 @@ export interface ServerFrontSources {
 /** What can be asked of this process while it serves. */
 export function serverFront({ house, sandboxRoot, pulse, wake, maxFileBytes }: ServerFrontSources): ServerFront {
   const { parts, parseTask } = house;
-  const { objects, liveness } = parts;
+  const { objects, liveness, store } = parts;
   const front = frontOf({
     archive: parts,
     catalog: async () => parts.catalog,
@@ -32,6 +33,11 @@ export function serverFront({ house, sandboxRoot, pulse, wake, maxFileBytes }: S
     sandboxRoot,
     pulse,
   });
+  const taken = async (task: Task, signal: AbortSignal): Promise<Submitted> => {
+    const { kind } = await takeIn(parts, task, signal);
+    wake();
+    return { key: taskKey(task), isNew: kind === "accepted", received: receivedSummary(task, parts.clock.now()) };
+  };
   return {
     ...front,
     async submit(request, asked, traceparent, signal) {
@@ -46,12 +52,22 @@ export function serverFront({ house, sandboxRoot, pulse, wake, maxFileBytes }: S
       const { tenant_id: tenantId, task_id: taskId } = asked;
       if (tenantId !== undefined && task.tenant_id !== tenantId) throw notTheirs("tenant_id", task.tenant_id, tenantId);
       if (taskId !== undefined && task.task_id !== taskId) throw notTheirs("task_id", task.task_id, taskId);
-      const { kind } = await takeIn(parts, task, signal).catch((error: unknown) => {
+      return await taken(task, signal).catch((error: unknown) => {
         span.failed(reasonOf(error));
         throw error;
       });
-      wake();
-      return { key: taskKey(task), isNew: kind === "accepted", received: receivedSummary(task, parts.clock.now()) };
+    },
+    replay: async (key, taskId, signal) =>
+      await taken(await replayOfTask(store, parseTask, key, taskId, signal), signal),
+    async replayLetter(id, tenantId, signal) {
+      const letter = await store.getLetter(id, signal);
+      if (letter === null || (tenantId !== null && letter.key?.tenantId !== tenantId)) return null;
+      if (letter.key !== null && isCallbackLetter(letter))
+        return (await store.callbackAgain(id, signal)) ? { kind: "callback", key: letter.key } : null;
+      const task = await replayOfLetter(store, parseTask, letter, signal);
+      // SAFETY: whose letter it is was said by the store, whose task it would be by its bytes.
+      if (tenantId !== null && task.tenant_id !== tenantId) throw notTheirs("tenant_id", task.tenant_id, tenantId);
+      return { kind: "task", ...(await taken(task, signal)) };
     },
     async hasFile(tenantId, sha256, signal) {
       const key = inputFileKey(tenantId, sha256);

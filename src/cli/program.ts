@@ -219,12 +219,40 @@ function program(context: CliContext): Command {
     .description("bring the database of DATABASE_URL to the schema of this version")
     .addOption(outputOption())
     .action(async (flags) => (await import("./migrate.ts")).migrateCommand(context, flags.output === "json"));
+  const dlq = root.command("dlq").description("dead letters: what came to nothing");
+  dlq
+    .command("ls")
+    .description("the dead letters, newest first")
+    .option("-n, --limit <count>", "at most this many", "50")
+    .option("--reason <reason>", "only those with this reason")
+    .option("--tenant <id>", "only this tenant's (default: all)")
+    .addOption(outputOption())
+    .action(async (flags) => (await import("./dlq.ts")).dlqLs(context, flags));
+  dlq
+    .command("show <letter>")
+    .description("one of them, with its bytes")
+    .option("--tenant <id>", "only this tenant's (default: all)")
+    .addOption(outputOption())
+    .action(async (letter, flags) => (await import("./dlq.ts")).dlqShow(context, letter, flags));
+  dlq
+    .command("replay [letters...]")
+    .description("their requests as new tasks, the oldest first; of a callback, the callback")
+    .option("--all", "all that fit, instead of letters by their numbers")
+    .option("--reason <reason>", "only those with this reason")
+    .option("--tenant <id>", "only this tenant's (default: all)")
+    .option("--limit <count>", "no more than this many", "100")
+    .option("--rate <count>", "no more than this many a second", "10")
+    .option("--dry-run", "only say which")
+    .addOption(outputOption())
+    .action(async (letters, flags) => (await import("./dlq-replay.ts")).dlqReplay(context, letters, flags));
   root
     .command("replay [task-id]")
-    .description("--buffered: bring to the database what waits for it in Redis and on this disk")
-    .option("--buffered", "what waits for the database")
-    .option("--dry-run", "count only")
+    .description("a task that has ended once more, as a new one; --buffered: bring to the database what waits for it")
+    .option("--task-id <id>", "the new task's own id")
+    .option("--buffered", "what waits for the database in Redis and on this disk")
+    .option("--dry-run", "with --buffered: count only")
     .addOption(outputOption())
+    .addOption(tenantOption())
     .action(async (taskId, flags) => (await import("./replay.ts")).replayCommand(context, taskId, flags));
   root
     .command("gc")

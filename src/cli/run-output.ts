@@ -1,3 +1,4 @@
+import type { LiveEvent, Watcher } from "../executor/parts.ts";
 import type { Progress } from "../schema/progress.ts";
 import { type CliIo, isClosedPipe, say } from "./io.ts";
 import { type TaskOutput, taskOutput } from "./task-output.ts";
@@ -34,6 +35,14 @@ export function runOutput(io: CliIo, silent: boolean, onReaderGone: () => void):
     },
   };
 }
+
+/** Shows a task that runs in this process. */
+export const watcherOf =
+  (output: RunOutput): Watcher =>
+  (event: LiveEvent): Promise<void> | void => {
+    if (event.kind === "output") return output.write(event.stream, event.bytes);
+    if (event.kind === "progress") output.progress(event.progress);
+  };
 
 function progressLine({ progress, message }: Progress): string {
   const share = progress === null ? "" : `${Math.round(progress * 100)} %`;

@@ -4,7 +4,7 @@ import { ExecutorError } from "../model/failure.ts";
 import { logStart } from "../model/log-position.ts";
 import type { Result } from "../model/result.ts";
 import { keyText, type TaskKey } from "../model/task.ts";
-import type { ServerFront } from "../ports/front.ts";
+import type { ServerFront, Submitted } from "../ports/front.ts";
 import type { RunOutput } from "./run-output.ts";
 
 /** A local file of the request, by the name it gets in the object store. */
@@ -31,7 +31,16 @@ export async function runRemote(
     if (!(await server.hasFile(tenantId, sha256, cancel)))
       await server.putFile(tenantId, sha256, createReadStream(source), cancel);
   const request = stdin === null ? body : { ...body, stdin: await stdinText(stdin, cancel) };
-  const { key, isNew } = await server.submit(request, {}, null, cancel);
+  return await follow(server, await server.submit(request, {}, null, cancel), output, cancel);
+}
+
+/** Shows a task that a server has taken in, to its end; one that was known before is only answered. */
+export async function follow(
+  server: ServerFront,
+  { key, isNew }: Submitted,
+  output: RunOutput,
+  cancel: AbortSignal,
+): Promise<Result> {
   const onCancel = (): void => {
     // Should it not get there, the task has its end by its deadline.
     server.cancel(key, uninterrupted).catch(() => undefined);

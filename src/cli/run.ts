@@ -3,7 +3,6 @@ import { resolve } from "node:path";
 import type { Readable } from "node:stream";
 import { openCatalog } from "../app/custom-tools.ts";
 import { concludeRefusal, exitCodeOf } from "../executor/conclude.ts";
-import type { LiveEvent } from "../executor/parts.ts";
 import { inputFileKey } from "../executor/prepare.ts";
 import { submit } from "../executor/submit.ts";
 import { ExecutorError } from "../model/failure.ts";
@@ -14,7 +13,7 @@ import { pullArtifacts } from "./artifacts.ts";
 import type { CliContext } from "./context.ts";
 import { fileSha256, localFiles } from "./input-files.ts";
 import { say, written } from "./io.ts";
-import { type RunOutput, runOutput } from "./run-output.ts";
+import { type RunOutput, runOutput, watcherOf } from "./run-output.ts";
 import { type RunInput, runRemote } from "./run-remote.ts";
 import { type RunFlags, runRequest } from "./run-request.ts";
 import { openServer } from "./server.ts";
@@ -92,11 +91,7 @@ async function ranHere(
   const task = house.parseTask(body);
   for (const { source, sha256 } of inputs)
     await putOnce(house.parts.objects, inputFileKey(task.tenant_id, sha256), source, context.io.interrupt);
-  const watcher = (event: LiveEvent): Promise<void> | void => {
-    if (event.kind === "output") return output.write(event.stream, event.bytes);
-    if (event.kind === "progress") output.progress(event.progress);
-  };
-  return await submit(house.parts, task, { watcher, stdin }, cancel);
+  return await submit(house.parts, task, { watcher: watcherOf(output), stdin }, cancel);
 }
 
 async function putOnce(objects: ObjectStore, key: string, source: string, signal: AbortSignal): Promise<void> {

@@ -1,19 +1,29 @@
 import { createHash } from "node:crypto";
 import type { Reason } from "../model/failure.ts";
 import { deadLetterHeaders } from "../model/outbox.ts";
+import type { TaskKey } from "../model/task.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { ObjectStore } from "../ports/object-store.ts";
+import type { TaskStore } from "../ports/task-store.ts";
 import { type Delivery, type OutgoingMessage, type Source, sizeOf, type Transport } from "../ports/transport.ts";
 
 /** Where what cannot be dealt with goes: as it came, with why. */
 export interface DeadLetters {
-  /** Resolves when it is kept. */
-  send(delivery: Delivery, reason: Reason, attempts: number, signal: AbortSignal): Promise<void>;
+  /**
+   * Resolves when it is kept on the other side. The store keeps a copy, so that it is found beside the others; while it is away it does
+   * not. `key`: the task that it names.
+   */
+  send(delivery: Delivery, reason: Reason, attempts: number, key: TaskKey | null, signal: AbortSignal): Promise<void>;
 }
 
-export function deadLetters(transport: Transport, objects: ObjectStore, clock: Clock): DeadLetters {
+export function deadLetters(
+  transport: Transport,
+  objects: ObjectStore,
+  clock: Clock,
+  store: Pick<TaskStore, "keepLetter">,
+): DeadLetters {
   return {
-    async send(delivery, reason, attempts, signal) {
+    async send(delivery, reason, attempts, key, signal) {
       const isMessage = delivery.kind === "message";
       const firstSeenAt = isMessage ? delivery.sentAt : clock.now();
       const facts = deadLetterHeaders({ reason, stage: "intake", attempts, firstSeenAt });
@@ -25,6 +35,9 @@ export function deadLetters(transport: Transport, objects: ObjectStore, clock: C
         headers: [...(isMessage ? delivery.headers : []), ...asHeaders({ ...facts, "dlq-source": source })],
       };
       await transport.publish([await sendable(letter, source, transport, objects, signal)], signal);
+      const value = letter.value ?? Buffer.alloc(0);
+      if (value.length > largestCopy) return;
+      await store.keepLetter(key, { ...facts, "dlq-source": source }, value, signal).catch(() => undefined);
     },
   };
 }
@@ -61,3 +74,6 @@ export async function sendable(
 }
 
 const largestKept = 1024;
+
+/** More is no request that could be replayed. */
+const largestCopy = 8 * 1024 * 1024;

@@ -51,7 +51,7 @@ export function taking(ports: IntakePorts): (delivery: Delivery, signal: AbortSi
   const { parts, transport } = ports;
   const desk: Desk = {
     ...ports,
-    letters: deadLetters(transport, parts.objects, parts.clock),
+    letters: deadLetters(transport, parts.objects, parts.clock, parts.store),
     strikes: striking(parts.store),
   };
   return async (delivery, signal) => ports.onTaken(await taken(desk, delivery, signal));
@@ -143,7 +143,7 @@ async function takeControl(desk: Desk, message: Message, value: Buffer, signal: 
   try {
     key = parseControl(value).key;
   } catch (error) {
-    await desk.letters.send(message, asRefusal(error)?.code ?? "internal", 1, signal);
+    await desk.letters.send(message, asRefusal(error)?.code ?? "internal", 1, null, signal);
     return "dead_letter";
   }
   // Ours stays open.
@@ -181,7 +181,7 @@ async function refuse(
   // A known task has, or will have, an answer of its own, and this would look like it.
   const isKnown = (await desk.parts.store.get(ids.key, signal)) !== null;
   const isDead = isKnown || reasonTable[error.code].deadLetter;
-  if (isDead) await desk.letters.send(message, isKnown ? "conflict" : error.code, 1, signal);
+  if (isDead) await desk.letters.send(message, isKnown ? "conflict" : error.code, 1, ids.key, signal);
   if (!isKnown) await publishResult(desk, encodeResult(refusalOf(ids, error, message)), signal);
   return isDead ? "dead_letter" : "refused";
 }
@@ -199,7 +199,7 @@ async function answerUnknown(
   error: ExecutorError,
   signal: AbortSignal,
 ): Promise<Taken> {
-  await desk.letters.send(delivery, error.code, 1, signal);
+  await desk.letters.send(delivery, error.code, 1, null, signal);
   if (delivery.channel === "tools") {
     const { topic, partition, firstOffset, lastOffset } = delivery.source;
     const metadata = { source: { topic, partition, offset: firstOffset, last_offset: lastOffset } };

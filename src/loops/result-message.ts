@@ -29,12 +29,18 @@ export async function resultMessage(
     ],
   };
   if (result.task_id === null || sizeOf(whole) <= transport.maxBytes("results")) return whole;
+  return { ...whole, value: await byReference(bytes, objects, signal) };
+}
+
+/** Puts a stored result into the object store, and answers the envelope that says where: for one result always the same bytes. */
+export async function byReference(bytes: Buffer, objects: ObjectStore, signal: AbortSignal): Promise<Buffer> {
+  const result = JSON.parse(bytes.toString("utf8")) as Result;
   const object = `tasks/${result.tenant_id}/${result.task_id}/${result.attempt}/result.json`;
   const body = async function* (): AsyncGenerator<Uint8Array> {
     yield bytes;
   };
   await objects.put(object, body(), signal);
-  return { ...whole, value: encodeResult(envelope(result, object)) };
+  return encodeResult(envelope(result, object));
 }
 
 /** Everything that has a bound of its own. */

@@ -17,13 +17,26 @@ export interface OutboxRow {
   readonly createdAt: number;
 }
 
+/** A callback that is to be tried now. */
+export interface CallbackRow {
+  readonly id: number;
+  readonly key: TaskKey;
+  readonly url: string;
+  /** The stored bytes of the result. */
+  readonly value: Buffer;
+  /** This one included. */
+  readonly tries: number;
+  /** When the task ended: Unix ms of the store's clock. */
+  readonly createdAt: number;
+}
+
 /** With equal headers two messages for one task hold equal bytes: a receiver may drop the second. */
 export const resultHeaders = (resultSha256: string): OutboxRow["headers"] => ({ "result-sha256": resultSha256 });
 
 /** What a dead letter says of itself, beside the bytes as they came. */
 export interface DeadLetterFacts {
   readonly reason: Reason;
-  /** How far it came: `intake`, `execute`. */
+  /** How far it came: `intake`, `execute`, `callback`. */
   readonly stage: string;
   readonly attempts: number;
   readonly firstSeenAt: number;

@@ -44,6 +44,8 @@ export interface Task {
   /** RFC 3339, or null. */
   readonly not_before: string | null;
   readonly expires_at: string | null;
+  /** Who is told of the result over HTTP. */
+  readonly callback_url: string | null;
   readonly metadata: JsonObject;
 }
 

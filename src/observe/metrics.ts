@@ -19,6 +19,8 @@ export interface Metrics {
   buffered(place: string, counts: Readonly<Record<string, number>>, ageMs: number): void;
   /** An entry left that place, and what became of it. */
   drained(kind: string, fate: string): void;
+  /** One try of a callback, and what came of it. */
+  calledBack(outcome: string): void;
   requestAnswered(method: string, route: string, status: number, seconds: number): void;
   /** What is asked for at each look. */
   readonly gauges: (read: MetricGauges) => void;
@@ -121,12 +123,19 @@ export function metrics(): Metrics {
     labelNames: ["kind", "fate"],
     registers,
   });
+  const callbacks = new Counter({
+    name: "tool_executor_callbacks_total",
+    help: "Tries of callbacks over HTTP, by what came of them: delivered, failed (tried again later), dead.",
+    labelNames: ["outcome"],
+    registers,
+  });
   return {
     buffered(place, counts, ageMs) {
       for (const [kind, count] of Object.entries(counts)) buffered.set({ place, kind }, count);
       bufferAge.set({ place }, ageMs / 1000);
     },
     drained: (kind, fate) => drained.inc({ kind, fate }),
+    calledBack: (outcome) => callbacks.inc({ outcome }),
     delivered: (fate) => deliveries.inc({ fate }),
     published: (kind, count) => published.inc({ kind }, count),
     taskFinished({ tool_name, status, reason, metrics: { queue_ms, start_ms, run_ms, duration_ms } }) {

@@ -1,4 +1,5 @@
 import type { Reason } from "../model/failure.ts";
+import type { Letter, LetterSummary } from "../model/letter-summary.ts";
 import type { LogPosition } from "../model/log-position.ts";
 import type { Manifest, ManifestEntry } from "../model/manifest.ts";
 import type { JsonObject, TaskKey, TaskState } from "../model/task.ts";
@@ -52,11 +53,37 @@ export interface ToolReport {
   readonly broken: readonly BrokenToolReport[];
 }
 
+export interface LetterQuery {
+  /** Null: of all, and those that name no task. */
+  readonly tenantId: string | null;
+  readonly reason: string | null;
+  readonly olderThan: number | null;
+  /** 1–1000. */
+  readonly limit: number;
+}
+
+/** What can be asked about dead letters. */
+export interface LettersFront {
+  /** Newest first; `next` is where the following page begins, when there may be one. */
+  letters(
+    query: LetterQuery,
+    signal: AbortSignal,
+  ): Promise<{ readonly letters: readonly LetterSummary[]; readonly next: number | null }>;
+  /** Null for one that is not there, or is another tenant's; a null tenant is every tenant. */
+  letter(id: number, tenantId: string | null, signal: AbortSignal): Promise<Letter | null>;
+}
+
+/** What became of a letter that was replayed. */
+export type LetterReplay =
+  | ({ readonly kind: "task" } & Submitted)
+  /** It is due again; nothing runs. */
+  | { readonly kind: "callback"; readonly key: TaskKey };
+
 /**
  * What can be asked about tasks, here in this process or over a wire. Who may see a tenant has been settled before.
  * @throws ExecutorError with the reason of docs/failures.md.
  */
-export interface Front extends AsyncDisposable {
+export interface Front extends LettersFront, AsyncDisposable {
   /** Null for a task that is not there. With `waitMs` its result is waited for, so long at most. */
   get(key: TaskKey, waitMs: number, signal: AbortSignal): Promise<FoundTask | null>;
   list(filter: FrontFilter, signal: AbortSignal): Promise<ListedTasks>;
@@ -97,7 +124,7 @@ export interface ServerFront extends Front {
    * Takes a request in, as bytes or as an object; it is stored when this returns. The same request again finds the first task.
    * @param asked what the request must say, where it says anything of it at all.
    * @param traceparent that the call came with, as W3C Trace Context has it; null without.
-   * @throws ExecutorError validation | unknown_tool | policy_denied | conflict, with nothing stored.
+   * @throws ExecutorError validation | unknown_tool | policy_denied | conflict | quota, with nothing stored.
    */
   submit(
     request: Uint8Array | object,
@@ -105,6 +132,13 @@ export interface ServerFront extends Front {
     traceparent: string | null,
     signal: AbortSignal,
   ): Promise<Submitted>;
+  /**
+   * A task that has ended once more, as a new one with this id: `metadata.replay_of` says whose it is.
+   * @throws ExecutorError as `submit`; validation, for a task that is not there or has not ended; policy_denied, for one replay too many.
+   */
+  replay(key: TaskKey, taskId: string, signal: AbortSignal): Promise<Submitted>;
+  /** A dead letter once more: its request as a new task, always with the same id, or its callback. Null as for `letter`. */
+  replayLetter(id: number, tenantId: string | null, signal: AbortSignal): Promise<LetterReplay | null>;
   hasFile(tenantId: string, sha256: string, signal: AbortSignal): Promise<boolean>;
   /** @throws ExecutorError validation, when the bytes are others than the name says; nothing is kept then. */
   putFile(tenantId: string, sha256: string, body: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<void>;

@@ -1,6 +1,6 @@
 import type { Attempt } from "../model/attempt.ts";
 import type { Reason } from "../model/failure.ts";
-import type { OutboxRow } from "../model/outbox.ts";
+import type { CallbackRow, OutboxRow } from "../model/outbox.ts";
 import type { Owner } from "../model/owner.ts";
 import type { Result } from "../model/result.ts";
 import type { Task, TaskKey, TaskState } from "../model/task.ts";
@@ -31,7 +31,18 @@ export type Intake =
   /** The same request again: the first task stands. */
   | { readonly kind: "duplicate"; readonly record: TaskRecord }
   /** The id is taken by another request. */
-  | { readonly kind: "conflict" };
+  | { readonly kind: "conflict" }
+  /** As many wait as may: of this tenant, or in all. Nothing was stored. */
+  | { readonly kind: "full"; readonly of: "tenant" | "all"; readonly maxCount: number };
+
+/** How many tasks may be QUEUED when one more is taken in. What is given back to the queue is never refused. */
+export interface QueueBounds {
+  readonly perTenant: number;
+  readonly inAll: number;
+}
+
+/** For stores that nothing is to bound. */
+export const unbounded: QueueBounds = { perTenant: 2 ** 31 - 1, inAll: 2 ** 31 - 1 };
 
 export interface TaskFilter {
   readonly tenantId?: string;
@@ -41,6 +52,17 @@ export interface TaskFilter {
   /** Newest first; at most this many, 1–1000. */
   readonly limit: number;
 }
+
+export interface LetterFilter {
+  readonly tenantId?: string;
+  /** Only what came before this one. */
+  readonly olderThan?: number;
+  /** Newest first; at most this many, 1–1000. */
+  readonly limit: number;
+}
+
+/** A dead letter without its bytes. */
+export type LetterHead = Omit<OutboxRow, "value" | "kind">;
 
 /** Who was seen to hold a task, or that nobody does. */
 export interface Holder {
@@ -57,7 +79,10 @@ export interface Holder {
  * @throws ExecutorError internal for a store that cannot be read or written, naming the file or server and why.
  */
 export interface TaskStore extends OldTasks, AsyncDisposable {
-  /** Takes the task in as QUEUED. `requestSha256` is of its canonical JSON. A cancel that came first finds its task here. */
+  /**
+   * Takes the task in as QUEUED. `requestSha256` is of its canonical JSON. A cancel that came first finds its task here. A task that is
+   * known is found however full the queue is. Where many machines share the store, the bounds may be passed by as many as come at once.
+   */
   intake(task: Task, requestSha256: string, signal: AbortSignal): Promise<Intake>;
   /** The next attempt of one queued task for `owner`, or null when it is not QUEUED, or `not_before` is to come. */
   leaseTask(key: TaskKey, owner: Owner, leaseMs: number, signal: AbortSignal): Promise<Attempt | null>;
@@ -78,8 +103,8 @@ export interface TaskStore extends OldTasks, AsyncDisposable {
   /** Back to QUEUED for another attempt; a strike counts towards the third, the last. */
   release(attempt: Attempt, strike: boolean, signal: AbortSignal): Promise<boolean>;
   /**
-   * The one terminal write: FINISHED with these bytes for ever, and in the same transaction the outbox row, and for a reason that
-   * is dead-lettered the letter with the request.
+   * The one terminal write: FINISHED with these bytes for ever, and in the same transaction the outbox row, for a reason that
+   * is dead-lettered the letter with the request, and for a task with a `callback_url` its callback.
    */
   finish(attempt: Attempt, result: Result, resultBytes: Buffer, signal: AbortSignal): Promise<boolean>;
   /** Ends a task that no attempt holds (cancelled or expired while queued, lost by a dead owner); false if one does. */
@@ -100,18 +125,35 @@ export interface TaskStore extends OldTasks, AsyncDisposable {
   /** {@link TaskStore.release} for a holder who is gone: dead, or with a lease that has run out. */
   releaseLost(key: TaskKey, expected: Holder, strike: boolean, signal: AbortSignal): Promise<boolean>;
   /**
-   * Messages that nobody has sent, in the order they came, at most `limit` (1–1000). For `claimMs` no other claim gets them;
+   * Messages for the transport that nobody has sent, in the order they came, at most `limit` (1–1000). For `claimMs` no other claim gets them;
    * what is not marked as published by then is anybody's again.
    */
   claimOutbox(limit: number, claimMs: number, signal: AbortSignal): Promise<readonly OutboxRow[]>;
+  /**
+   * Callbacks of ended tasks that are due, at most `limit` (1–1000), each with this try counted. For `claimMs` no other claim gets them.
+   * One that was brought there is marked as published.
+   */
+  claimCallbacks(limit: number, claimMs: number, signal: AbortSignal): Promise<readonly CallbackRow[]>;
+  /** Due again after `delayMs`; false when another try has begun, or it is over. */
+  callbackLater(id: number, tries: number, delayMs: number, signal: AbortSignal): Promise<boolean>;
+  /** Not tried again: it becomes a dead letter with the result's bytes. False as above. */
+  callbackDead(id: number, tries: number, headers: OutboxRow["headers"], signal: AbortSignal): Promise<boolean>;
   /** They are never claimed again. Twice is once. */
   markPublished(ids: readonly number[], signal: AbortSignal): Promise<void>;
-  /** How long the oldest message has waited that was not published; null when there is none. */
+  /** How long the oldest message for the transport has waited that was not published; null when there is none. */
   outboxAgeMs(signal: AbortSignal): Promise<number | null>;
   /** One more message with the result of a finished task, for whoever asked again; false when it is not finished. */
   republish(key: TaskKey, signal: AbortSignal): Promise<boolean>;
   /** A dead letter for bytes that never became a task. */
   deadLetter(headers: OutboxRow["headers"], value: Buffer, signal: AbortSignal): Promise<void>;
+  /** The same for one that was sent already, so that it is found here too; with the task that it names, where it names one. */
+  keepLetter(key: TaskKey | null, headers: OutboxRow["headers"], value: Buffer, signal: AbortSignal): Promise<void>;
+  /** Dead letters, sent or not, whose bytes are still there. */
+  listLetters(filter: LetterFilter, signal: AbortSignal): Promise<readonly LetterHead[]>;
+  /** Null for one that is not there. */
+  getLetter(id: number, signal: AbortSignal): Promise<OutboxRow | null>;
+  /** A callback that was given up is due again, with no try counted; false for any other letter. */
+  callbackAgain(id: number, signal: AbortSignal): Promise<boolean>;
   /** Marks the wish; idempotent. Answers the record, or null for a key never seen (a stub waits for it, for `stubTtlMs`). */
   requestCancel(key: TaskKey, stubTtlMs: number, signal: AbortSignal): Promise<TaskRecord | null>;
   get(key: TaskKey, signal: AbortSignal): Promise<TaskRecord | null>;

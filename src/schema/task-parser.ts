@@ -1,3 +1,4 @@
+import { type CallbackHost, callbackHostText, judgeCallbackUrl } from "../model/callback-hosts.ts";
 import { ExecutorError, type FailureDetail } from "../model/failure.ts";
 import type { LimitName, LimitRules, Limits } from "../model/limits.ts";
 import type { InputFile, JsonObject, RetryClass, Task } from "../model/task.ts";
@@ -17,6 +18,8 @@ export interface TaskParserOptions {
   readonly maxBytes: number;
   /** A tool's own defaults, where it has any; they stay below the installation's maxima. */
   readonly toolLimits: (toolName: string) => Partial<Limits>;
+  /** Where callbacks may go; nowhere unless given. */
+  readonly callbackHosts?: readonly CallbackHost[];
   /** Unix milliseconds, for the rules about times. */
   readonly now: () => number;
 }
@@ -59,6 +62,7 @@ export function taskParser(options: TaskParserOptions): ParseTask {
     ];
     if (details.length > 0) throw new ExecutorError("validation", summary(details), { details });
     refuseWhatIsNotBuilt(request);
+    refuseCallback(request, options.callbackHosts ?? []);
     return withDefaults(request, options);
   };
 }
@@ -117,9 +121,16 @@ function refuseWhatIsNotBuilt(request: Request): void {
   if ((request.secrets ?? []).length > 0) {
     refuse("/secrets", "giving secrets to a task (secrets)", "leave secrets out or give []");
   }
-  if (request.callback_url != null) {
-    refuse("/callback_url", "calling back over HTTP (callback_url)", "leave callback_url out or give null");
-  }
+}
+
+function refuseCallback({ callback_url }: Request, hosts: readonly CallbackHost[]): void {
+  if (callback_url == null) return;
+  const verdict = judgeCallbackUrl(callback_url, hosts);
+  if (verdict.kind === "allowed") return;
+  const allowed = hosts.length === 0 ? "none here" : hosts.map(callbackHostText).join(", ");
+  const message = `${verdict.what}; allowed: ${allowed}`;
+  const hint = "leave callback_url out, or ask the operator to name its host in TOOL_EXECUTOR_CALLBACK_HOSTS";
+  throw new ExecutorError("policy_denied", message, { hint, details: [{ path: "/callback_url", message }] });
 }
 
 function withDefaults(request: Request, options: TaskParserOptions): Task {
@@ -141,6 +152,7 @@ function withDefaults(request: Request, options: TaskParserOptions): Task {
     retry: request.retry ?? ("safe" satisfies RetryClass),
     not_before: request.not_before ?? null,
     expires_at: request.expires_at ?? null,
+    callback_url: request.callback_url ?? null,
     metadata: request.metadata ?? {},
   };
 }

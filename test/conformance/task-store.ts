@@ -2,9 +2,12 @@ import { describe, expect, test } from "vitest";
 import type { Attempt } from "../../src/model/attempt.ts";
 import { type TaskKey, taskKey } from "../../src/model/task.ts";
 import type { Clock } from "../../src/ports/clock.ts";
-import type { TaskStore } from "../../src/ports/task-store.ts";
+import type { QueueBounds, TaskStore } from "../../src/ports/task-store.ts";
 import { anOwner, aResult, aTask, handClock, never } from "../support/samples.ts";
+import { callbackConformance } from "./task-store-callbacks.ts";
+import { letterConformance } from "./task-store-letters.ts";
 import { outboxConformance } from "./task-store-outbox.ts";
+import { queueConformance } from "./task-store-queue.ts";
 import { retentionConformance } from "./task-store-retention.ts";
 import { takeoverConformance } from "./task-store-takeover.ts";
 
@@ -15,13 +18,19 @@ const them = anOwner(2);
 const bytes = Buffer.from('{"answer": 42}\n');
 
 /** Opens two views on one store: two processes on one file, or one store twice where there is only one process. */
-export type OpenTaskStores = (clock: Clock) => Promise<readonly [TaskStore, TaskStore] & AsyncDisposable>;
+export type OpenTaskStores = (
+  clock: Clock,
+  queue?: QueueBounds,
+) => Promise<readonly [TaskStore, TaskStore] & AsyncDisposable>;
 
 /** What every task store promises, whatever it is made of. */
 export function taskStoreConformance(name: string, open: OpenTaskStores): void {
   takeoverConformance(name, open);
   outboxConformance(name, open);
   retentionConformance(name, open);
+  queueConformance(name, open);
+  callbackConformance(name, open);
+  letterConformance(name, open);
   const withStores = async (
     act: (store: TaskStore, other: TaskStore, clock: ReturnType<typeof handClock>) => Promise<void>,
   ): Promise<void> => {

@@ -93,13 +93,15 @@ describe("a bad command line is refused with 2, before anything is stored", () =
     ["an added image nobody knows", ["images", "rm", "nothing"], /no added image is called "nothing"; none was added/],
     ["network", run("--allow", "example.com:443"), /policy_denied: network access .* is not built yet/],
     ["a secret", run("--secret", "DB_URL"), /policy_denied: .*secrets.* is not built yet/],
-    ...["dlq ls", "replay t-1", "knowledge import x", "audit verify"].map(
-      (verb): [string, readonly string[], RegExp] => [
-        `the later verb ${verb}`,
-        verb.split(" "),
-        /policy_denied: toolx [a-z ]+ is not built yet/,
-      ],
-    ),
+    ...["knowledge import x", "audit verify"].map((verb): [string, readonly string[], RegExp] => [
+      `the later verb ${verb}`,
+      verb.split(" "),
+      /policy_denied: toolx [a-z ]+ is not built yet/,
+    ]),
+    ["a replay of a task nobody knows", ["replay", "nothing"], /validation: there is no task default\/nothing/],
+    ["a replay of what is no task", ["replay", "../x"], /validation: task id is "\.\.\/x"; allowed: 1 to 63/],
+    ["a dead letter nobody knows", ["dlq", "show", "1"], /validation: no dead letter 1 in this store/],
+    ["a replay of no letter", ["dlq", "replay"], /validation: --all is "false"; allowed: letters by their numbers/],
     ["a task nobody knows", ["get", "nothing"], /validation: no task default\/nothing in this data folder/],
     ["the log of a task nobody knows", ["logs", "nothing"], /validation: no task default\/nothing in this data folder/],
     ["artifacts of a task nobody knows", ["artifacts", "ls", "nothing"], /validation: no task default\/nothing/],

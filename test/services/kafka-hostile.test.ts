@@ -434,7 +434,12 @@ test.each<[string, object]>([
   expect((await sendRefused("G20", { env })).reason).toBe("validation");
 });
 
-test("G22 G23 secrets and callbacks are refused by name until they are built", async () => {
+test("G22 secrets are refused by name until they are built", async () => {
   expect((await sendRefused("G22", { secrets: [{ name: "../*", as: "env" }] })).reason).toBe("policy_denied");
-  expect((await sendRefused("G23", { callback_url: "http://169.254.169.254/" })).reason).toBe("policy_denied");
+});
+
+test("G23 a callback to a host that no setting names is refused", async () => {
+  const { reason, error } = await sendRefused("G23", { callback_url: "http://169.254.169.254/" });
+  expect(reason).toBe("policy_denied");
+  expect(error?.message).toContain("leads to http://169.254.169.254:80, where no callbacks may go; allowed: none here");
 });

@@ -62,3 +62,47 @@ test("a server whose topics are missing and may not be made ends with what is wr
   expect({ code, stderr }).toMatchObject({ code: 2, stderr: expect.stringContaining("nowhere-to-be-found") });
   expect(await toolx.leftovers()).toEqual([]);
 });
+
+test("G25 a flood over Kafka that the queue has no room for waits in its partitions, and every call of it is answered", async () => {
+  await using toolx = await openCli();
+  await using ends = await kafkaEnds(broker().broker);
+  const { settings } = ends;
+  const server = await startServer(toolx, {
+    KAFKA_BROKERS: broker().broker,
+    KAFKA_GROUP: settings.groupId,
+    KAFKA_TOPIC_TOOLS: settings.topics.tools,
+    KAFKA_TOPIC_CONTROL: settings.topics.control,
+    KAFKA_TOPIC_RESULTS: settings.topics.results,
+    KAFKA_TOPIC_DEAD_LETTERS: settings.topics.dead_letters,
+    KAFKA_TOPIC_PROGRESS: settings.topics.progress,
+    TOOL_EXECUTOR_MAX_WORKERS: "2",
+    TOOL_EXECUTOR_MAX_QUEUED_PER_TENANT: "3",
+  });
+  await until("it is in its group", async () => (await server.ask("/readyz")).status === 200, 60_000);
+  const ids = Array.from({ length: 20 }, (_, index) => `flood-${index}`);
+  for (const id of ids)
+    await ends.offer("tools", { key: "default", value: JSON.stringify(shellCall(id, "sleep 0.3")) });
+  let most = 0;
+  const answered = async (): Promise<boolean> => {
+    const { tasks } = JSON.parse((await server.ask("/v1/tasks?state=QUEUED&limit=1000")).body.toString());
+    most = Math.max(most, tasks.length);
+    const { tasks: over } = JSON.parse((await server.ask("/v1/tasks?state=FINISHED&limit=1000")).body.toString());
+    return over.length === ids.length;
+  };
+  await until("all have ended", answered, 90_000);
+  expect(most).toBeGreaterThan(0);
+  expect(most).toBeLessThanOrEqual(3);
+  const sent = await until(
+    "all results",
+    async () => {
+      const results = await ends.sent("results");
+      return results.length >= ids.length ? results : null;
+    },
+    30_000,
+  );
+  expect(sent.map(({ key }) => key?.toString()).sort()).toEqual([...ids].sort());
+  expect(sent.map(({ value }) => JSON.parse(value?.toString() ?? "null").reason)).toEqual(ids.map(() => "ok"));
+  expect(await ends.sent("dead_letters")).toEqual([]);
+  server.process.child.kill("SIGTERM");
+  expect(await server.process.ended()).toMatchObject({ code: 0 });
+});

@@ -23,6 +23,7 @@ export function aTask(differences: Partial<Task> = {}): Task {
     retry: "safe",
     not_before: null,
     expires_at: null,
+    callback_url: null,
     metadata: {},
     ...differences,
   };

@@ -1,6 +1,7 @@
 import swagger from "@fastify/swagger";
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import { artifactRoutes } from "./artifact-routes.ts";
+import { deadLetterRoutes } from "./dead-letter-routes.ts";
 import { eventRoutes } from "./event-routes.ts";
 import { fileRoutes } from "./file-routes.ts";
 import { operatorRoutes } from "./operator-routes.ts";
@@ -57,6 +58,7 @@ export async function httpApi(context: RouteContext): Promise<FastifyInstance> {
   taskRoutes(app, context);
   eventRoutes(app, context);
   artifactRoutes(app, context);
+  deadLetterRoutes(app, context);
   operatorRoutes(app, context);
   await app.register(async (inner) => fileRoutes(inner, context));
   return app;

@@ -14,6 +14,7 @@ export const tenantQuery: JsonObject = {
 export const problemSchema: JsonObject = {
   title: "Problem (RFC 9457)",
   type: "object",
+  required: ["type", "title", "status", "detail", "code", "hint", "retryable", "details"],
   properties: {
     type: { type: "string" },
     title: { type: "string" },
@@ -28,3 +29,6 @@ export const problemSchema: JsonObject = {
     },
   },
 };
+
+/** Whether a request is a new task: `accepted` or `duplicate`. */
+export const intakeHeader = "tool-executor-intake";

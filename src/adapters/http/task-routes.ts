@@ -4,7 +4,7 @@ import type { TaskKey, TaskState } from "../../model/task.ts";
 import type { FoundTask } from "../../ports/front.ts";
 import { taskSummarySchema } from "../../schema/task-summary-schema.ts";
 import { keyOf, noSuchTask, tenantOf } from "./caller.ts";
-import { problemSchema, taskIdParams, tenantQuery } from "./described.ts";
+import { intakeHeader, problemSchema, taskIdParams, tenantQuery } from "./described.ts";
 import { HttpProblem } from "./problem.ts";
 import { gone } from "./request-signal.ts";
 import type { RouteContext } from "./route-context.ts";
@@ -118,6 +118,7 @@ export function taskRoutes(app: FastifyInstance, context: RouteContext): void {
         response: {
           200: {
             type: "object",
+            required: ["tasks", "next_cursor"],
             properties: {
               tasks: { type: "array", items: taskSummarySchema },
               next_cursor: { type: ["string", "null"] },
@@ -172,9 +173,6 @@ const uninterrupted: AbortSignal = new AbortController().signal;
 
 /** Tells a result from a task that has none yet, without looking into the body. */
 const stateHeader = "tool-executor-state";
-
-/** Whether the request is a new task. */
-const intakeHeader = "tool-executor-intake";
 
 const cancelAnswer = {
   tenant_id: { type: "string" },

@@ -7,26 +7,26 @@ import type { Result } from "../../model/result.ts";
 import { keyText, mayBecome, type TaskKey, type TaskState, taskKey } from "../../model/task.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { Leaving, OldTask } from "../../ports/old-tasks.ts";
-import type { Holder, TaskRecord, TaskStore } from "../../ports/task-store.ts";
+import { type Holder, type QueueBounds, type TaskRecord, type TaskStore, unbounded } from "../../ports/task-store.ts";
 
 /** A task store in this process's memory: nothing outlives it. For tests, and for measuring the line without a disk. */
-export function memoryTaskStore(clock: Clock): TaskStore {
+export function memoryTaskStore(clock: Clock, bounds: QueueBounds = unbounded): TaskStore {
   // In the order of intake.
   const records = new Map<string, TaskRecord>();
   const stubs = new Map<string, number>();
   /** By tenant. */
   const lastLeases = new Map<string, number>();
-  let outbox: (OutboxRow & { claimedUntil: number; published: boolean; publishedAt: number })[] = [];
+  let outbox: Waiting[] = [];
   let sentCount = 0;
   let endCount = 0;
   const swept: Record<Leaving, number> = { results: 0, logs: 0, artifacts: 0 };
   /** In the order that they ended, as a task ends once. */
   let finished: OldTask[] = [];
 
-  const send = (message: Omit<OutboxRow, "id" | "createdAt">): void =>
+  const send = (message: Pick<Waiting, "kind" | "key" | "headers" | "value">): void =>
     void outbox.push({
       ...{ ...message, id: ++sentCount, createdAt: clock.now() },
-      ...{ claimedUntil: 0, published: false, publishedAt: 0 },
+      ...{ claimedUntil: 0, published: false, publishedAt: 0, tries: 0 },
     });
 
   const sendResult = (record: TaskRecord, bytes: Buffer): void => {
@@ -86,8 +86,14 @@ export function memoryTaskStore(clock: Clock): TaskStore {
       const value = Buffer.from(JSON.stringify(record.task));
       send({ kind: "dead_letter", key: taskKey(record.task), headers: deadLetterHeaders(facts), value });
     }
+    if (record.task.callback_url !== null)
+      send({ kind: "callback", key: taskKey(record.task), headers: {}, value: resultBytes });
     return true;
   };
+
+  /** The callback, while this try of it is the last that began. */
+  const tried = (id: number, tries: number): Waiting | undefined =>
+    outbox.find((row) => row.id === id && row.kind === "callback" && row.tries === tries && !row.published);
 
   const giveBack = (record: TaskRecord, strike: boolean): boolean => {
     if (record.state === "QUEUED" || !mayBecome(record.state, "QUEUED")) return false;
@@ -100,7 +106,7 @@ export function memoryTaskStore(clock: Clock): TaskStore {
     records.get(keyText(key))?.state === "FINISHED" &&
     !outbox.some((row) => {
       const isItsOwn = row.key !== null && keyText(row.key) === keyText(key);
-      return isItsOwn && !row.published && !abandoned.includes(row.kind);
+      return isItsOwn && !row.published && !abandoned.some((kind) => kind === row.kind);
     });
 
   return {
@@ -127,7 +133,7 @@ export function memoryTaskStore(clock: Clock): TaskStore {
     async forgetSent(kinds, olderThanMs, limit, signal) {
       signal.throwIfAborted();
       const old = outbox
-        .filter(({ kind, published }) => published && kinds.includes(kind))
+        .filter(({ kind, published }) => published && kinds.some((each) => each === kind))
         .filter(({ publishedAt }) => publishedAt <= clock.now() - olderThanMs)
         .slice(0, atMost1000(limit));
       outbox = outbox.filter((row) => !old.includes(row));
@@ -140,6 +146,10 @@ export function memoryTaskStore(clock: Clock): TaskStore {
       if (known !== undefined) {
         return known.requestSha256 === requestSha256 ? { kind: "duplicate", record: known } : { kind: "conflict" };
       }
+      const queued = [...records.values()].filter(({ state }) => state === "QUEUED");
+      const ofTenant = queued.filter((record) => record.task.tenant_id === task.tenant_id);
+      if (ofTenant.length >= bounds.perTenant) return { kind: "full", of: "tenant", maxCount: bounds.perTenant };
+      if (queued.length >= bounds.inAll) return { kind: "full", of: "all", maxCount: bounds.inAll };
       const now = clock.now();
       const cancelRequested = (stubs.get(text) ?? 0) > now;
       stubs.delete(text);
@@ -239,10 +249,39 @@ export function memoryTaskStore(clock: Clock): TaskStore {
       signal.throwIfAborted();
       const now = clock.now();
       const claimed = outbox
-        .filter(({ published, claimedUntil }) => !published && claimedUntil <= now)
+        .filter(({ kind, published, claimedUntil }) => kind !== "callback" && !published && claimedUntil <= now)
         .slice(0, atMost1000(limit));
       for (const row of claimed) row.claimedUntil = now + claimMs;
-      return claimed.map(({ claimedUntil: _until, published: _published, publishedAt: _at, ...row }) => row);
+      return claimed.flatMap(({ kind, id, key, headers, value, createdAt }) =>
+        kind === "callback" ? [] : [{ kind, id, key, headers, value, createdAt }],
+      );
+    },
+    async claimCallbacks(limit, claimMs, signal) {
+      signal.throwIfAborted();
+      const now = clock.now();
+      const due = outbox
+        .filter(({ kind, published, claimedUntil }) => kind === "callback" && !published && claimedUntil <= now)
+        .sort((a, b) => a.claimedUntil - b.claimedUntil || a.id - b.id)
+        .slice(0, atMost1000(limit));
+      return due.flatMap((row) => {
+        row.claimedUntil = now + claimMs;
+        row.tries += 1;
+        const { id, key, value, tries, createdAt } = row;
+        const url = key === null ? null : records.get(keyText(key))?.task.callback_url;
+        return key === null || url == null ? [] : [{ id, key, url, value, tries, createdAt }];
+      });
+    },
+    async callbackLater(id, tries, delayMs, signal) {
+      signal.throwIfAborted();
+      const row = tried(id, tries);
+      if (row !== undefined) row.claimedUntil = clock.now() + delayMs;
+      return row !== undefined;
+    },
+    async callbackDead(id, tries, headers, signal) {
+      signal.throwIfAborted();
+      const row = tried(id, tries);
+      if (row !== undefined) Object.assign(row, { kind: "dead_letter", headers, claimedUntil: 0 });
+      return row !== undefined;
     },
     async markPublished(ids, signal) {
       signal.throwIfAborted();
@@ -254,7 +293,7 @@ export function memoryTaskStore(clock: Clock): TaskStore {
     },
     async outboxAgeMs(signal) {
       signal.throwIfAborted();
-      const oldest = outbox.find(({ published }) => !published);
+      const oldest = outbox.find(({ kind, published }) => kind !== "callback" && !published);
       return oldest === undefined ? null : clock.now() - oldest.createdAt;
     },
     async republish(key, signal) {
@@ -267,6 +306,36 @@ export function memoryTaskStore(clock: Clock): TaskStore {
     async deadLetter(headers, value, signal) {
       signal.throwIfAborted();
       send({ kind: "dead_letter", key: null, headers, value: Buffer.from(value) });
+    },
+    async keepLetter(key, headers, value, signal) {
+      signal.throwIfAborted();
+      send({ kind: "dead_letter", key, headers, value: Buffer.from(value) });
+      const kept = outbox.at(-1);
+      if (kept !== undefined) kept.published = true;
+    },
+    async listLetters({ tenantId, olderThan, limit }, signal) {
+      signal.throwIfAborted();
+      return outbox
+        .filter(({ kind }) => kind === "dead_letter")
+        .filter(({ key }) => tenantId === undefined || key?.tenantId === tenantId)
+        .filter(({ id }) => olderThan === undefined || id < olderThan)
+        .reverse()
+        .slice(0, atMost1000(limit))
+        .map(({ id, key, headers, createdAt }) => ({ id, key, headers, createdAt }));
+    },
+    async getLetter(id, signal) {
+      signal.throwIfAborted();
+      const row = outbox.find((each) => each.id === id);
+      if (row?.kind !== "dead_letter") return null;
+      const { key, headers, value, createdAt } = row;
+      return { kind: "dead_letter", id, key, headers, value, createdAt };
+    },
+    async callbackAgain(id, signal) {
+      signal.throwIfAborted();
+      const row = outbox.find((each) => each.id === id && each.kind === "dead_letter");
+      if (row?.headers["dlq-stage"] !== "callback" || row.key === null) return false;
+      Object.assign(row, { kind: "callback", headers: {}, claimedUntil: 0, published: false, tries: 0 });
+      return true;
     },
     async requestCancel(key, stubTtlMs, signal) {
       signal.throwIfAborted();
@@ -298,6 +367,15 @@ export function memoryTaskStore(clock: Clock): TaskStore {
     },
     async [Symbol.asyncDispose]() {},
   };
+}
+
+/** A row of the outbox, and what becomes of it. */
+interface Waiting extends Omit<OutboxRow, "kind"> {
+  readonly kind: OutboxRow["kind"] | "callback";
+  claimedUntil: number;
+  published: boolean;
+  publishedAt: number;
+  tries: number;
 }
 
 const atMost1000 = (limit: number): number => Math.min(Math.max(limit, 1), 1000);

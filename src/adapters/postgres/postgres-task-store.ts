@@ -5,11 +5,11 @@ import type { OutboxKind } from "../../model/outbox.ts";
 import { type Owner, ownerText } from "../../model/owner.ts";
 import type { Result } from "../../model/result.ts";
 import type { TaskKey, TaskState } from "../../model/task.ts";
-import type { Holder, TaskRecord, TaskStore } from "../../ports/task-store.ts";
+import { type Holder, type QueueBounds, type TaskRecord, type TaskStore, unbounded } from "../../ports/task-store.ts";
 import { type CallBounds, openConnections } from "./connections.ts";
 import type { DatabaseAddress } from "./database-address.ts";
 import { oldTasks } from "./old-tasks.ts";
-import { outboxRow } from "./outbox-row.ts";
+import { callbackRow, letterHead, outboxRow } from "./outbox-row.ts";
 import type { Values } from "./positional.ts";
 import { requireSchema } from "./schema.ts";
 import * as statements from "./statements.ts";
@@ -28,6 +28,7 @@ export async function postgresTaskStore(
   address: DatabaseAddress,
   signal: AbortSignal,
   bounds: CallBounds = defaultCallBounds,
+  queue: QueueBounds = unbounded,
 ): Promise<TaskStore> {
   await using stack = new AsyncDisposableStack();
   const connections = stack.use(openConnections(address, bounds));
@@ -103,6 +104,9 @@ export async function postgresTaskStore(
         request: Buffer.from(JSON.stringify(task)),
         priority: task.priority,
         notBeforeAt: task.not_before === null ? null : Date.parse(task.not_before),
+        maxOfTenant: queue.perTenant,
+        maxInAll: queue.inAll,
+        callbackUrl: task.callback_url ?? null,
       };
       // An answer that was lost makes our own task a duplicate: it is durable either way.
       for (;;) {
@@ -110,9 +114,14 @@ export async function postgresTaskStore(
         await rows(statements.takeStub, { ...key }, signal, "twice is once");
         if (inserted !== undefined) return { kind: "accepted" };
         const record = await get(key, signal);
-        // In the way of the insert, and forgotten meanwhile: past its time, so this one is new.
-        if (record === null) continue;
-        return record.requestSha256 === requestSha256 ? { kind: "duplicate", record } : { kind: "conflict" };
+        if (record !== null)
+          return record.requestSha256 === requestSha256 ? { kind: "duplicate", record } : { kind: "conflict" };
+        const counted = { tenantId: key.tenantId, maxOfTenant: queue.perTenant };
+        const [waiting] = await rows(statements.countQueued, counted, signal, "twice is once");
+        if (Number(waiting?.of_tenant) >= queue.perTenant)
+          return { kind: "full", of: "tenant", maxCount: queue.perTenant };
+        if (Number(waiting?.in_all) >= queue.inAll) return { kind: "full", of: "all", maxCount: queue.inAll };
+        // In the way of the insert, and forgotten or begun meanwhile: there is room for this one now.
       }
     },
     leaseTask: (key, owner, leaseMs, signal) => leaseWith(statements.leaseTask, owner, { ...key, leaseMs }, signal),
@@ -146,6 +155,12 @@ export async function postgresTaskStore(
       // A claim whose answer was lost is anybody's again when its time is over.
       return (await rows(statements.claimOutbox, { limit: atMost1000(limit), claimMs }, signal)).map(outboxRow);
     },
+    async claimCallbacks(limit, claimMs, signal) {
+      return (await rows(statements.claimCallbacks, { limit: atMost1000(limit), claimMs }, signal)).map(callbackRow);
+    },
+    callbackLater: (id, tries, delayMs, signal) => written(statements.callbackLater, { id, tries, delayMs }, signal),
+    callbackDead: (id, tries, headers, signal) =>
+      written(statements.callbackDead, { id, tries, headers: Buffer.from(JSON.stringify(headers)) }, signal),
     async markPublished(ids, signal) {
       await rows(statements.markPublished, { ids }, signal, "twice is once");
     },
@@ -157,6 +172,19 @@ export async function postgresTaskStore(
     async deadLetter(headers, value, signal) {
       await rows(statements.deadLetter, { headers: Buffer.from(JSON.stringify(headers)), value }, signal);
     },
+    async keepLetter(key, headers, value, signal) {
+      const named = { tenantId: key?.tenantId ?? null, taskId: key?.taskId ?? null };
+      await rows(statements.keepLetter, { ...named, headers: Buffer.from(JSON.stringify(headers)), value }, signal);
+    },
+    async listLetters({ tenantId, olderThan, limit }, signal) {
+      const values = { tenantId: tenantId ?? null, olderThan: olderThan ?? null, limit: atMost1000(limit) };
+      return (await rows(statements.listLetters, values, signal, "twice is once")).map(letterHead);
+    },
+    async getLetter(id, signal) {
+      const [letter] = await rows(statements.selectLetter, { id }, signal, "twice is once");
+      return letter === undefined ? null : outboxRow(letter);
+    },
+    callbackAgain: (id, signal) => written(statements.callbackAgain, { id }, signal),
     async requestCancel(key, stubTtlMs, signal) {
       const record = await markCancel(key, signal);
       if (record !== null) return record;

@@ -3,11 +3,22 @@
  * its `where`. `clock_ms()` is the database's own clock, the one that all leases go by.
  */
 
+/** No more are counted than count. */
+const queuedOfTenant = `
+  (select count(*) from (
+    select 1 from tasks where tenant_id = :tenantId and state = 'QUEUED' limit :maxOfTenant::bigint) as waiting)`;
+
 export const insertTask = `
-  insert into tasks (tenant_id, task_id, request_sha256, request, state, priority, not_before_at, received_at)
-  values (:tenantId, :taskId, :requestSha256, :request, 'QUEUED', :priority, :notBeforeAt, clock_ms())
+  insert into tasks (tenant_id, task_id, request_sha256, request, state, priority, not_before_at, received_at, callback_url)
+  select :tenantId, :taskId, :requestSha256, :request::bytea, 'QUEUED', :priority::smallint, :notBeforeAt::bigint, clock_ms(),
+    :callbackUrl
+  where ${queuedOfTenant} < :maxOfTenant::bigint
+    and (select count(*) from (select 1 from tasks where state = 'QUEUED' limit :maxInAll::bigint) as waiting)
+      < :maxInAll::bigint
   on conflict (tenant_id, task_id) do nothing
   returning true as inserted`;
+
+export const countQueued = `select ${queuedOfTenant} as of_tenant`;
 
 /** After the insert has been committed: a cancel either finds the task, or has left its stub by now. */
 export const takeStub = `
@@ -121,12 +132,14 @@ const end = (expected: string): string => `
     set state = 'FINISHED', lease_owner = null, lease_until = null, finished_at = clock_ms(), reason = :reason,
       result = :result
     where ${expected} and state <> 'FINISHED'
-    returning tenant_id, task_id, attempt),
+    returning tenant_id, task_id, attempt, callback_url),
   ended as (${endAttempt}),
   sent as (
     insert into outbox (kind, tenant_id, task_id, result_sha256, created_at)
     select kind, tenant_id, task_id, :sha256, clock_ms()
-    from written, unnest(:kinds::text[]) with ordinality as kinds (kind, place)
+    from written,
+      unnest(:kinds::text[] || case when callback_url is null then '{}'::text[] else '{callback}' end)
+        with ordinality as kinds (kind, place)
     order by place)
   select true as written from written`;
 
@@ -150,7 +163,7 @@ export const adopt = `
 export const claimOutbox = `
   with chosen as (
     select id from outbox
-    where published_at is null and claimed_until <= clock_ms()
+    where published_at is null and kind <> 'callback' and claimed_until <= clock_ms()
     order by id limit :limit for update skip locked),
   claimed as (
     update outbox set claimed_until = clock_ms() + :claimMs
@@ -160,11 +173,59 @@ export const claimOutbox = `
   from claimed left join tasks using (tenant_id, task_id)
   order by claimed.id`;
 
+export const claimCallbacks = `
+  with chosen as (
+    select id from outbox
+    where kind = 'callback' and published_at is null and claimed_until <= clock_ms()
+    order by claimed_until, id limit :limit for update skip locked),
+  claimed as (
+    update outbox set claimed_until = clock_ms() + :claimMs, tries = tries + 1
+    from chosen where outbox.id = chosen.id
+    returning outbox.*)
+  select claimed.*, callback_url, result
+  from claimed join tasks using (tenant_id, task_id)
+  order by claimed.id`;
+
+const isTried = "id = :id and kind = 'callback' and tries = :tries and published_at is null";
+
+export const callbackLater = `
+  update outbox set claimed_until = clock_ms() + :delayMs where ${isTried} returning true as written`;
+
+export const callbackDead = `
+  update outbox set kind = 'dead_letter', headers = :headers, claimed_until = 0
+  where ${isTried}
+  returning true as written`;
+
+/** One that was given up has headers of its own, and no value: that is its task's result. */
+export const callbackAgain = `
+  update outbox set kind = 'callback', headers = null, claimed_until = 0, published_at = null, tries = 0
+  where id = :id and kind = 'dead_letter' and task_id is not null and value is null and headers is not null
+  returning true as written`;
+
+export const keepLetter = `
+  insert into outbox (kind, tenant_id, task_id, headers, value, created_at, published_at)
+  values ('dead_letter', :tenantId, :taskId, :headers, :value, clock_ms(), clock_ms())`;
+
+const letters = `
+  from outbox left join tasks using (tenant_id, task_id)
+  where kind = 'dead_letter' and (value is not null or request is not null)`;
+
+export const listLetters = `
+  select outbox.id, tenant_id, task_id, headers, outbox.created_at, reason, attempt, received_at
+  ${letters}
+    and (:tenantId::text is null or outbox.tenant_id = :tenantId)
+    and (:olderThan::bigint is null or outbox.id < :olderThan)
+  order by outbox.id desc limit :limit`;
+
+export const selectLetter = `
+  select outbox.*, request, result, reason, attempt, received_at ${letters} and outbox.id = :id`;
+
 export const markPublished = `
   update outbox set published_at = clock_ms() where id = any(:ids::bigint[]) and published_at is null`;
 
 export const outboxAge = `
-  select clock_ms() - created_at as age from outbox where published_at is null order by id limit 1`;
+  select clock_ms() - created_at as age from outbox
+  where published_at is null and kind <> 'callback' order by id limit 1`;
 
 export const republish = `
   insert into outbox (kind, tenant_id, task_id, result_sha256, created_at)

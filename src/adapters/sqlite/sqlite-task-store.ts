@@ -6,10 +6,10 @@ import { type Owner, ownerText } from "../../model/owner.ts";
 import type { Result } from "../../model/result.ts";
 import type { TaskKey } from "../../model/task.ts";
 import type { Clock } from "../../ports/clock.ts";
-import type { Holder, TaskRecord, TaskStore } from "../../ports/task-store.ts";
+import { type Holder, type QueueBounds, type TaskRecord, type TaskStore, unbounded } from "../../ports/task-store.ts";
 import { oldTasks } from "./old-tasks.ts";
 import { openDatabase } from "./open-database.ts";
-import { outboxRow } from "./outbox-row.ts";
+import { callbackRow, letterHead, outboxRow } from "./outbox-row.ts";
 import { sqliteFailure } from "./sqlite-failure.ts";
 import * as statements from "./statements.ts";
 import { taskRecord } from "./task-record.ts";
@@ -19,7 +19,7 @@ import { taskRecord } from "./task-record.ts";
  * process writes (milliseconds, at most `lockWaitMs`).
  * @throws ExecutorError internal, for a file that cannot be used.
  */
-export function sqliteTaskStore(path: string, clock: Clock): TaskStore {
+export function sqliteTaskStore(path: string, clock: Clock, bounds: QueueBounds = unbounded): TaskStore {
   const database = openDatabase(path);
   const prepared = new Map<string, StatementSync>();
   const prepare = (sql: string): StatementSync => {
@@ -68,6 +68,7 @@ export function sqliteTaskStore(path: string, clock: Clock): TaskStore {
       const message = { tenantId, taskId, sha256: sha256Of(bytes), now };
       changes(statements.insertOutbox, { ...message, kind: "result" });
       if (reasonTable[result.reason].deadLetter) changes(statements.insertOutbox, { ...message, kind: "dead_letter" });
+      changes(statements.insertCallback, message);
       return true;
     });
 
@@ -89,6 +90,9 @@ export function sqliteTaskStore(path: string, clock: Clock): TaskStore {
           priority: task.priority,
           notBeforeAt: task.not_before === null ? null : Date.parse(task.not_before),
           now,
+          maxOfTenant: bounds.perTenant,
+          maxInAll: bounds.inAll,
+          callbackUrl: task.callback_url ?? null,
         });
         if (isNew) {
           changes(statements.dropStub, { ...key });
@@ -96,9 +100,12 @@ export function sqliteTaskStore(path: string, clock: Clock): TaskStore {
           return { kind: "accepted" };
         }
         const record = get(key);
-        return record !== null && record.requestSha256 === requestSha256
-          ? { kind: "duplicate", record }
-          : { kind: "conflict" };
+        if (record !== null)
+          return record.requestSha256 === requestSha256 ? { kind: "duplicate", record } : { kind: "conflict" };
+        const waiting = row(statements.countQueued, { tenantId: key.tenantId, maxOfTenant: bounds.perTenant });
+        return Number(waiting?.of_tenant) >= bounds.perTenant
+          ? { kind: "full", of: "tenant", maxCount: bounds.perTenant }
+          : { kind: "full", of: "all", maxCount: bounds.inAll };
       }),
     leaseTask: (key, owner, leaseMs, signal) => leaseWith(statements.leaseTask, owner, leaseMs, { ...key }, signal),
     leaseNext: (owner, leaseMs, signal) => leaseWith(statements.leaseNext, owner, leaseMs, {}, signal),
@@ -158,6 +165,21 @@ export function sqliteTaskStore(path: string, clock: Clock): TaskStore {
           .all({ ids: JSON.stringify(ids) })
           .map(outboxRow);
       }),
+    claimCallbacks: (limit, claimMs, signal) =>
+      transaction(signal, () => {
+        const now = clock.now();
+        const values = { now, claimedUntil: now + claimMs, limit: atMost1000(limit) };
+        const ids = prepare(statements.claimCallbacks)
+          .all(values)
+          .map(({ id }) => Number(id));
+        return prepare(statements.selectCallbacks)
+          .all({ ids: JSON.stringify(ids) })
+          .map(callbackRow);
+      }),
+    callbackLater: (id, tries, delayMs, signal) =>
+      call(signal, () => changes(statements.callbackLater, { id, tries, dueAt: clock.now() + delayMs })),
+    callbackDead: (id, tries, headers, signal) =>
+      call(signal, () => changes(statements.callbackDead, { id, tries, headers: JSON.stringify(headers) })),
     markPublished: (ids, signal) =>
       call(signal, () => void changes(statements.markPublished, { ids: JSON.stringify(ids), now: clock.now() })),
     outboxAgeMs: (signal) =>
@@ -176,6 +198,22 @@ export function sqliteTaskStore(path: string, clock: Clock): TaskStore {
         signal,
         () => void changes(statements.insertDeadLetter, { headers: JSON.stringify(headers), value, now: clock.now() }),
       ),
+    keepLetter: (key, headers, value, signal) =>
+      call(signal, () => {
+        const named = { tenantId: key?.tenantId ?? null, taskId: key?.taskId ?? null };
+        changes(statements.keepLetter, { ...named, headers: JSON.stringify(headers), value, now: clock.now() });
+      }),
+    listLetters: ({ tenantId, olderThan, limit }, signal) =>
+      call(signal, () => {
+        const values = { tenantId: tenantId ?? null, olderThan: olderThan ?? null, limit: atMost1000(limit) };
+        return prepare(statements.listLetters).all(values).map(letterHead);
+      }),
+    getLetter: (id, signal) =>
+      call(signal, () => {
+        const letter = row(statements.selectLetter, { id });
+        return letter === undefined ? null : outboxRow(letter);
+      }),
+    callbackAgain: (id, signal) => call(signal, () => changes(statements.callbackAgain, { id })),
     requestCancel: (key, stubTtlMs, signal) =>
       transaction(signal, () => {
         const now = clock.now();

@@ -1,10 +1,19 @@
 /** Every statement of the task store. Named parameters only; every write after a lease holds the fence in its `where`. */
 
+/** No more are counted than count. */
+const queuedOfTenant = `
+  (select count(*) from (select 1 from tasks where tenant_id = :tenantId and state = 'QUEUED' limit :maxOfTenant))`;
+
 export const insertTask = `
-  insert into tasks (tenant_id, task_id, request_sha256, request, state, priority, not_before_at, received_at, cancel_requested)
-  values (:tenantId, :taskId, :requestSha256, :request, 'QUEUED', :priority, :notBeforeAt, :now,
-    exists (select 1 from cancel_stubs where tenant_id = :tenantId and task_id = :taskId and expires_at > :now))
+  insert into tasks (tenant_id, task_id, request_sha256, request, state, priority, not_before_at, received_at, callback_url,
+    cancel_requested)
+  select :tenantId, :taskId, :requestSha256, :request, 'QUEUED', :priority, :notBeforeAt, :now, :callbackUrl,
+    exists (select 1 from cancel_stubs where tenant_id = :tenantId and task_id = :taskId and expires_at > :now)
+  where ${queuedOfTenant} < :maxOfTenant
+    and (select count(*) from (select 1 from tasks where state = 'QUEUED' limit :maxInAll)) < :maxInAll
   on conflict (tenant_id, task_id) do nothing`;
+
+export const countQueued = `select ${queuedOfTenant} as of_tenant`;
 
 export const selectTask = "select * from tasks where tenant_id = :tenantId and task_id = :taskId";
 
@@ -111,12 +120,64 @@ export const endAttempt = `
 export const insertOutbox = `
   insert into outbox (kind, tenant_id, task_id, result_sha256, created_at) values (:kind, :tenantId, :taskId, :sha256, :now)`;
 
+/** For a task that wants one. */
+export const insertCallback = `
+  insert into outbox (kind, tenant_id, task_id, result_sha256, created_at)
+  select 'callback', tenant_id, task_id, :sha256, :now from tasks
+  where tenant_id = :tenantId and task_id = :taskId and callback_url is not null`;
+
+export const claimCallbacks = `
+  update outbox set claimed_until = :claimedUntil, tries = tries + 1
+  where id in (
+    select id from outbox
+    where kind = 'callback' and published_at is null and claimed_until <= :now
+    order by claimed_until, id limit :limit)
+  returning id`;
+
+/** \`ids\` is a JSON array. */
+export const selectCallbacks = `
+  select outbox.*, callback_url, result
+  from outbox join tasks using (tenant_id, task_id)
+  where outbox.id in (select value from json_each(:ids))
+  order by outbox.id`;
+
+const isTried = "id = :id and kind = 'callback' and tries = :tries and published_at is null";
+
+export const callbackLater = `update outbox set claimed_until = :dueAt where ${isTried}`;
+
+export const callbackDead = `
+  update outbox set kind = 'dead_letter', headers = :headers, claimed_until = 0 where ${isTried}`;
+
+/** One that was given up has headers of its own, and no value: that is its task's result. */
+export const callbackAgain = `
+  update outbox set kind = 'callback', headers = null, claimed_until = 0, published_at = null, tries = 0
+  where id = :id and kind = 'dead_letter' and task_id is not null and value is null and headers is not null`;
+
+export const keepLetter = `
+  insert into outbox (kind, tenant_id, task_id, headers, value, created_at, published_at)
+  values ('dead_letter', :tenantId, :taskId, :headers, :value, :now, :now)`;
+
+const letters = `
+  from outbox left join tasks using (tenant_id, task_id)
+  where kind = 'dead_letter' and (value is not null or request is not null)`;
+
+export const listLetters = `
+  select outbox.id, tenant_id, task_id, headers, outbox.created_at, reason, attempt, received_at
+  ${letters} and (:tenantId is null or outbox.tenant_id = :tenantId) and (:olderThan is null or outbox.id < :olderThan)
+  order by outbox.id desc limit :limit`;
+
+export const selectLetter = `
+  select outbox.*, request, result, reason, attempt, received_at ${letters} and outbox.id = :id`;
+
 export const insertDeadLetter = `
   insert into outbox (kind, headers, value, created_at) values ('dead_letter', :headers, :value, :now)`;
 
 export const claimOutbox = `
   update outbox set claimed_until = :claimedUntil
-  where id in (select id from outbox where published_at is null and claimed_until <= :now order by id limit :limit)
+  where id in (
+    select id from outbox
+    where published_at is null and kind <> 'callback' and claimed_until <= :now
+    order by id limit :limit)
   returning id`;
 
 /** \`ids\` is a JSON array. */
@@ -131,7 +192,8 @@ export const markPublished = `
   update outbox set published_at = :now
   where id in (select value from json_each(:ids)) and published_at is null`;
 
-export const oldestWaiting = "select created_at from outbox where published_at is null order by id limit 1";
+export const oldestWaiting =
+  "select created_at from outbox where published_at is null and kind <> 'callback' order by id limit 1";
 
 export const requestCancel = `
   update tasks set cancel_requested = 1

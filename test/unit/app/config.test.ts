@@ -38,6 +38,17 @@ describe("the configuration", () => {
     });
   });
 
+  test("never shows what callbacks are signed with", () => {
+    const secret = `whsec_${Buffer.alloc(24, 5).toString("base64")}`;
+    const env = { TOOL_EXECUTOR_CALLBACK_HOSTS: "hooks.example", TOOL_EXECUTOR_CALLBACK_SECRET: secret };
+    const config = load(env);
+    expect(config.callbacks).toMatchObject({ secret, maxTries: 10 });
+    expect(configJson(config.settings) + configTable(config.settings)).not.toContain(secret.slice(6));
+    expect(() => load({ ...env, TOOL_EXECUTOR_CALLBACK_SECRET: `${secret}hunter2!` })).toThrow(
+      /^TOOL_EXECUTOR_CALLBACK_SECRET in the environment must be whsec_ and 24 to 64 random bytes in base64$/,
+    );
+  });
+
   test("takes the environment before the file before the defaults, and says which", () => {
     const config = load(
       { TIMEOUT_SECONDS: "60", LOG_LEVEL: "" },

@@ -5,7 +5,7 @@ import { ExecutorError } from "../../../src/model/failure.ts";
 import type { Task } from "../../../src/model/task.ts";
 import type { TaskStore } from "../../../src/ports/task-store.ts";
 import { partsWithoutEngine } from "../../support/parts-without-engine.ts";
-import { never } from "../../support/samples.ts";
+import { anOwner, never } from "../../support/samples.ts";
 import { type ServiceUnderTest, serviceUnderTest } from "../../support/service-under-test.ts";
 import { until } from "../../support/until.ts";
 
@@ -70,6 +70,28 @@ test("a store that is away is waited for, and nothing is dead", async () => {
   expect(at.transport.sent("dead_letters")).toEqual([]);
 });
 
+test("G25 a call that finds the queue full is held, refused to nobody, and taken in when there is room", async () => {
+  const store = memoryTaskStore(clock, { perTenant: 1, inAll: 10 });
+  let full = 0;
+  await using at = await takingIn({
+    ...store,
+    async intake(...call) {
+      const intake = await store.intake(...call);
+      if (intake.kind === "full") full += 1;
+      return intake;
+    },
+  });
+  at.transport.offer("tools", { value: call("first") });
+  at.transport.offer("tools", { value: call("second") });
+  await until("the first", () => at.service.taken.length === 1, boundMs);
+  await until("the second comes again and again", () => full > 5, boundMs);
+  expect(at.transport.acknowledged("tools")).toBe("1");
+  expect([at.transport.sent("results"), at.transport.sent("dead_letters")]).toEqual([[], []]);
+  expect(await store.leaseNext(anOwner(), 1000, never())).not.toBeNull();
+  await until("the second", () => at.service.taken.length === 2, boundMs);
+  expect(at.service.taken).toEqual(["accepted", "accepted"]);
+});
+
 test("G15 a call that fails each time while the store takes others is dead after the third time, and answered", async () => {
   const inner = memoryTaskStore(clock);
   let tries = 0;
@@ -89,6 +111,14 @@ test("G15 a call that fails each time while the store takes others is dead after
   const [letter] = at.transport.sent("dead_letters");
   expect([letter?.key?.toString(), letter?.value?.toString()]).toEqual(["k", call("poison")]);
   expect(headerOf(letter, "dlq-reason")).toBe("internal");
+  // The store has a copy, which is not sent again.
+  expect(await at.inner.listLetters({ limit: 10, tenantId: "default" }, never())).toMatchObject([
+    {
+      key: { tenantId: "default", taskId: "poison" },
+      headers: { "dlq-reason": "internal", "dlq-source": "tools/0/0" },
+    },
+  ]);
+  expect(await at.inner.claimOutbox(10, 1000, never())).toEqual([]);
 });
 
 test("G15 what makes the reader itself fail is dead at once, and what is behind it goes on", async () => {

@@ -54,6 +54,7 @@ test("a request is the same whatever its metadata say, and another with anything
     aTask({ priority: 6 }),
     aTask({ files: [{ path: "a", executable: false, content_base64: "" }] }),
     aTask({ files: [{ path: "a", executable: true, content_base64: "" }] }),
+    aTask({ callback_url: "https://hooks.example/" }),
     aTask({ limits: { ...aTask().limits, pids: 129 } }),
   ];
   expect(new Set([hash, ...others.map(requestSha256)]).size).toBe(others.length + 1);

@@ -1,15 +1,18 @@
 import { describe, expect, test } from "vitest";
+import { parseCallbackHosts } from "../../../src/model/callback-hosts.ts";
 import { ExecutorError } from "../../../src/model/failure.ts";
 import { defaultLimitRules } from "../../../src/model/limits.ts";
 import { taskParser } from "../../../src/schema/task-parser.ts";
 import { aTask } from "../../support/samples.ts";
 
+const callbackHosts = parseCallbackHosts("hooks.example,http://plain.example:8080") ?? [];
 const now = Date.parse("2026-01-01T00:00:00Z");
 const parse = taskParser({
   limitRules: defaultLimitRules,
   hostCpus: 2,
   maxBytes: 1024 * 1024,
   toolLimits: (tool) => (tool === "hungry" ? { memory_mb: 512, timeout_seconds: 1_000_000 } : {}),
+  callbackHosts,
   now: () => now,
 });
 const least = { task_id: "t-1", tool_name: "shell", payload: { command: "true" } };
@@ -51,6 +54,7 @@ describe("a request becomes a task", () => {
       retry: "unsafe",
       not_before: "2026-01-08T00:00:00Z",
       expires_at: "2026-01-09T00:00:00.5+02:00",
+      callback_url: "https://hooks.example/done",
       metadata: { correlation_id: "c-1" },
     };
     expect(parse(request)).toEqual(request);
@@ -269,11 +273,20 @@ describe("a refused request says where, with which value, and what is allowed", 
   });
 });
 
+test("G23 a callback to a host that no setting names is refused, with those that are, and without the rest of the URL", () => {
+  const error = refusal({ ...least, callback_url: "http://169.254.169.254/hunter2?hunter2" });
+  expect(error).toMatchObject({
+    code: "policy_denied",
+    message:
+      "callback_url leads to http://169.254.169.254:80, where no callbacks may go; allowed: https://hooks.example:443, http://plain.example:8080",
+    details: [{ path: "/callback_url" }],
+  });
+});
+
 describe("what is not built yet is refused by name", () => {
   test.each<[string, string, object]>([
     ["network.allow", "/network/allow", { network: { allow: ["api.example.com:443"] } }],
     ["secrets", "/secrets", { secrets: [{ name: "DB_URL", as: "env" }] }],
-    ["callback_url", "/callback_url", { callback_url: "https://example.com/" }],
   ])("%s", (name, path, differences) => {
     const error = refusal({ ...least, ...differences });
     expect(error).toMatchObject({ code: "policy_denied", details: [{ path }] });

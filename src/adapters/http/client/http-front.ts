@@ -1,10 +1,11 @@
 import type { IncomingMessage } from "node:http";
 import { ExecutorError } from "../../../model/failure.ts";
+import type { Letter, LetterSummary } from "../../../model/letter-summary.ts";
 import { type LogPosition, logStart, parsePosition, positionText } from "../../../model/log-position.ts";
 import type { ManifestEntry, ManifestName } from "../../../model/manifest.ts";
 import type { JsonObject, TaskKey } from "../../../model/task.ts";
 import type { TaskSummary } from "../../../model/task-summary.ts";
-import type { CancelAnswer, ServerFront, TaskEvent, ToolReport } from "../../../ports/front.ts";
+import type { CancelAnswer, LetterReplay, ServerFront, TaskEvent, ToolReport } from "../../../ports/front.ts";
 import { bodyOf, type Call, httpCall, type ServerPlace } from "./http-call.ts";
 
 /** The tenant of whoever names none; an API key brings its own. */
@@ -91,6 +92,45 @@ export function httpFront(place: ServerPlace): ServerFront {
         },
         signal,
       );
+    },
+    async letters({ tenantId, reason, olderThan, limit }, signal) {
+      const query = {
+        ...(tenantId !== null && { tenant_id: tenantId }),
+        ...(reason !== null && { reason }),
+        ...(olderThan !== null && { cursor: String(olderThan) }),
+        limit: String(limit),
+      };
+      const page = await json<{ readonly dead_letters: readonly LetterSummary[]; readonly next_cursor: string | null }>(
+        { method: "GET", path: "/v1/dead_letters", query },
+        signal,
+      );
+      return { letters: page.dead_letters, next: page.next_cursor === null ? null : Number(page.next_cursor) };
+    },
+    async letter(id, tenantId, signal) {
+      const query = tenantId === null ? {} : { tenant_id: tenantId };
+      const answer = await call({ method: "GET", path: `/v1/dead_letters/${id}`, query, also: 404 }, signal);
+      const bytes = await bodyOf(answer);
+      return answer.statusCode === 404 ? null : (JSON.parse(bytes.toString("utf8")) as Letter);
+    },
+    async replay(key, taskId, signal) {
+      const headers = { "idempotency-key": taskId };
+      const what: Call = { method: "POST", path: `${pathOf(key)}/replay`, query: tenantQuery(key), headers };
+      const answer = await call(what, signal);
+      await bodyOf(answer);
+      return { key: { ...key, taskId }, isNew: answer.headers[intakeHeader] === "accepted" };
+    },
+    async replayLetter(id, tenantId, signal) {
+      const query = tenantId === null ? {} : { tenant_id: tenantId };
+      const answer = await call({ method: "POST", path: `/v1/dead_letters/${id}/replay`, query, also: 404 }, signal);
+      const bytes = await bodyOf(answer);
+      if (answer.statusCode === 404) return null;
+      const body = JSON.parse(bytes.toString("utf8")) as Pick<TaskSummary, "tenant_id" | "task_id"> & {
+        readonly replayed: LetterReplay["kind"];
+      };
+      const key = { tenantId: body.tenant_id, taskId: body.task_id };
+      return body.replayed === "callback"
+        ? { kind: "callback", key }
+        : { kind: "task", key, isNew: answer.headers[intakeHeader] === "accepted" };
     },
     async hasFile(tenantId, sha256, signal) {
       const what: Call = { method: "HEAD", path: `/v1/files/${sha256}`, query: tenantQuery({ tenantId }), also: 404 };

@@ -71,6 +71,7 @@ test("a file of the first version is brought forward, with what waits in it to b
   const outbox = /^create table outbox .*?;$/ms.exec(first)?.[0] ?? "";
   old.exec(`
     drop index tasks_leased; drop table outbox; ${outbox}
+    alter table tasks drop column callback_url;
     drop index tasks_by_tenant; drop index tasks_held; drop index attempts_by_tenant;
     drop index tasks_finished; drop table swept;
     create index tasks_to_lease on tasks (priority desc, id) where state = 'QUEUED';
@@ -110,6 +111,7 @@ describe("a finished task", () => {
         created_at: clock.now(),
         claimed_until: 0,
         published_at: null,
+        tries: 0,
       },
     ]);
     expect(database.prepare("select number, ending, ended_at from attempts").all()).toEqual([

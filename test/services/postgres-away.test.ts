@@ -53,6 +53,7 @@ async function openSite(): Promise<Site> {
     KAFKA_TOPIC_RESULTS: topics.results,
     KAFKA_TOPIC_DEAD_LETTERS: topics.dead_letters,
     KAFKA_TOPIC_PROGRESS: topics.progress,
+    KAFKA_SESSION_TIMEOUT_MS: "6000",
     LOG_LEVEL: "info",
   };
   const held = stack.move();
@@ -267,6 +268,43 @@ describe("Postgres is away", () => {
       expect([...found]).toEqual([["t-finish", expect.objectContaining({ reason: "ok", attempt: 1 })]]);
     },
   );
+});
+
+test("however often the database goes and comes back, each call has one answer", async () => {
+  await using site = await openSite();
+  const server = await site.serve();
+  const ids = Array.from({ length: 60 }, (_, index) => `t-${index}`);
+  for (const [round, fault] of (["cut", "swallowAnswers", "cut", "swallowAnswers", "blackHole"] as const).entries()) {
+    const own = ids.slice(round * 12, round * 12 + 12);
+    const offer = (taskId: string) =>
+      site.ends.offer("tools", { key: taskId, value: call(taskId, `echo ${taskId}`, { retry: "unsafe" }) });
+    await Promise.all(own.slice(0, 4).map(offer));
+    await site.database[fault]();
+    await Promise.all(own.slice(4, 8).map(offer));
+    const count = () => server.process.stderr().match(/"msg":"store.away"/g)?.length ?? 0;
+    await until("it knows", () => count() > round, boundMs);
+    await Promise.all(own.slice(8).map(offer));
+    await site.database.mend();
+    await until(
+      "it is back",
+      () => (server.process.stderr().match(/"msg":"store.back"/g)?.length ?? 0) > round,
+      boundMs,
+    );
+  }
+  await answered(site, ids);
+  await metricIs(server, 'buffered{place="redis",kind="intake"}', 0);
+  await metricIs(server, 'buffered{place="redis",kind="finish"}', 0);
+  const stored = new Map<string, string>();
+  for (const taskId of ids) stored.set(taskId, (await server.ask(`/v1/tasks/${taskId}`)).body.toString());
+  server.process.child.kill("SIGTERM");
+  expect(await server.process.ended()).toMatchObject({ code: 0 });
+  const sent = await results(site);
+  expect([...sent.keys()].sort()).toEqual([...ids].sort());
+  // A mark of the relay may have got lost: then the same bytes come again, and say so by their hash.
+  for (const [taskId, each] of sent) expect([...new Set(each)], taskId).toEqual([stored.get(taskId)]);
+  for (const [taskId, bytes] of stored)
+    expect(JSON.parse(bytes), taskId).toMatchObject({ reason: "ok", output: { stdout: `${taskId}\n` } });
+  expect(await site.toolx.leftovers()).toEqual([]);
 });
 
 test("Redis away alone is told in the log, and stops nothing, not the start either", async () => {

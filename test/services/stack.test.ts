@@ -1,7 +1,9 @@
 import { execFile } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { type AddressInfo, createServer } from "node:net";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { expect, test } from "vitest";
@@ -19,9 +21,13 @@ const node = join(checkout, "node_modules/.bin/node");
 const stack = forThisFile(async () => {
   const [executorPort, kafkaPort] = await Promise.all([freePort(), freePort()]);
   const name = `stack-${randomBytes(4).toString("hex")}`;
+  // Its executor is to be killed: other reapers on this engine take it for one of another host's, and leave what it ran.
+  const folder = await mkdtemp(join(tmpdir(), "toolx-stack-"));
+  const machineId = join(folder, "machine-id");
+  await writeFile(machineId, randomBytes(16).toString("hex"));
   const env = {
     ...process.env,
-    ...{ STACK_NAME: name, STACK_IMAGES: "built", CI: "true" },
+    ...{ STACK_NAME: name, STACK_IMAGES: "built", MACHINE_ID_FILE: machineId, CI: "true" },
     ...{ EXECUTOR_PORT: String(executorPort), KAFKA_PORT: String(kafkaPort) },
   };
   const script = async (file: string, ...args: readonly string[]): Promise<string> => {
@@ -49,6 +55,7 @@ const stack = forThisFile(async () => {
       ).State.Pid,
     async [Symbol.asyncDispose]() {
       await script("down.mjs", "--volumes");
+      await rm(folder, { recursive: true });
       const filters = { label: [`com.docker.compose.project=${name}`] };
       expect(await testDocker().listContainers({ all: true, filters })).toEqual([]);
       expect((await testDocker().listVolumes({ filters })).Volumes ?? []).toEqual([]);

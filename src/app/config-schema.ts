@@ -293,6 +293,13 @@ export const settings = {
     /^[a-z0-9-]{1,64}$/,
     "us-east-1",
   ),
+  s3PatienceSeconds: integer(
+    "S3_PATIENCE_SECONDS",
+    "s",
+    "How long a server goes on bringing a task's files to an S3 server that is away; then the task ends as internal.",
+    { min: 5, max: 86_400 },
+    () => 600,
+  ),
   lokiUrl: {
     name: "LOKI_URL",
     unit: null,

@@ -69,6 +69,7 @@ export interface Config {
   };
   /** Where files, artifacts and logs are kept, when not in the data folder. Holds a secret key. */
   readonly s3: S3Address | null;
+  readonly s3PatienceMs: number;
   /** What gets the lines that tasks write, when files of the data folder do not. Holds a password where there is one. */
   readonly loki: LokiAddress | null;
   /** Where spans go; null: nowhere. Holds secrets where its headers do. */
@@ -172,6 +173,7 @@ export function loadConfig(programDir: string, env: Environment = process.env): 
     },
     callbacks: callbackSettings(value),
     maxFileBytes: value(settings.maxFileMb) * bytesPerMb,
+    s3PatienceMs: value(settings.s3PatienceSeconds) * 1000,
     drainMs: value(settings.drainSeconds) * 1000,
     probeEveryMs: value(settings.probeMinutes) * 60_000 || null,
     url: value(settings.url),

@@ -49,11 +49,14 @@ export const systemClock: Clock = {
   monotonicMs: () => performance.now(),
 };
 
-/** @throws ExecutorError internal, when the data folder or the database cannot be used. */
-export async function openArchive(config: Config): Promise<Archive> {
+/**
+ * @param putPatienceMs for how long an object goes on being brought to a bucket whose server is away; null: some seconds.
+ * @throws ExecutorError internal, when the data folder or the database cannot be used.
+ */
+export async function openArchive(config: Config, putPatienceMs: number | null = null): Promise<Archive> {
   await using stack = new AsyncDisposableStack();
   const store = stack.use(await openTaskStore(config));
-  const objects = stack.use(await openObjectStore(config));
+  const objects = stack.use(await openObjectStore(config, putPatienceMs));
   const held = stack.move();
   return { store, objects, [Symbol.asyncDispose]: () => held.disposeAsync() };
 }
@@ -66,10 +69,10 @@ async function openTaskStore({ dataDir, database, queue }: Config): Promise<Task
 }
 
 /** A folder of the data folder, or the bucket that stands in its place; its client is loaded only then. */
-async function openObjectStore({ dataDir, s3 }: Config): Promise<ObjectStore> {
+async function openObjectStore({ dataDir, s3 }: Config, putPatienceMs: number | null): Promise<ObjectStore> {
   if (s3 === null) return diskObjectStore(join(dataDir, "objects"));
-  const { s3ObjectStore } = await import("../adapters/s3/s3-object-store.ts");
-  return s3ObjectStore(s3);
+  const { defaultS3Bounds, s3ObjectStore } = await import("../adapters/s3/s3-object-store.ts");
+  return s3ObjectStore(s3, { ...defaultS3Bounds, ...(putPatienceMs !== null && { putRetryMs: putPatienceMs }) });
 }
 
 /** Files of the data folder, or the aggregator that stands in their place. */
@@ -96,11 +99,17 @@ export function dockerAt(dockerHost: string): Dockerode {
 /**
  * @param tools instead of the built-in and the configured ones.
  * @param log instead of the one that the configuration asks for.
+ * @param putPatienceMs as for {@link openArchive}.
  * @throws ExecutorError validation | internal, with nothing left open.
  */
-export async function openHouse(config: Config, tools?: Catalog, log?: Log): Promise<House> {
+export async function openHouse(
+  config: Config,
+  tools?: Catalog,
+  log?: Log,
+  putPatienceMs: number | null = null,
+): Promise<House> {
   await using stack = new AsyncDisposableStack();
-  const archive = stack.use(await openArchive(config));
+  const archive = stack.use(await openArchive(config, putPatienceMs));
   const liveness = stack.use(await hostLiveness(config.runtimeDir));
   const tracing = stack.use(await tracingOf(config, ownerText(liveness.self)));
   const scratch = await diskScratch(config.sandboxRoot);

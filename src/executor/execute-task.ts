@@ -111,7 +111,7 @@ async function attempted(
   const launch = tracedLaunch(ground.launch, task, spans.next("run"));
   const ended = await run(sandbox, launch, stdinOf(line), outputs, cancel);
   if (ended.handedOver) {
-    journal.leave();
+    journal.leave(true);
     begun.handedOver = true;
     throw cancel.reason;
   }

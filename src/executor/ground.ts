@@ -45,6 +45,7 @@ export async function freshGround(
     runtime,
     deadlineAt,
     leasedAt: given.leasedAt,
+    deaths: 0,
     started,
   });
   // Before the row says that it runs: who finds the row finds this.

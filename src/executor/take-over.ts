@@ -22,30 +22,35 @@ export type TakeOver =
   /** Another process was first. */
   | { readonly kind: "another" }
   /** Nobody can go on with it; `holder` has it in the store. */
-  | { readonly kind: "lost"; readonly holder: Holder; readonly wasStarted: boolean };
+  | { readonly kind: "lost"; readonly holder: Holder; readonly wasStarted: boolean; readonly deaths: number };
 
 /**
  * Takes over the attempt of an executor of this host that is known to be dead: its folder, its row (attempt kept), its sandbox, in this
- * order, so that whoever looks meanwhile finds a living holder. Only an attempt whose task runs, or has just ended, can be gone on with.
+ * order, so that whoever looks meanwhile finds a living holder. Only an attempt whose task runs, or has just ended, can be gone on with, and
+ * none for ever: it may be what its executors die of.
  */
 export async function takeOver(parts: Parts, record: TaskRecord, signal: AbortSignal): Promise<TakeOver> {
   const { store, liveness, policy } = parts;
   const { task, owner, attempt: number } = record;
   const key = taskKey(task);
   const before: Holder = { attempt: number, owner };
-  if (owner === null || record.state !== "RUNNING") return { kind: "lost", holder: before, wasStarted: true };
+  const gone: TakeOver = { kind: "lost", holder: before, wasStarted: true, deaths: 1 };
+  if (owner === null || record.state !== "RUNNING") return gone;
   await using stack = new AsyncDisposableStack();
   const mine = { key, number, owner: liveness.self };
   const found = await parts.reopenJournal(mine, record.sandboxId ?? "", task.limits.log_mb * bytesPerMb);
-  if (found === null) return { kind: "lost", holder: before, wasStarted: true };
+  if (found === null) return gone;
   const { journal, succession } = found;
+  const { deaths } = succession;
   stack.use(journal);
+  if (record.strikes + deaths >= policy.maxStrikes) return { ...gone, deaths };
   const attempt = await store.adopt({ key, number, owner }, liveness.self, policy.leaseMs, signal);
   if (attempt === null) {
-    journal.leave();
+    journal.leave(false);
     return { kind: "another" };
   }
-  const lost: TakeOver = { kind: "lost", holder: { attempt: number, owner: liveness.self }, wasStarted: true };
+  journal.note(succession);
+  const lost: TakeOver = { kind: "lost", holder: { attempt: number, owner: liveness.self }, wasStarted: true, deaths };
   const sandbox = await attached(parts, succession, signal);
   if (sandbox === null) return lost;
   stack.use(sandbox);
@@ -82,7 +87,7 @@ function takenOver(
     runtime: succession.runtime,
     launch: { kind: "go_on", leftMs, graceMs: parts.policy.graceMs, startedAt: succession.started?.at ?? null },
     async leave() {
-      journal.leave();
+      journal.leave(true);
       await sandbox.detach();
       await stack.disposeAsync();
     },

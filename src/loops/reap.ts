@@ -31,7 +31,8 @@ export interface ReapPorts {
 /** `another`: somebody else goes on with it. `lost`: nobody can; `holder` has it now. */
 export type Adoption =
   | { readonly kind: "adopted" | "another" }
-  | { readonly kind: "lost"; readonly holder: Holder; readonly wasStarted: boolean };
+  /** With how many executors died at the attempt: 0 where it was handed over. */
+  | { readonly kind: "lost"; readonly holder: Holder; readonly wasStarted: boolean; readonly deaths: number };
 
 /** What one pass found. `left`: still there though nobody living is known to hold it, and why. */
 export interface ReapReport {
@@ -215,11 +216,13 @@ async function settleLostTasks(
   for (let more = true; more; ) {
     const records = await store.list({ states: held, limit: pageSize }, signal);
     const before = ended + requeued;
-    for (const record of records) {
-      const { owner, attempt } = record;
+    for (const found of records) {
+      const { owner, attempt } = found;
       if (owner === null) continue;
-      const key = taskKey(record.task);
-      const ungone = lost.get(nameOf(record));
+      const key = taskKey(found.task);
+      const ungone = lost.get(nameOf(found));
+      // Each death is a strike; the last is counted by whoever reads them.
+      const record = { ...found, strikes: found.strikes + Math.max(0, (ungone?.deaths ?? 1) - 1) };
       const state = ungone ? "dead" : await stateOf(owner);
       // Of a living owner only what is our own and was given up by us: its end could not be stored.
       const isOurs = ownerText(owner) === ownerText(liveness.self);

@@ -12,6 +12,8 @@ export interface Succession extends ResumePoint {
   readonly deadlineAt: number;
   /** Unix milliseconds of the lease. */
   readonly leasedAt: number;
+  /** How many executors died with the attempt in their hands. */
+  readonly deaths: number;
   /** Null: it is not known whether the task was given its command. */
   readonly started: {
     /** The number of the frame that started the task: what follows it is its standard input. */
@@ -27,6 +29,6 @@ export interface AttemptJournal extends Journal {
   note(succession: Succession): void;
   /** Everything the sandbox said up to `seq` is dealt with, though it is no output and stands nowhere else. */
   passed(seq: number): void;
-  /** Dispose closes and leaves everything for a successor. */
-  leave(): void;
+  /** Dispose closes and leaves everything for a successor. `onPurpose`: whoever finds it finds no death more. */
+  leave(onPurpose: boolean): void;
 }

@@ -1,6 +1,5 @@
 import { execFile } from "node:child_process";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { expect, test } from "vitest";
@@ -9,6 +8,7 @@ import { openTransport } from "../../src/app/transport-service.ts";
 import { checkout } from "../support/cli.ts";
 import { forThisFile } from "../support/for-this-file.ts";
 import { testHouse } from "../support/house.ts";
+import { kafkaPython } from "../support/kafka-python.ts";
 import { serviceUnderTest } from "../support/service-under-test.ts";
 import { startKafka } from "../support/services.ts";
 
@@ -27,12 +27,7 @@ const service = forThisFile(async () => {
   return { [Symbol.asyncDispose]: () => held.disposeAsync() };
 });
 
-/** A folder with kafka-python in it, as `pip install` brings it. */
-const packages = forThisFile(async () => {
-  const folder = await mkdtemp(join(tmpdir(), "toolx-kafka-python-"));
-  await run("python3", ["-m", "pip", "install", "--quiet", "--target", folder, "kafka-python==3.0.12"]);
-  return { folder, [Symbol.asyncDispose]: () => rm(folder, { recursive: true }) };
-});
+const packages = forThisFile(kafkaPython);
 
 const printed = async (program: string, file: string, env: NodeJS.ProcessEnv = {}): Promise<unknown> => {
   const { stdout } = await run(program, [join(checkout, "examples/kafka", file)], {

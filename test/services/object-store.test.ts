@@ -35,7 +35,7 @@ async function freshBucket(server: S3Server): Promise<{ readonly address: S3Addr
   return { address: { endpoint, bucket, region: "us-east-1", accessKey, secretKey }, s3 };
 }
 
-const bounds = { stallMs: 1000, retryMs: 500 };
+const bounds = { stallMs: 1000, retryMs: 500, putRetryMs: 500 };
 const mib = 1024 * 1024;
 
 async function* pieces(count: number, bytes: number): AsyncGenerator<Uint8Array> {

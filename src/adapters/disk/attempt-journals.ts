@@ -54,8 +54,9 @@ async function opened(
       totals: journal.totals,
       note: succession.write,
       passed: succession.passed,
-      leave() {
+      leave(onPurpose) {
         isLeft = true;
+        if (onPurpose) succession.handOver();
       },
       [Symbol.asyncDispose]: () => held.disposeAsync(),
     },

@@ -1,4 +1,4 @@
-import { closeSync, openSync, readFileSync, renameSync, writeFileSync, writeSync } from "node:fs";
+import { closeSync, existsSync, openSync, readFileSync, renameSync, rmSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import type { Succession } from "../../ports/attempt-journal.ts";
 import { ifThere, translated } from "./record-file.ts";
@@ -7,10 +7,14 @@ import { ifThere, translated } from "./record-file.ts";
 export interface SuccessionFile extends Disposable {
   write(succession: Succession): void;
   passed(seq: number): void;
+  /** The next to read it is told of no death. */
+  handOver(): void;
 }
 
 const noteName = "succession.json";
 const passedName = "passed";
+/** Beside the note: who wrote it let go of it on purpose. */
+const handedOverName = "handed-over";
 const digits = 16;
 
 export function successionFile(folder: string): SuccessionFile {
@@ -22,7 +26,12 @@ export function successionFile(folder: string): SuccessionFile {
       translated("write", path, () => {
         writeFileSync(`${path}.new`, JSON.stringify(succession), { mode: 0o600 });
         renameSync(`${path}.new`, path);
+        rmSync(join(folder, handedOverName), { force: true });
       });
+    },
+    handOver() {
+      const path = join(folder, handedOverName);
+      translated("write", path, () => writeFileSync(path, "", { mode: 0o600 }));
     },
     passed(seq) {
       if (seq <= last) return;
@@ -41,14 +50,15 @@ export function successionFile(folder: string): SuccessionFile {
   };
 }
 
-/** Null where nothing was noted, or nothing that can be read. `lastSeq` counts what was passed, and no output. */
+/** Null where nothing was noted, or nothing that can be read. `lastSeq` counts what was passed, and no output; `deaths` the latest, too. */
 export function readSuccession(folder: string): Succession | null {
   try {
     const text = ifThere(() => readFileSync(join(folder, noteName), "utf8"));
     if (text === null) return null;
     const passed = ifThere(() => readFileSync(join(folder, passedName), "latin1")) ?? "";
     const note = JSON.parse(text) as Succession;
-    return { ...note, lastSeq: Math.max(note.lastSeq, Number(passed) || 0) };
+    const died = existsSync(join(folder, handedOverName)) ? 0 : 1;
+    return { ...note, deaths: (note.deaths ?? 0) + died, lastSeq: Math.max(note.lastSeq, Number(passed) || 0) };
   } catch {
     // Cut short, or another version's: the attempt cannot be taken up, and is lost like one without a note.
     return null;

@@ -116,7 +116,7 @@ export async function postgresTaskStore(
         const record = await get(key, signal);
         if (record !== null)
           return record.requestSha256 === requestSha256 ? { kind: "duplicate", record } : { kind: "conflict" };
-        const counted = { tenantId: key.tenantId, maxOfTenant: queue.perTenant };
+        const counted = { tenantId: key.tenantId, maxOfTenant: queue.perTenant, maxInAll: queue.inAll };
         const [waiting] = await rows(statements.countQueued, counted, signal, "twice is once");
         if (Number(waiting?.of_tenant) >= queue.perTenant)
           return { kind: "full", of: "tenant", maxCount: queue.perTenant };

@@ -8,17 +8,19 @@ const queuedOfTenant = `
   (select count(*) from (
     select 1 from tasks where tenant_id = :tenantId and state = 'QUEUED' limit :maxOfTenant::bigint) as waiting)`;
 
+const queuedInAll =
+  "(select count(*) from (select 1 from tasks where state = 'QUEUED' limit :maxInAll::bigint) as waiting)";
+
 export const insertTask = `
   insert into tasks (tenant_id, task_id, request_sha256, request, state, priority, not_before_at, received_at, callback_url)
   select :tenantId, :taskId, :requestSha256, :request::bytea, 'QUEUED', :priority::smallint, :notBeforeAt::bigint, clock_ms(),
     :callbackUrl
   where ${queuedOfTenant} < :maxOfTenant::bigint
-    and (select count(*) from (select 1 from tasks where state = 'QUEUED' limit :maxInAll::bigint) as waiting)
-      < :maxInAll::bigint
+    and ${queuedInAll} < :maxInAll::bigint
   on conflict (tenant_id, task_id) do nothing
   returning true as inserted`;
 
-export const countQueued = `select ${queuedOfTenant} as of_tenant`;
+export const countQueued = `select ${queuedOfTenant} as of_tenant, ${queuedInAll} as in_all`;
 
 /** After the insert has been committed: a cancel either finds the task, or has left its stub by now. */
 export const takeStub = `

@@ -4,12 +4,14 @@ import https from "node:https";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Client } from "minio";
 import { type S3Address, s3AddressText } from "./s3-address.ts";
-import { mayPass, s3Failure } from "./s3-failure.ts";
+import { mayComeBack, mayPass, s3Failure } from "./s3-failure.ts";
 
 /** How long nothing may be heard of a request, and for how long one that failed in passing is made again. */
 export interface S3Bounds {
   readonly stallMs: number;
   readonly retryMs: number;
+  /** The same for what brings an object in: of a task's files there is no other copy. */
+  readonly putRetryMs: number;
 }
 
 /** The client of one bucket, with signals, bounds and failures that it does not have by itself. */
@@ -25,13 +27,16 @@ export interface S3Calls extends AsyncDisposable {
     signal: AbortSignal,
     keep?: (cause: unknown) => boolean,
   ): Promise<T>;
+  /** The same for a request that is part of bringing an object in. */
+  put: S3Calls["call"];
   /** A failure that came while an answer was read. */
   failure(what: string, cause: unknown): unknown;
 }
 
 const retryDelayMs = 50;
+const maxRetryDelayMs = 2_000;
 
-export function s3Calls(address: S3Address, { stallMs, retryMs }: S3Bounds): S3Calls {
+export function s3Calls(address: S3Address, { stallMs, retryMs, putRetryMs }: S3Bounds): S3Calls {
   const { endpoint, bucket, region, accessKey, secretKey } = address;
   const where = s3AddressText(address);
   const library = endpoint.tls ? https : http;
@@ -54,21 +59,32 @@ export function s3Calls(address: S3Address, { stallMs, retryMs }: S3Bounds): S3C
     retryOptions: { disableRetry: true },
   });
 
-  return {
-    async call(what, request, signal, keep = () => false) {
-      const giveUpAt = performance.now() + retryMs;
-      for (let delayMs = retryDelayMs; ; delayMs *= 2) {
+  const call = async <T>(
+    what: string,
+    request: (client: Client, bucket: string) => Promise<T>,
+    signal: AbortSignal,
+    keep: (cause: unknown) => boolean,
+    again: { readonly boundMs: number; readonly after: (cause: unknown) => boolean },
+  ): Promise<T> => {
+    const giveUpAt = performance.now() + again.boundMs;
+    for (let delayMs = retryDelayMs; ; delayMs = Math.min(delayMs * 2, maxRetryDelayMs)) {
+      signal.throwIfAborted();
+      try {
+        return await signals.run(signal, () => request(client, bucket));
+      } catch (cause) {
         signal.throwIfAborted();
-        try {
-          return await signals.run(signal, () => request(client, bucket));
-        } catch (cause) {
-          signal.throwIfAborted();
-          if (keep(cause)) throw cause;
-          if (!mayPass(cause) || performance.now() + delayMs > giveUpAt) throw s3Failure(what, where, cause);
-        }
-        await sleep(delayMs, undefined, { signal }).catch(() => signal.throwIfAborted());
+        if (keep(cause)) throw cause;
+        if (!again.after(cause) || performance.now() + delayMs > giveUpAt) throw s3Failure(what, where, cause);
       }
-    },
+      await sleep(delayMs, undefined, { signal }).catch(() => signal.throwIfAborted());
+    }
+  };
+
+  return {
+    call: (what, request, signal, keep = () => false) =>
+      call(what, request, signal, keep, { boundMs: retryMs, after: mayPass }),
+    put: (what, request, signal, keep = () => false) =>
+      call(what, request, signal, keep, { boundMs: putRetryMs, after: mayComeBack }),
     failure: (what, cause) => s3Failure(what, where, cause),
     async [Symbol.asyncDispose]() {
       agent.destroy();

@@ -22,6 +22,13 @@ export function mayPass(cause: unknown): boolean {
   return cause instanceof Error && passing.includes(codeOf(cause));
 }
 
+/** Whether the server, or the way to it, may be back after a longer while: what waits for that has nowhere else to go. */
+export const mayComeBack = (cause: unknown): boolean =>
+  mayPass(cause) || (cause instanceof Error && ["STALLED", "ENOTFOUND"].includes(codeOf(cause)));
+
+/** The upload is over: given up, or completed by a request whose answer was lost. */
+export const isUploadOver = (cause: unknown): boolean => cause instanceof Error && codeOf(cause) === "NoSuchUpload";
+
 export const isMissing = (cause: unknown): boolean =>
   cause instanceof Error && ["NoSuchKey", "NotFound"].includes(codeOf(cause));
 

@@ -6,7 +6,7 @@ import { type S3Bounds, type S3Calls, s3Calls } from "./s3-calls.ts";
 import { isMissing } from "./s3-failure.ts";
 import { upload } from "./upload.ts";
 
-export const defaultS3Bounds: S3Bounds = { stallMs: 20_000, retryMs: 5000 };
+export const defaultS3Bounds: S3Bounds = { stallMs: 20_000, retryMs: 5000, putRetryMs: 5000 };
 
 /** Objects in a bucket of an S3 server, which must be there. Nothing is asked of the server before the first call. */
 export function s3ObjectStore(address: S3Address, bounds: S3Bounds = defaultS3Bounds): ObjectStore {

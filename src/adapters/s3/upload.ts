@@ -1,5 +1,7 @@
 import { createHash } from "node:crypto";
+import type { Client } from "minio";
 import type { S3Calls } from "./s3-calls.ts";
+import { isUploadOver } from "./s3-failure.ts";
 
 /** A part in flight and one that is filled: what one upload holds in memory, at most. Servers take 10,000 parts: 78 GiB. */
 export const partBytes = 8 * 1024 * 1024;
@@ -39,8 +41,8 @@ export async function upload(
     }
     signal.throwIfAborted();
     const rest = buffer.subarray(0, filled);
-    if (multipart !== null) await multipart.complete(rest);
-    else await calls.call(`write ${key}`, (s3, bucket) => s3.putObject(bucket, key, rest, rest.byteLength), signal);
+    if (multipart !== null) await multipart.complete(rest, sizeBytes);
+    else await calls.put(`write ${key}`, (s3, bucket) => s3.putObject(bucket, key, rest, rest.byteLength), signal);
     return sizeBytes;
   } catch (error) {
     await multipart?.abort();
@@ -51,14 +53,15 @@ export async function upload(
 interface Multipart {
   /** Begins to send a full buffer once the one before has arrived; answers one that may be filled meanwhile. */
   send(buffer: Buffer): Promise<Buffer>;
-  complete(rest: Buffer): Promise<void>;
+  /** @param sizeBytes of the whole object. */
+  complete(rest: Buffer, sizeBytes: number): Promise<void>;
   /** Never throws: what the server could not be told is for the sweep. */
   abort(): Promise<void>;
 }
 
 async function beginMultipart(calls: S3Calls, key: string, signal: AbortSignal): Promise<Multipart> {
   const what = `write ${key}`;
-  const uploadID = await calls.call(what, (s3, bucket) => s3.initiateNewMultipartUpload(bucket, key, {}), signal);
+  const uploadID = await calls.put(what, (s3, bucket) => s3.initiateNewMultipartUpload(bucket, key, {}), signal);
   const parts: { part: number; etag: string }[] = [];
   let free: Buffer = Buffer.allocUnsafeSlow(partBytes);
   let inFlight: Promise<void> = Promise.resolve();
@@ -67,7 +70,7 @@ async function beginMultipart(calls: S3Calls, key: string, signal: AbortSignal):
     const partNumber = parts.length + 1;
     // The server refuses what does not arrive as it was sent, with and without TLS.
     const headers = { "Content-MD5": createHash("md5").update(bytes).digest("base64") };
-    const { etag } = await calls.call(
+    const { etag } = await calls.put(
       what,
       (s3, bucket) => s3.uploadPart({ bucketName: bucket, objectName: key, uploadID, partNumber, headers }, bytes),
       signal,
@@ -84,10 +87,18 @@ async function beginMultipart(calls: S3Calls, key: string, signal: AbortSignal):
       [free, buffer] = [buffer, free];
       return buffer;
     },
-    async complete(rest) {
+    async complete(rest, sizeBytes) {
       await inFlight;
       if (rest.byteLength > 0) await sendPart(rest);
-      await calls.call(what, (s3, bucket) => s3.completeMultipartUpload(bucket, key, uploadID, parts), signal);
+      try {
+        const complete = (s3: Client, bucket: string) => s3.completeMultipartUpload(bucket, key, uploadID, parts);
+        await calls.put(what, complete, signal, isUploadOver);
+      } catch (cause) {
+        if (!isUploadOver(cause)) throw cause;
+        // An answer that was lost: keys are written once, so what is there is this one.
+        const found = await calls.call(what, (s3, bucket) => s3.statObject(bucket, key), signal);
+        if (found.size !== sizeBytes) throw calls.failure(what, cause);
+      }
     },
     async abort() {
       await inFlight.catch(() => undefined);

@@ -193,13 +193,13 @@ describe("the tasks of our own store", () => {
     ["that another was quicker with is left to it", { kind: "another" }, [], { adopted: 0, ended: 0, spared: 1 }],
     [
       "that nobody can go on with is settled for who has it now, after its sandbox",
-      { kind: "lost", holder: { attempt: 1, owner: self }, wasStarted: true },
+      { kind: "lost", holder: { attempt: 1, owner: self }, wasStarted: true, deaths: 1 },
       ["remove box", "end task"],
       { adopted: 0, ended: 1 },
     ],
     [
       "that was never given its command is queued again without a strike",
-      { kind: "lost", holder: { attempt: 1, owner: self }, wasStarted: false },
+      { kind: "lost", holder: { attempt: 1, owner: self }, wasStarted: false, deaths: 1 },
       ["remove box"],
       { requeued: 1 },
     ],

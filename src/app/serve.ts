@@ -4,32 +4,28 @@ import { apiKeysFolder } from "../adapters/disk/api-keys-folder.ts";
 import { codeOf, privateFolder } from "../adapters/disk/private-folder.ts";
 import { engineFacts } from "../adapters/docker/engine-facts.ts";
 import { type Door, openDoor } from "../adapters/http/door.ts";
-import { takeOver } from "../executor/take-over.ts";
 import { HandedOver } from "../executor/worker-lost.ts";
 import { bell } from "../loops/bell.ts";
-import { keepReaping } from "../loops/keep-reaping.ts";
-import { type ReapPorts, type ReapReport, reapOnce } from "../loops/reap.ts";
+import { keepPassing } from "../loops/keep-passing.ts";
+import type { ReapReport } from "../loops/reap.ts";
 import { giveUpReason, type Schedule, schedule } from "../loops/schedule.ts";
 import { deadline } from "../model/deadline.ts";
 import { ExecutorError, reasonOf } from "../model/failure.ts";
-import { type Owner, ownerText } from "../model/owner.ts";
 import type { JsonObject } from "../model/task.ts";
 import { type Check, type Readiness, readiness } from "../observe/health.ts";
 import { type Log, openLog } from "../observe/log.ts";
 import { type Metrics, metrics } from "../observe/metrics.ts";
-import type { Clock } from "../ports/clock.ts";
 import { resultSchema } from "../schema/result-schema.ts";
 import { defaultMaxRequestBytes } from "../schema/task-parser.ts";
 import { taskSchema } from "../schema/task-schema.ts";
-import { retryClass } from "../tools/tool.ts";
 import { openBuffer } from "./buffer.ts";
 import { type CallbackService, callbackService } from "./callback-service.ts";
 import type { Config } from "./config.ts";
 import { diskFree } from "./disk-free.ts";
 import { type House, openHouse, systemClock } from "./house.ts";
 import { type Pulse, pulse } from "./pulse.ts";
-import { reapPorts } from "./reaper.ts";
 import { serverFront } from "./server-front.ts";
+import { serverReaper, tellReaped } from "./server-reaper.ts";
 import { serverSocket } from "./server-socket.ts";
 import type { Shutdown } from "./shutdown.ts";
 import { sweeping } from "./sweeping.ts";
@@ -50,8 +46,8 @@ const pollMs = 500;
 const reapEveryMs = 4000;
 
 /**
- * The server: reaps what is dead, then takes tasks in over HTTP, and over the transport where one is configured, and runs them, until it is told to end. Then it takes nothing new,
- * lets what runs end for as long as `drain` says, ends the rest and gives it back, and leaves nothing of ours behind; or leaves the rest to
+ * The server: reaps what is dead, then takes tasks in over HTTP, and over the transport where one is configured, and runs them, until it is
+ * told to end. Then it takes nothing new, lets what runs end for as long as `drain` says, ends the rest and gives it back, and leaves nothing of ours behind; or leaves the rest to
  * the next server of this host.
  * @throws ExecutorError validation | policy_denied | internal, when it cannot begin; with nothing left open.
  */
@@ -85,7 +81,7 @@ export async function serve(
       },
     }),
   );
-  const reap = await reaper(config, house, scheduled);
+  const reap = await serverReaper(config, house, scheduled);
   const onReport = (report: ReapReport): void => {
     tellReaped(report, counted, log, say);
     if (report.requeued > 0) work.ring();
@@ -112,7 +108,7 @@ export async function serve(
   });
   say(`serving  ${[door.url, serverSocket(config)].filter((place) => place !== null).join(" and ")}`);
 
-  const reaping = keepReaping(
+  const reaping = keepPassing(
     { everyMs: reapEveryMs, pass: reap, onReport, onFailure: (error) => noteFailure(log, "reap.failed", error) },
     stages.drain,
   );
@@ -219,55 +215,6 @@ const aborted = (signal: AbortSignal): Promise<void> =>
     else signal.addEventListener("abort", () => resolve(), { once: true });
   });
 
-async function reaper(config: Config, { parts }: House, { underWay, adopt }: Schedule) {
-  const ports = await reapPorts(config, parts);
-  const dead = freshlyDead(parts.clock);
-  const serverPorts: ReapPorts = {
-    ...ports,
-    isUnderWay: underWay.has,
-    mayBeAdopted: dead.isFresh,
-    async adopt(record, signal) {
-      const found = await takeOver(parts, record, signal);
-      if (found.kind !== "taken") return found;
-      adopt(found.taken);
-      return { kind: "adopted" };
-    },
-    // A task that was never given its command has done nothing. Of the others only the safe ones may begin again, and none
-    // for ever: it may be what its executors died of.
-    mayRunAgain: ({ task, state, strikes }) => {
-      if (strikes + 1 >= parts.policy.maxStrikes) return false;
-      if (state === "LEASED" || state === "STARTING") return true;
-      const tool = parts.catalog.list().find(({ name }) => name === task.tool_name);
-      return tool !== undefined && retryClass(tool, task) === "safe";
-    },
-  };
-  return async (signal: AbortSignal): Promise<ReapReport> => {
-    const report = await reapOnce(serverPorts, signal);
-    dead.passed();
-    return report;
-  };
-}
-
-/** An executor of the same store looks this often at least. */
-const othersMayAdoptMs = 10_000;
-
-/** Whether an owner was first seen dead a moment ago; of those who were dead at the first pass nobody knows. */
-function freshlyDead({ monotonicMs }: Clock): { isFresh(owner: Owner): boolean; passed(): void } {
-  let isFirst = true;
-  const firstSeen = new Map<string, number>();
-  return {
-    isFresh(owner) {
-      const [name, now] = [ownerText(owner), monotonicMs()];
-      const seenAt = firstSeen.get(name) ?? (isFirst ? Number.NEGATIVE_INFINITY : now);
-      firstSeen.set(name, seenAt);
-      return now - seenAt < othersMayAdoptMs;
-    },
-    passed() {
-      isFirst = false;
-    },
-  };
-}
-
 async function openServerDoor(
   config: Config,
   version: string,
@@ -362,19 +309,4 @@ function noteFailure(log: Log, event: string, error: unknown): void {
   const hint = error instanceof ExecutorError ? error.hint : null;
   const message = error instanceof Error ? error.message : String(error);
   log.note("error", event, { reason: reasonOf(error), message, hint });
-}
-
-function tellReaped(report: ReapReport, counted: Metrics, log: Log, say: (line: string) => void): void {
-  const { containers, networks, volumes, directories, sockets } = report.removed;
-  counted.reaped("container", containers);
-  counted.reaped("network", networks);
-  counted.reaped("volume", volumes);
-  counted.reaped("folder", directories);
-  counted.reaped("socket", sockets);
-  const { ended, requeued, adopted } = report;
-  if (containers + networks + volumes + directories + sockets + ended + requeued + adopted === 0) return;
-  log.note("warn", "reaped", { ...report.removed, ended, requeued, adopted });
-  say(
-    `reaped   ${containers} containers, ${directories} folders; ${adopted} tasks taken over, ${requeued} run again, ${ended} ended`,
-  );
 }

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { removeLogFiles } from "../adapters/disk/log-files.ts";
-import { keepSweeping } from "../loops/keep-sweeping.ts";
+import { keepPassing } from "../loops/keep-passing.ts";
 import { type SweepPorts, type SweepReport, sweepOnce } from "../loops/sweep.ts";
 import type { Log } from "../observe/log.ts";
 import type { Metrics } from "../observe/metrics.ts";
@@ -18,7 +18,7 @@ export function sweeping(
   stop: AbortSignal,
 ): Promise<void> {
   const ports = sweepPorts(config, archive);
-  return keepSweeping(
+  return keepPassing(
     {
       everyMs,
       pass: (signal) => sweepOnce(ports, signal),

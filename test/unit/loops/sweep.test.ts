@@ -7,7 +7,7 @@ import { removeLogFiles } from "../../../src/adapters/disk/log-files.ts";
 import { memoryObjectStore } from "../../../src/adapters/memory/memory-object-store.ts";
 import { memoryTaskStore } from "../../../src/adapters/memory/memory-task-store.ts";
 import { sqliteTaskStore } from "../../../src/adapters/sqlite/sqlite-task-store.ts";
-import { keepSweeping } from "../../../src/loops/keep-sweeping.ts";
+import { keepPassing } from "../../../src/loops/keep-passing.ts";
 import { type SweepPorts, type SweepReport, sweepOnce } from "../../../src/loops/sweep.ts";
 import { taskKey } from "../../../src/model/task.ts";
 import type { ObjectStore } from "../../../src/ports/object-store.ts";
@@ -155,7 +155,7 @@ test("the loop goes on after a pass that failed, and ends when it is told to", a
   const stop = new AbortController();
   const told: string[] = [];
   let passes = 0;
-  const running = keepSweeping(
+  const running = keepPassing(
     {
       everyMs: 1,
       async pass() {

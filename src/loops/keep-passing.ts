@@ -1,17 +1,15 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import type { ReapReport } from "./reap.ts";
 
-export interface KeepReapingOptions {
+export interface KeepPassingOptions<Report> {
   readonly everyMs: number;
-  /** One pass of the reaper. */
-  readonly pass: (signal: AbortSignal) => Promise<ReapReport>;
-  readonly onReport: (report: ReapReport) => void;
+  readonly pass: (signal: AbortSignal) => Promise<Report>;
+  readonly onReport: (report: Report) => void;
   /** A pass that failed as a whole; the next one comes all the same. */
   readonly onFailure: (error: unknown) => void;
 }
 
-/** Pass after pass until `stop` aborts; the first at once. */
-export async function keepReaping(options: KeepReapingOptions, stop: AbortSignal): Promise<void> {
+/** Pass after pass until `stop` aborts, which ends the one under way too; the first at once. Never rejects. */
+export async function keepPassing<Report>(options: KeepPassingOptions<Report>, stop: AbortSignal): Promise<void> {
   while (!stop.aborted) {
     try {
       options.onReport(await options.pass(stop));

@@ -5,6 +5,7 @@ import type { S3Address } from "../../src/adapters/s3/s3-address.ts";
 import { s3ObjectStore } from "../../src/adapters/s3/s3-object-store.ts";
 import { objectStoreConformance } from "../conformance/object-store.ts";
 import { forThisFile } from "../support/for-this-file.ts";
+import { startLossyProxy } from "../support/lossy-proxy.ts";
 import { never } from "../support/samples.ts";
 import { type S3Server, startMinio, startVersitygw } from "../support/services.ts";
 import { startToxiproxy } from "../support/toxiproxy.ts";
@@ -101,6 +102,17 @@ describe.each(servers)("on %s", (name, server, inside) => {
       await proxy.mend();
       expect((await store.list("key", never()))[0]?.sizeBytes).toBe(100);
     }
+  });
+
+  test("an upload that was completed, but whose answer was lost, is there", async () => {
+    const { address } = await freshBucket(server());
+    const isCompletion = (method: string, path: string): boolean => method === "POST" && /[?&]uploadId=/.test(path);
+    await using proxy = await startLossyProxy(new URL(server().url), isCompletion);
+    const endpoint = { ...address.endpoint, port: proxy.port };
+    await using store = s3ObjectStore({ ...address, endpoint }, { ...bounds, putRetryMs: 10_000 });
+    expect(await store.put("key", pieces(20, mib), never())).toEqual({ key: "key", sizeBytes: 20 * mib });
+    expect(proxy.lost()).toBeGreaterThanOrEqual(2);
+    expect(await digest(await store.get("key", never()))).toBe(await digest(pieces(20, mib)));
   });
 
   test("a read that breaks off in the middle is gone on with", async () => {

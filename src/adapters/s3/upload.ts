@@ -96,7 +96,7 @@ async function beginMultipart(calls: S3Calls, key: string, signal: AbortSignal):
       } catch (cause) {
         if (!isUploadOver(cause)) throw cause;
         // An answer that was lost: keys are written once, so what is there is this one.
-        const found = await calls.call(what, (s3, bucket) => s3.statObject(bucket, key), signal);
+        const found = await calls.put(what, (s3, bucket) => s3.statObject(bucket, key), signal);
         if (found.size !== sizeBytes) throw calls.failure(what, cause);
       }
     },

@@ -3,24 +3,18 @@ import { once } from "node:events";
 import { readFile, writeFile } from "node:fs/promises";
 import { connect } from "node:net";
 import { join } from "node:path";
-import { afterEach, beforeEach, expect, test } from "vitest";
-import { type Cli, checkout, openCli } from "../support/cli.ts";
+import { expect, test } from "vitest";
+import { type Cli, checkout } from "../support/cli.ts";
+import { cliForEachTest } from "../support/cli-for-each-test.ts";
 import { type Receiver, receiver } from "../support/receiver.ts";
-import { type Server, shellCall, startServer } from "../support/server.ts";
+import { type Server, shellCall, startServer, stopServer } from "../support/server.ts";
 import { until } from "../support/until.ts";
 
 const secret = `whsec_${Buffer.alloc(32, 9).toString("base64")}`;
 
 let toolx: Cli;
-beforeEach(async () => {
-  toolx = await openCli();
-});
-afterEach(async () => {
-  try {
-    expect(await toolx.leftovers()).toEqual([]);
-  } finally {
-    await toolx[Symbol.asyncDispose]();
-  }
+cliForEachTest((cli) => {
+  toolx = cli;
 });
 
 const settingsFor = (...receivers: readonly Pick<Receiver, "url">[]): Record<string, string> => ({
@@ -29,9 +23,7 @@ const settingsFor = (...receivers: readonly Pick<Receiver, "url">[]): Record<str
 });
 
 async function stopped(server: Server): Promise<void> {
-  server.process.child.kill("SIGTERM");
-  const { code, stderr } = await server.process.ended();
-  expect({ code, stderr }).toMatchObject({ code: 0 });
+  const { stderr } = await stopServer(server);
   expect(stderr).not.toContain(secret.slice("whsec_".length, 20));
 }
 

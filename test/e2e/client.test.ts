@@ -1,18 +1,12 @@
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { toolExecutorClient } from "../../src/client/client.ts";
-import { type Cli, openCli } from "../support/cli.ts";
+import type { Cli } from "../support/cli.ts";
+import { cliForEachTest } from "../support/cli-for-each-test.ts";
 import { startServer } from "../support/server.ts";
 
 let toolx: Cli;
-beforeEach(async () => {
-  toolx = await openCli();
-});
-afterEach(async () => {
-  try {
-    expect(await toolx.leftovers()).toEqual([]);
-  } finally {
-    await toolx[Symbol.asyncDispose]();
-  }
+cliForEachTest((cli) => {
+  toolx = cli;
 });
 
 test("the typed client takes a task to its result, lists it, replays it, and hears of a refusal", async () => {

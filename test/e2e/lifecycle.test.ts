@@ -1,19 +1,13 @@
 import { readdir } from "node:fs/promises";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { testDocker } from "../support/bare-container.ts";
 import { type Cli, type CliProcess, openCli, printed } from "../support/cli.ts";
+import { cliForEachTest } from "../support/cli-for-each-test.ts";
 import { until } from "../support/until.ts";
 
 let toolx: Cli;
-beforeEach(async () => {
-  toolx = await openCli();
-});
-afterEach(async () => {
-  try {
-    expect(await toolx.leftovers()).toEqual([]);
-  } finally {
-    await toolx[Symbol.asyncDispose]();
-  }
+cliForEachTest((cli) => {
+  toolx = cli;
 });
 
 /** A task that has started, says so, and would go on for a minute. */

@@ -1,26 +1,14 @@
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { type Cli, openCli } from "../support/cli.ts";
+import { describe, expect, test } from "vitest";
+import type { Cli } from "../support/cli.ts";
+import { cliForEachTest } from "../support/cli-for-each-test.ts";
 import { receiver } from "../support/receiver.ts";
-import { type Asked, type Server, shellCall, startServer } from "../support/server.ts";
+import { type Asked, type Server, shellCall, startServer, stopServer } from "../support/server.ts";
 import { until } from "../support/until.ts";
 
 let toolx: Cli;
-beforeEach(async () => {
-  toolx = await openCli();
+cliForEachTest((cli) => {
+  toolx = cli;
 });
-afterEach(async () => {
-  try {
-    expect(await toolx.leftovers()).toEqual([]);
-  } finally {
-    await toolx[Symbol.asyncDispose]();
-  }
-});
-
-async function stopped(server: Server): Promise<void> {
-  server.process.child.kill("SIGTERM");
-  const { code, stderr } = await server.process.ended();
-  expect({ code, stderr }).toMatchObject({ code: 0 });
-}
 
 const jsonOf = ({ body }: { readonly body: Buffer }) => JSON.parse(body.toString());
 const linesOf = (text: string) =>
@@ -63,7 +51,7 @@ describe("toolx replay ID", () => {
     expect(await server.result("t-1")).toMatchObject({ task_id: "t-1", metadata: {} });
     const envelope = await toolx.result(["replay", "t-1"]);
     expect(envelope).toMatchObject({ task_id: expect.stringMatching(/^t-[0-9a-f]{10}$/), exit_code: 3 });
-    await stopped(server);
+    await stopServer(server);
   });
 
   test("is refused for what is not there, has not ended, is another tenant's, or is the fourth in a row", async () => {
@@ -86,7 +74,7 @@ describe("toolx replay ID", () => {
       expect((await toolx.run(["replay", `r-${depth - 1}`, "--task-id", `r-${depth}`], { env })).code).toBe(0);
     await refused(["r-3"], "this would be replay number 4 in a row, at most 3");
     await refused(["r-0", "--task-id", "not an id"], "--task-id");
-    await stopped(server);
+    await stopServer(server);
   });
 });
 
@@ -148,7 +136,7 @@ describe("toolx dlq", () => {
 
     for (const args of [["--all", "1"], [], ["x"], ["--all", "--rate", "0"], ["--all", "--reason", "bad"], ["999999"]])
       expect((await replay(...args)).code).toBe(2);
-    await stopped(server);
+    await stopServer(server);
   });
 
   test("without a server the letters are replayed here", async () => {
@@ -186,7 +174,7 @@ describe("toolx dlq", () => {
     await until("it is called", () => other.received.length === 2, 15_000);
     expect(other.received[1]?.body).toEqual(result.body);
     expect(await letters()).toEqual([]);
-    await stopped(server);
+    await stopServer(server);
   });
 
   test("a tenant sees, shows and replays its own letters only, and learns of no other", async () => {
@@ -218,6 +206,6 @@ describe("toolx dlq", () => {
     expect(linesOf((await toolx.run(["dlq", "ls", "-o", "json"], { env })).stdout)).toHaveLength(1);
     expect((await toolx.run(["dlq", "show", String(theirs)], { env })).code).toBe(2);
     expect((await toolx.run(["replay", "d-2"], { env })).code).toBe(2);
-    await stopped(server);
+    await stopServer(server);
   });
 });

@@ -1,24 +1,13 @@
-import { afterEach, beforeEach, expect, test } from "vitest";
-import { type Cli, openCli } from "../support/cli.ts";
-import { type Server, shellCall, startServer } from "../support/server.ts";
+import { expect, test } from "vitest";
+import type { Cli } from "../support/cli.ts";
+import { cliForEachTest } from "../support/cli-for-each-test.ts";
+import { type Server, shellCall, startServer, stopServer } from "../support/server.ts";
 import { until } from "../support/until.ts";
 
 let toolx: Cli;
-beforeEach(async () => {
-  toolx = await openCli();
+cliForEachTest((cli) => {
+  toolx = cli;
 });
-afterEach(async () => {
-  try {
-    expect(await toolx.leftovers()).toEqual([]);
-  } finally {
-    await toolx[Symbol.asyncDispose]();
-  }
-});
-
-async function stopped(server: Server): Promise<void> {
-  server.process.child.kill("SIGTERM");
-  expect((await server.process.ended()).code).toBe(0);
-}
 
 async function running(server: Server, taskId: string): Promise<void> {
   const isReady = async () => (await server.ask(`/v1/tasks/${taskId}/logs`)).body.includes("ready");
@@ -56,7 +45,7 @@ test("G25 a queue that is full refuses with 429 and Retry-After, and 125 on the 
   await server.ask("/v1/tasks/t-runs", { method: "DELETE" });
   await until("there is room", async () => (await server.submit(shellCall("t-3", "true"))).status === 202, 30_000);
   expect(await server.result("t-3")).toMatchObject({ reason: "ok" });
-  await stopped(server);
+  await stopServer(server);
 });
 
 test("G25 a flood of a thousand from one tenant is bounded, and another tenant's task ends among the first", async () => {
@@ -76,7 +65,7 @@ test("G25 a flood of a thousand from one tenant is bounded, and another tenant's
   expect(problemOf(small)).toMatchObject({ reason: "ok", tenant_id: "small" });
   const list = await server.ask("/v1/tasks?state=QUEUED&limit=1000");
   expect(problemOf(list).tasks.length).toBeGreaterThan(20);
-  await stopped(server);
+  await stopServer(server);
 });
 
 test("G15 a task whose executor dies of it is tried three times, then it is answered and a dead letter; others go on", async () => {
@@ -106,5 +95,5 @@ test("G15 a task whose executor dies of it is tried three times, then it is answ
   ]);
   await server.submit(shellCall("behind", "echo fine"));
   expect(await server.result("behind")).toMatchObject({ reason: "ok", attempt: 1 });
-  await stopped(server);
+  await stopServer(server);
 });

@@ -4,7 +4,7 @@ import { readFile } from "node:fs/promises";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { testDocker } from "../support/bare-container.ts";
 import { type Cli, openCli } from "../support/cli.ts";
-import { type Server, shellCall, startServer } from "../support/server.ts";
+import { type Server, shellCall, startServer, stopServer } from "../support/server.ts";
 import { until } from "../support/until.ts";
 
 let toolx: Cli;
@@ -26,9 +26,7 @@ async function stateOf(server: Server, taskId: string): Promise<string> {
 
 /** Ends it as an operator does, and looks at how it ended. */
 async function stopped(server: Server): Promise<void> {
-  server.process.child.kill("SIGTERM");
-  const { code, stderr } = await server.process.ended();
-  expect({ code, stderr }).toMatchObject({ code: 0 });
+  await stopServer(server);
   expect(existsSync(server.socketPath)).toBe(false);
 }
 

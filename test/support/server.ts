@@ -1,8 +1,9 @@
 import { once } from "node:events";
 import { type ClientRequest, request as httpRequest, type IncomingMessage } from "node:http";
 import { buffer } from "node:stream/consumers";
+import { expect } from "vitest";
 import type { Result } from "../../src/model/result.ts";
-import type { Cli, CliProcess } from "./cli.ts";
+import type { Cli, CliEnd, CliProcess } from "./cli.ts";
 import { until } from "./until.ts";
 
 export interface Answer {
@@ -86,3 +87,11 @@ export const shellCall = (taskId: string, command: string, rest: object = {}): o
   payload: { command },
   ...rest,
 });
+
+/** Ends it as an operator does, and asserts that it ends well. */
+export async function stopServer({ process }: Server): Promise<CliEnd> {
+  process.child.kill("SIGTERM");
+  const end = await process.ended();
+  expect(end, end.stderr).toMatchObject({ code: 0 });
+  return end;
+}

@@ -3,6 +3,7 @@ import { createServer, request } from "node:http";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { Duplex } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import type Dockerode from "dockerode";
 
@@ -42,8 +43,11 @@ export async function weakEngine(
     answer.on("close", () => forwarded.destroy());
     forwarded.end(body);
   });
-  // An attach: what follows the headers is no HTTP.
+  const attached = new Set<Duplex>();
+  // An attach: what follows the headers is no HTTP, and the server no longer counts it among its connections.
   server.on("upgrade", (asked, client, head) => {
+    attached.add(client);
+    client.once("close", () => attached.delete(client));
     const engine = connect(enginePath);
     const lines = asked.rawHeaders.flatMap((name, at) =>
       at % 2 === 0 ? [`${name}: ${asked.rawHeaders[at + 1]}`] : [],
@@ -56,12 +60,14 @@ export async function weakEngine(
       [client, engine],
     ] as const)
       one.on("error", () => other.destroy());
+    client.once("close", () => engine.destroy());
   });
   await new Promise<void>((resolve) => server.listen(socketPath, resolve));
   return {
     socketPath,
     async [Symbol.asyncDispose]() {
       server.closeAllConnections();
+      for (const client of attached) client.destroy();
       await new Promise((resolve) => server.close(resolve));
       await rm(folder, { recursive: true, force: true });
     },

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { installPrerequisites } from "./prerequisites.mjs";
 import { startSecondEngine } from "./second-engine.mjs";
 import { setup } from "./setup.mjs";
-import { asProgram, checkout, exitCode, output, SetupError, tell } from "./step.mjs";
+import { asProgram, checkout, endWhatRuns, exitCode, output, SetupError, tell } from "./step.mjs";
 
 const runtimes = ["runc", "runsc"];
 const images = ["base", "shell", "python", "node"];
@@ -14,7 +14,10 @@ await asProgram(async () => {
   await setup();
   await installPrerequisites();
   const second = await startSecondEngine();
-  const interrupted = () => void second.stop().finally(() => process.exit(130));
+  const interrupted = () => {
+    endWhatRuns();
+    void second.stop().finally(() => process.exit(130));
+  };
   process.once("SIGINT", interrupted).once("SIGTERM", interrupted);
   try {
     await copyImages(second.dockerHost);

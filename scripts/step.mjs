@@ -53,6 +53,13 @@ export function endOf(text) {
   return text.trimEnd().split("\n").slice(-20).join("\n");
 }
 
+const running = new Set();
+
+/** Asks what {@link exitCode} runs to end: a signal to this process alone does not reach it, as a terminal's Ctrl-C does. */
+export function endWhatRuns() {
+  for (const child of running) child.kill("SIGTERM");
+}
+
 /** The exit code of a program that has our own streams; 127 when it cannot be started, 128 when a signal ended it. */
 export async function exitCode(program, args, { env = {}, stdout = 1, cwd = checkout } = {}) {
   return await new Promise((resolve) => {
@@ -61,8 +68,10 @@ export async function exitCode(program, args, { env = {}, stdout = 1, cwd = chec
       env: { ...process.env, ...env },
       stdio: ["inherit", stdout, 2],
     });
+    running.add(child);
     child.once("error", () => resolve(127));
     child.once("close", (code) => resolve(code ?? 128));
+    child.once("close", () => running.delete(child));
   });
 }
 

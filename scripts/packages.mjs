@@ -9,7 +9,8 @@ const wantedMajor = 24;
 export async function installPackages() {
   if (!(await isInstalled())) {
     tell("installing npm packages");
-    await run("installing npm packages", "npm", ["ci", "--no-audit", "--no-fund"]);
+    // Its warnings are of the Node that npm runs on here; the packages run on the one that they bring.
+    await run("installing npm packages", "npm", ["ci", "--no-audit", "--no-fund", "--loglevel=error"]);
   }
   if (await hasWantedNode()) return;
   // npm can be told, or may decide, not to run install scripts; the package `node` fetches its binary in one.

@@ -20,7 +20,12 @@ export interface Host {
   readonly checkoutDir: string | null;
   readonly xdgStateHome: string | null;
   readonly xdgRuntimeDir: string | null;
+  /** Of what stands at {@link commonSandboxRoot}; null when nothing does. */
+  readonly sandboxRootUid: number | null;
 }
+
+/** Where scratch folders are, unless another user of this machine has it. */
+export const commonSandboxRoot = "/tmp/tool-exec";
 
 /** One setting: everything that is known about it, in one place. */
 export interface Setting<Value extends string | number> {
@@ -50,8 +55,9 @@ export const settings = {
   ),
   sandboxRoot: folder(
     "SANDBOX_ROOT",
-    "Scratch folders and journals of running attempts, one below it each; must be this user's own.",
-    () => "/tmp/tool-exec",
+    "Scratch folders and journals of running attempts, one below it each; must be this user's own. Where another user has the default, this user's number follows its name.",
+    ({ uid, sandboxRootUid }) =>
+      sandboxRootUid === null || sandboxRootUid === uid ? commonSandboxRoot : `${commonSandboxRoot}-${uid}`,
   ),
   runtimeDir: folder(
     "TOOL_EXECUTOR_RUNTIME_DIR",

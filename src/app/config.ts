@@ -1,4 +1,4 @@
-import { accessSync, constants, existsSync, readFileSync } from "node:fs";
+import { accessSync, constants, existsSync, lstatSync, readFileSync } from "node:fs";
 import { availableParallelism, homedir } from "node:os";
 import { join } from "node:path";
 import type { KafkaSettings } from "../adapters/kafka/kafka-settings.ts";
@@ -14,12 +14,12 @@ import { quoted } from "../model/quoted.ts";
 import type { QueueBounds } from "../ports/task-store.ts";
 import { parseJson } from "../schema/parse-json.ts";
 import { type CallbackSettings, callbackSettings } from "./callback-config.ts";
-import { type Host, limitSettings, type Setting, settings } from "./config-schema.ts";
+import { commonSandboxRoot, type Host, limitSettings, type Setting, settings } from "./config-schema.ts";
 import { cpuNumbers } from "./cpu-list.ts";
 import { kafkaSettings } from "./kafka-config.ts";
 import { type OtlpAddress, otlpAddress } from "./otlp-config.ts";
 
-/** Every setting's value, checked. Folders are absolute paths; none of them has been made or looked at. */
+/** Every setting's value, checked. Folders are absolute paths; none of them has been made or opened. */
 export interface Config {
   readonly dataDir: string;
   readonly sandboxRoot: string;
@@ -268,6 +268,7 @@ function hostOf(programDir: string, env: Environment): Host {
     checkoutDir: isOwnCheckout(programDir) ? programDir : null,
     xdgStateHome: env.XDG_STATE_HOME || null,
     xdgRuntimeDir: env.XDG_RUNTIME_DIR || null,
+    sandboxRootUid: lstatSync(commonSandboxRoot, { throwIfNoEntry: false })?.uid ?? null,
   };
 }
 

@@ -27,7 +27,10 @@ const words: Readonly<Record<Finding["verdict"], string>> = {
   not_tried: "not tried",
 };
 
+/** Of the longest name, so that what was tried stands in one column. */
+const nameWidth = "runsc: programs in /output".length;
+
 function lineOf({ name, verdict, tried, seen, advice }: Finding): string {
-  const line = `${words[verdict].padEnd(10)}${name.padEnd(26)}${tried}: ${terminalName(seen)}\n`;
+  const line = `${words[verdict].padEnd(10)}${name.padEnd(nameWidth)} ${tried}: ${terminalName(seen)}\n`;
   return advice === null ? line : `${line}${"".padEnd(10)}→ ${advice}\n`;
 }

@@ -23,7 +23,7 @@ export function settingsTable(): string {
 
 const one: Host = {
   ...{ uid: 0, cpus: 4, homeDir: "/root", cwd: "/", checkoutDir: "/checkout" },
-  ...{ xdgStateHome: null, xdgRuntimeDir: null },
+  ...{ xdgStateHome: null, xdgRuntimeDir: null, sandboxRootUid: null },
 };
 const other: Host = {
   ...one,

@@ -3,6 +3,7 @@ import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { loadConfig } from "../../../src/app/config.ts";
+import { settings } from "../../../src/app/config-schema.ts";
 import { configJson, configTable } from "../../../src/cli/config.ts";
 import { defaultLimitRules } from "../../../src/model/limits.ts";
 
@@ -27,7 +28,6 @@ describe("the configuration", () => {
   test("has the documented defaults", () => {
     expect(load({})).toMatchObject({
       dataDir: data,
-      sandboxRoot: "/tmp/tool-exec",
       extraCaDir: "/usr/local/share/ca-certificates",
       baseImage: "debian:bookworm-slim",
       dockerHost: "unix:///var/run/docker.sock",
@@ -36,6 +36,15 @@ describe("the configuration", () => {
       runtimes: ["runc", "runsc"],
       limitRules: defaultLimitRules,
     });
+  });
+
+  test.each([
+    ["nobody has it", null, "/tmp/tool-exec"],
+    ["it is this user's", 1001, "/tmp/tool-exec"],
+    ["it is another user's", 0, "/tmp/tool-exec-1001"],
+  ])("SANDBOX_ROOT by default, where %s", (_, sandboxRootUid, expected) => {
+    const elsewhere = { cpus: 2, homeDir: "/", cwd: "/", checkoutDir: null, xdgStateHome: null, xdgRuntimeDir: null };
+    expect(settings.sandboxRoot.byDefault({ ...elsewhere, uid: 1001, sandboxRootUid })).toBe(expected);
   });
 
   test("never shows what callbacks are signed with", () => {

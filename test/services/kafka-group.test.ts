@@ -40,7 +40,8 @@ async function expectOneAnswerEach(ends: KafkaEnds, ids: readonly string[]): Pro
   for (const each of all.values()) expect(new Set(each).size).toBe(1);
 }
 
-describe("in the group", () => {
+// Most of each is waiting, and each has topics and a group of its own.
+describe("in the group", { concurrent: true }, () => {
   const broker = forThisFile(() => startKafka());
 
   test("a task of 30 s under a session of 6 s causes no rebalance", async () => {

@@ -12,7 +12,8 @@ import { until } from "../support/until.ts";
 const minio = forThisFile(startMinio);
 const awayMs = 20_000;
 
-test.each(["cut", "blackHole"] as const)(
+// Most of each is waiting, and each has a server, a bucket and a way to it of its own.
+test.concurrent.each(["cut", "blackHole"] as const)(
   "an S3 server that is away (%s) while tasks end: they wait for it, and nothing of theirs is lost",
   async (fault) => {
     await using proxy = await startToxiproxy(minio(), 9000);

@@ -1,6 +1,6 @@
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { type Cli, openCli } from "../support/cli.ts";
 import { forThisFile } from "../support/for-this-file.ts";
 import { freshDatabase } from "../support/fresh-database.ts";
@@ -14,6 +14,8 @@ const broker = forThisFile(() => startKafka());
 const postgres = forThisFile(() => startPostgres());
 const redis = forThisFile(() => startRedis());
 const boundMs = 90_000;
+// Most of each test is waiting, and each has a site of its own: they run some at once, each of them slower for it.
+vi.setConfig({ testTimeout: 240_000 });
 let databases = 0;
 
 /** A server on real services, of which the database and Redis are reached through a proxy each. */
@@ -38,7 +40,8 @@ async function openSite(): Promise<Site> {
   const database = stack.use(await startToxiproxy(postgres(), 5432));
   const buffer = stack.use(await startToxiproxy(redis(), 6379));
   const ends = stack.use(await kafkaEnds(broker().broker));
-  const toolx = stack.use(await openCli());
+  // Some are killed, while servers of other tests look for what the dead of their host left.
+  const toolx = stack.use(await openCli({ ownHost: true }));
   const url = new URL(fresh.url);
   url.port = String(database.port);
   const { topics, groupId } = ends.settings;
@@ -135,7 +138,7 @@ async function settled(site: Site, server: Server): Promise<ReadonlyMap<string, 
   return new Map([...stored].map(([taskId, bytes]) => [taskId, JSON.parse(bytes)]));
 }
 
-describe("Postgres is away", () => {
+describe("Postgres is away", { concurrent: true }, () => {
   test.each(["cut", "blackHole"] as const)(
     "before the intake and at the finish (%s): calls and results wait in Redis, and come out once, as they are stored",
     async (fault) => {
@@ -270,7 +273,7 @@ describe("Postgres is away", () => {
   );
 });
 
-test("however often the database goes and comes back, each call has one answer", async () => {
+test.concurrent("however often the database goes and comes back, each call has one answer", async () => {
   await using site = await openSite();
   const server = await site.serve();
   const ids = Array.from({ length: 60 }, (_, index) => `t-${index}`);
@@ -307,7 +310,7 @@ test("however often the database goes and comes back, each call has one answer",
   expect(await site.toolx.leftovers()).toEqual([]);
 });
 
-test("Redis away alone is told in the log, and stops nothing, not the start either", async () => {
+test.concurrent("Redis away alone is told in the log, and stops nothing, not the start either", async () => {
   await using site = await openSite();
   await site.buffer.cut();
   const server = await site.serve();
@@ -319,7 +322,7 @@ test("Redis away alone is told in the log, and stops nothing, not the start eith
   expect([...found]).toEqual([["t-1", expect.objectContaining({ reason: "ok", attempt: 1 })]]);
 });
 
-test("what waits is counted and brought to the database by hand, with no server", async () => {
+test.concurrent("what waits is counted and brought to the database by hand, with no server", async () => {
   await using site = await openSite();
   const server = await site.serve();
   await begun(site, server, "t-finish", 3);
@@ -351,7 +354,7 @@ test("what waits is counted and brought to the database by hand, with no server"
   expect(JSON.parse(again.stdout)).toEqual({ redis: nothing, disk: nothing });
 });
 
-test("a server whose Redis may lose what it is given does not start, and says what to change", async () => {
+test.concurrent("a server whose Redis may lose what it is given does not start, and says what to change", async () => {
   await using careless = await startRedis("--appendonly", "yes", "--appendfsync", "everysec");
   await using site = await openSite();
   const secret = "a-secret-of-the-tests";

@@ -25,17 +25,19 @@ await asProgram(async () => {
 });
 
 async function testAll(folder, services) {
-  const parts = [];
-  for (const [name, part] of [
-    ["check", check],
-    ["init", testInit],
-    ["services", () => built(services)],
-    ["vitest", vitest],
-    ["left", nothingLeft],
-  ]) {
+  const part = async (name, run) => {
     tell(`running ${name}`);
-    parts.push({ name, ...(await part(join(folder, `${name}.json`))) });
-  }
+    return { name, ...(await run(join(folder, `${name}.json`))) };
+  };
+  // What needs a processor, beside what mostly waits; and nothing beside what measures.
+  const parts = await Promise.all([
+    part("check", check),
+    part("init", testInit),
+    part("services", () => built(services)),
+    services.then(() => part("beside", (report) => vitest(report, "beside"))),
+  ]);
+  parts.push(await part("alone", (report) => vitest(report, "!beside")));
+  parts.push(await part("left", nothingLeft));
   for (const { name, passed, failed } of parts) {
     process.stdout.write(
       `${name.padEnd(8)} ${String(passed).padStart(5)} passed ${String(failed).padStart(5)} failed\n`,
@@ -64,11 +66,18 @@ async function testInit(countsFile) {
   return { passed, failed: atLeastOne(failed, code) };
 }
 
-async function vitest(reportFile) {
+/** The tests of some projects of vitest.config.ts. */
+async function vitest(reportFile, projects) {
   const node = join(checkout, "node_modules/.bin/node");
   const program = join(checkout, "node_modules/vitest/vitest.mjs");
   const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${reportFile}`];
-  const code = await exitCode(node, ["--disable-warning=ExperimentalWarning", program, "run", ...reporters]);
+  const code = await exitCode(node, [
+    "--disable-warning=ExperimentalWarning",
+    program,
+    "run",
+    `--project=${projects}`,
+    ...reporters,
+  ]);
   const report = (await readJson(reportFile)) ?? {};
   // No test may be skipped, so one that was has failed.
   const skipped = (report.numPendingTests ?? 0) + (report.numTodoTests ?? 0);

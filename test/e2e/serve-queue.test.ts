@@ -5,9 +5,12 @@ import { type Server, shellCall, startServer, stopServer } from "../support/serv
 import { until } from "../support/until.ts";
 
 let toolx: Cli;
-cliForEachTest((cli) => {
-  toolx = cli;
-});
+cliForEachTest(
+  (cli) => {
+    toolx = cli;
+  },
+  { ownHost: true },
+);
 
 async function running(server: Server, taskId: string): Promise<void> {
   const isReady = async () => (await server.ask(`/v1/tasks/${taskId}/logs`)).body.includes("ready");

@@ -1,15 +1,15 @@
 import { configDefaults, defineConfig } from "vitest/config";
 
 /**
- * Files that claim nothing about time, memory or what else is on the engine, and for the most part wait: two of them run at once, before
- * all that measures. One whose executor is killed while a task runs has it on a host of its own (`openCli`).
+ * Files that claim nothing close about time, nothing about memory or what else is on the engine, and for the most part wait: two of them
+ * run at once, before all that measures. One whose executor is killed while a task runs has it on a host of its own (`openCli`).
  */
 const besideOthers = Object.entries({
   integration: "images own-images",
   e2e: "backup callbacks client custom-tools files own-images refusals replay serve serve-cli serve-queue serve-streams tools-tutorial",
   services:
     "all-together callbacks-on-postgres hostile-rows kafka-examples kafka-group kafka-security kafka-service kafka-transport left-behind " +
-    "objects-away postgres-away redis-spool retention serve-on-kafka smoke stack task-store toolx-on-postgres toolx-on-s3 tracing",
+    "objects-away postgres-away retention serve-on-kafka smoke stack task-store toolx-on-postgres toolx-on-s3",
 }).flatMap(([folder, names]) => names.split(" ").map((name) => `test/${folder}/${name}.test.ts`));
 
 /** One project a folder of test/, without what runs beside others. Only `unit` and `conformance` run without an engine. */
@@ -26,7 +26,10 @@ const project = (name: string, groupOrder: number, rest: object = {}) => ({
 /** Real containers: one file at a time and one folder after the other, so that no test's load is another's failure. */
 const oneAtATime = { fileParallelism: false, maxWorkers: 1, testTimeout: 120_000, hookTimeout: 120_000 };
 /** Only root may give an executor a host of its own. */
-const twoAtATime = { ...oneAtATime, fileParallelism: true, maxWorkers: process.geteuid?.() === 0 ? 2 : 1 };
+const twoAtATime = {
+  ...{ fileParallelism: true, maxWorkers: process.geteuid?.() === 0 ? 2 : 1 },
+  ...{ testTimeout: 240_000, hookTimeout: 240_000 },
+};
 
 /** What bin/toolx starts its process with: rows of test/security hold the memory of this one, which plays the executor. */
 const memory = { execArgv: ["--max-semi-space-size=8"] };

@@ -105,6 +105,7 @@ export async function serve(
     missing: async () => (await ready()).missing.map(({ name }) => name),
     diskFree: () => diskFree({ data: config.dataDir, scratch: config.sandboxRoot }),
     outboxAgeMs: messages === null ? null : parts.store.outboxAgeMs,
+    lag: messages === null ? null : messages.lag,
   });
   say(`serving  ${[door.url, serverSocket(config)].filter((place) => place !== null).join(" and ")}`);
 

@@ -9,7 +9,7 @@ const besideOthers = Object.entries({
   e2e: "backup callbacks client custom-tools files own-images refusals replay serve serve-cli serve-queue serve-streams tools-tutorial",
   services:
     "all-together callbacks-on-postgres hostile-rows kafka-examples kafka-group kafka-security kafka-service kafka-transport left-behind " +
-    "objects-away postgres-away retention serve-on-kafka smoke stack task-store toolx-on-postgres toolx-on-s3",
+    "postgres-away retention serve-on-kafka smoke stack task-store toolx-on-postgres toolx-on-s3",
 }).flatMap(([folder, names]) => names.split(" ").map((name) => `test/${folder}/${name}.test.ts`));
 
 /** One project a folder of test/, without what runs beside others. Only `unit` and `conformance` run without an engine. */

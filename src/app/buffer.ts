@@ -6,9 +6,10 @@ import { drainSpool } from "../loops/drain-spool.ts";
 import { keepDraining } from "../loops/keep-draining.ts";
 import { ExecutorError, reasonOf } from "../model/failure.ts";
 import { type SpoolEntry, spooledKey } from "../model/spool-entry.ts";
+import type { TaskKey } from "../model/task.ts";
 import type { Log } from "../observe/log.ts";
 import type { Metrics } from "../observe/metrics.ts";
-import type { Spool } from "../ports/spool.ts";
+import type { Spool, Waiting } from "../ports/spool.ts";
 import type { TaskStore } from "../ports/task-store.ts";
 import type { Config } from "./config.ts";
 import { systemClock } from "./house.ts";
@@ -44,6 +45,8 @@ export async function openPlaces({
 /** A server's store in front of which writes wait, and what brings them there. */
 export interface ServerBuffer extends AsyncDisposable {
   readonly store: TaskStore;
+  /** What waits of a task, wherever that is; null also where no place can be asked. */
+  waiting(key: TaskKey, signal: AbortSignal): Promise<Waiting | null>;
   /** Once, now. What cannot be drained is told in the log. */
   drain(): Promise<void>;
   /** Again and again until `stop` aborts, and once more then. */
@@ -78,9 +81,16 @@ export async function openBuffer(
     clock,
     settleMs: policy.leaseMs + slackMs,
     onKept: (entry) => log.note("info", "buffer.kept", named(entry)),
-    onChange(away, why) {
+    onChange(presence, why) {
       troubles.forgetAll();
-      log.note("warn", away ? "store.away" : "store.back", away ? whyOf(why) : {});
+      switch (presence) {
+        case "here":
+          return log.note("warn", "store.back", {});
+        case "away":
+          return log.note("warn", "store.away", whyOf(why));
+        case "barred":
+          return log.note("error", "store.barred", whyOf(why));
+      }
     },
     onTrouble(error) {
       const fields = whyOf(error);
@@ -100,7 +110,7 @@ export async function openBuffer(
     if (Object.values(report.drained).some((count) => count > 0))
       log.note("warn", "buffer.drained", { place: name, ...report.drained });
     for (const { id, entry, why } of report.left) {
-      if (entry !== null && entry.kind !== "intake") spooled.guard(entry);
+      if (entry !== null && "attempt" in entry) spooled.guard(entry);
       troubles.tell(id, "buffer.left", { place: name, id, why, ...(entry !== null && named(entry)) });
     }
   };
@@ -123,6 +133,13 @@ export async function openBuffer(
   };
   return {
     store: spooled.store,
+    async waiting(key, signal) {
+      for (const { spool } of places) {
+        const found = await spool.find(key, signal).catch(() => null);
+        if (found !== null) return found;
+      }
+      return null;
+    },
     drain: () => pass(new AbortController().signal),
     run: (stop) =>
       keepDraining({ everyMs, pass, onFailure: (error) => log.note("error", "buffer.failed", whyOf(error)) }, stop),
@@ -146,7 +163,7 @@ function toldOnce(log: Log) {
 
 function named(entry: SpoolEntry) {
   const { tenantId, taskId } = spooledKey(entry);
-  const attempt = entry.kind === "intake" ? 0 : entry.attempt.number;
+  const attempt = "attempt" in entry ? entry.attempt.number : 0;
   return { kind: entry.kind, tenant_id: tenantId, task_id: taskId, attempt };
 }
 

@@ -1,14 +1,15 @@
 import { hostLiveness } from "../adapters/disk/host-liveness.ts";
 import { cancelTask } from "../executor/cancel-task.ts";
-import { taskSummary } from "../executor/task-summary.ts";
+import { receivedSummary, taskSummary } from "../executor/task-summary.ts";
 import { bell } from "../loops/bell.ts";
 import { attemptPrefix } from "../model/attempt.ts";
-import { ExecutorError } from "../model/failure.ts";
+import { ExecutorError, isAway } from "../model/failure.ts";
 import { artifactsKey, type Manifest, manifestKey } from "../model/manifest.ts";
 import type { Result } from "../model/result.ts";
 import { keyText, type TaskKey, taskKey } from "../model/task.ts";
 import type { FoundTask, Front, ToolReport } from "../ports/front.ts";
 import type { Liveness } from "../ports/liveness.ts";
+import type { Waiting } from "../ports/spool.ts";
 import type { TaskRecord } from "../ports/task-store.ts";
 import { parseManifest } from "../schema/manifest.ts";
 import type { Catalog } from "../tools/catalog.ts";
@@ -27,6 +28,8 @@ export interface FrontSources {
   readonly liveness: () => Promise<Liveness & AsyncDisposable>;
   readonly sandboxRoot: string;
   readonly pulse: Pulse | null;
+  /** What waits of a task for a store that is away; null where nothing does. */
+  readonly waiting: ((key: TaskKey, signal: AbortSignal) => Promise<Waiting | null>) | null;
 }
 
 /** What the data folder tells, without a server. @throws ExecutorError internal, when the data folder cannot be used. */
@@ -43,6 +46,7 @@ export const localFront = (config: Config, archive: FrontSources["archive"]): Fr
     liveness: () => hostLiveness(config.runtimeDir),
     sandboxRoot: config.sandboxRoot,
     pulse: null,
+    waiting: null,
   });
 
 /** Dispose lets go of nothing. */
@@ -64,8 +68,12 @@ export function frontOf(sources: FrontSources): Front {
   return {
     ...lettersOf(store),
     async get(key, waitMs, signal) {
-      const record = waitMs === 0 ? await store.get(key, signal) : await ended(sources, key, waitMs, signal);
-      return record === null ? null : found(record);
+      try {
+        const record = waitMs === 0 ? await store.get(key, signal) : await ended(sources, key, waitMs, signal);
+        return record === null ? null : found(record);
+      } catch (error) {
+        return await foundMeanwhile(sources, key, error, signal);
+      }
     },
     async list({ tenantId, states, olderThan, limit }, signal) {
       const filter = { tenantId, limit, ...(states && { states }), ...(olderThan && { olderThan }) };
@@ -93,7 +101,31 @@ const found = (record: TaskRecord): FoundTask => ({ summary: taskSummary(record)
 const resultOf = (record: TaskRecord | null): Result | null =>
   record?.resultBytes ? (JSON.parse(record.resultBytes.toString("utf8")) as Result) : null;
 
-/** The task once it has ended, or as it stands after `waitMs`. */
+/**
+ * A task as it waits for the store. @throws `error` where no call of it does; with what ends its attempt among what waits, it says so in
+ * its details: whether that counts is the store's to say.
+ */
+async function foundMeanwhile(
+  { waiting }: FrontSources,
+  key: TaskKey,
+  error: unknown,
+  signal: AbortSignal,
+): Promise<FoundTask> {
+  if (!(error instanceof ExecutorError) || error.away !== "store" || waiting === null) throw error;
+  const found = await waiting(key, signal);
+  if (found?.entry.kind === "intake")
+    return { summary: receivedSummary(found.entry.task, found.putAt), resultBytes: null };
+  if (found === null || !("attempt" in found.entry)) throw error;
+  const { kind, attempt } = found.entry;
+  const what = kind === "finish" ? "has ended, and its result" : "was given back to the queue, and that";
+  const { code, message, hint, away, isBarred } = error;
+  throw new ExecutorError(code, message, {
+    ...{ cause: error, away, isBarred, ...(hint !== null && { hint }) },
+    details: [{ path: "/state", message: `attempt ${attempt.number} ${what} waits for the store` }],
+  });
+}
+
+/** The task once it has ended, or as it stands after `waitMs`. A store that is away meanwhile is waited for, too. */
 async function ended(
   { archive, pulse }: FrontSources,
   key: TaskKey,
@@ -106,9 +138,12 @@ async function ended(
     if (kind === "state") beats.ring();
   });
   for (;;) {
-    const record = await archive.store.get(key, signal);
+    const record = await archive.store.get(key, signal).catch((error: unknown) => {
+      if (!isAway(error) || performance.now() >= endsAt) throw error;
+      return "away" as const;
+    });
     const leftMs = endsAt - performance.now();
-    if (record === null || record.resultBytes !== null || leftMs <= 0) return record;
+    if (record !== "away" && (record === null || record.resultBytes !== null || leftMs <= 0)) return record;
     await beats.heard(Math.min(leftMs, lookEveryMs), signal);
   }
 }

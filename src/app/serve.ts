@@ -15,6 +15,7 @@ import type { JsonObject } from "../model/task.ts";
 import { type Check, type Readiness, readiness } from "../observe/health.ts";
 import { type Log, openLog } from "../observe/log.ts";
 import { type Metrics, metrics } from "../observe/metrics.ts";
+import type { ServerFront } from "../ports/front.ts";
 import { resultSchema } from "../schema/result-schema.ts";
 import { defaultMaxRequestBytes } from "../schema/task-parser.ts";
 import { taskSchema } from "../schema/task-schema.ts";
@@ -23,7 +24,7 @@ import { type CallbackService, callbackService } from "./callback-service.ts";
 import type { Config } from "./config.ts";
 import { diskFree } from "./disk-free.ts";
 import { type House, openHouse, systemClock } from "./house.ts";
-import { type Pulse, pulse } from "./pulse.ts";
+import { pulse } from "./pulse.ts";
 import { serverFront } from "./server-front.ts";
 import { serverReaper, tellReaped } from "./server-reaper.ts";
 import { serverSocket } from "./server-socket.ts";
@@ -95,7 +96,10 @@ export async function serve(
   const checks = checksOf(config, house, messages, stages.drain);
   const walls = wallWatch(config, house, log);
   const ready = readiness(checks, walls.fallen, systemClock.monotonicMs);
-  const door = stack.use(await openServerDoor(config, version, house, live, work.ring, counted, log, ready));
+  const waiting = buffer?.waiting ?? null;
+  const { sandboxRoot, maxFileBytes } = config;
+  const front = serverFront({ house, sandboxRoot, pulse: live, wake: work.ring, maxFileBytes, waiting });
+  const door = stack.use(await openServerDoor(config, version, front, counted, log, ready));
   stack.defer(parts.liveness.onPoke(work.ring));
   counted.gauges({
     running: scheduled.underWay.count,
@@ -105,6 +109,7 @@ export async function serve(
     missing: async () => (await ready()).missing.map(({ name }) => name),
     diskFree: () => diskFree({ data: config.dataDir, scratch: config.sandboxRoot }),
     outboxAgeMs: messages === null ? null : parts.store.outboxAgeMs,
+    lag: messages === null ? null : messages.lag,
   });
   say(`serving  ${[door.url, serverSocket(config)].filter((place) => place !== null).join(" and ")}`);
 
@@ -218,22 +223,14 @@ const aborted = (signal: AbortSignal): Promise<void> =>
 async function openServerDoor(
   config: Config,
   version: string,
-  house: House,
-  live: Pulse,
-  wake: () => void,
+  front: ServerFront,
   counted: Metrics,
   log: Log,
   ready: () => Promise<Readiness>,
 ): Promise<Door> {
   const { listen, hosts, maxConnections, tls } = config.http;
   return await openDoor({
-    front: serverFront({
-      house,
-      sandboxRoot: config.sandboxRoot,
-      pulse: live,
-      wake,
-      maxFileBytes: config.maxFileBytes,
-    }),
+    front,
     keys: apiKeysFolder(join(config.dataDir, "keys")),
     metrics: counted,
     readiness: ready,

@@ -7,7 +7,7 @@ import { ExecutorError, reasonOf } from "../model/failure.ts";
 import { type Task, taskKey } from "../model/task.ts";
 import { traceOf, withTrace } from "../model/trace-context.ts";
 import type { ServerFront, Submitted } from "../ports/front.ts";
-import { frontOf } from "./front.ts";
+import { type FrontSources, frontOf } from "./front.ts";
 import type { House } from "./house.ts";
 import type { Pulse } from "./pulse.ts";
 
@@ -19,10 +19,18 @@ export interface ServerFrontSources {
   readonly wake: () => void;
   /** Of one file. */
   readonly maxFileBytes: number;
+  readonly waiting: FrontSources["waiting"];
 }
 
 /** What can be asked of this process while it serves. */
-export function serverFront({ house, sandboxRoot, pulse, wake, maxFileBytes }: ServerFrontSources): ServerFront {
+export function serverFront({
+  house,
+  sandboxRoot,
+  pulse,
+  wake,
+  maxFileBytes,
+  waiting,
+}: ServerFrontSources): ServerFront {
   const { parts, parseTask } = house;
   const { objects, liveness, store } = parts;
   const front = frontOf({
@@ -32,6 +40,7 @@ export function serverFront({ house, sandboxRoot, pulse, wake, maxFileBytes }: S
     liveness: async () => ({ ...liveness, [Symbol.asyncDispose]: async () => undefined }),
     sandboxRoot,
     pulse,
+    waiting,
   });
   const taken = async (task: Task, signal: AbortSignal): Promise<Submitted> => {
     const { kind } = await takeIn(parts, task, signal);

@@ -30,6 +30,8 @@ export interface TransportService {
   run(stopIntake: AbortSignal, stopRelay: AbortSignal): Promise<void>;
   /** Null while calls can come in; otherwise why not. */
   problem(): string | null;
+  /** Deliveries of this process's part that are not taken in, by channel; as {@link Transport.lag}. */
+  lag(): Readonly<Record<string, number>>;
   /** Progress messages that were left out so far. */
   droppedProgress(): number;
 }
@@ -88,6 +90,7 @@ export function transportService(
       }
     },
     problem: transport.problem,
+    lag: transport.lag,
     droppedProgress: progress.dropped,
   };
 }

@@ -499,6 +499,28 @@ export interface paths {
                         };
                     };
                 };
+                /** @description Default Response */
+                503: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            type: string;
+                            title: string;
+                            status: number;
+                            detail: string;
+                            /** @description a reason of docs/failures.md, or a code of HTTP alone */
+                            code: string;
+                            hint: string | null;
+                            retryable: boolean;
+                            details: {
+                                path?: string;
+                                message?: string;
+                            }[];
+                        };
+                    };
+                };
             };
         };
         put?: never;

@@ -2,7 +2,7 @@ import type { Reason } from "../model/failure.ts";
 import type { TaskKey } from "../model/task.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Liveness } from "../ports/liveness.ts";
-import type { TaskStore } from "../ports/task-store.ts";
+import type { TaskRecord, TaskStore } from "../ports/task-store.ts";
 import { endQueued } from "./end-queued.ts";
 
 /** How long a cancel waits for its task, should it come later. */
@@ -27,15 +27,26 @@ export async function cancelTask(
   key: TaskKey,
   signal: AbortSignal,
 ): Promise<Cancelled> {
-  const record = await store.requestCancel(key, stubTtlMs, signal);
+  const asked = await store.requestCancel(key, stubTtlMs, signal);
+  // Whoever brings it to the store ends the task.
+  if (asked === "kept") return { kind: "asked" };
+  const cancelled = await endedIfQueued(store, clock, asked, signal);
+  if (cancelled.kind !== "asked" || asked?.owner == null) return cancelled;
+  await using living = await liveness();
+  await living.poke(asked.owner, signal);
+  return cancelled;
+}
+
+/** What becomes of a cancel that the store has marked; nobody is woken. */
+export async function endedIfQueued(
+  store: TaskStore,
+  clock: Clock,
+  record: TaskRecord | null,
+  signal: AbortSignal,
+): Promise<Cancelled> {
   if (record === null) return { kind: "unknown" };
   if (record.state === "FINISHED") return { kind: "over", reason: record.reason };
-  if (record.owner === null) {
-    if (await endQueued(store, clock, record, signal)) return { kind: "ended" };
-    // Leased between the two writes: the lease saw the wish.
-    return { kind: "asked" };
-  }
-  await using living = await liveness();
-  await living.poke(record.owner, signal);
+  if (record.owner === null && (await endQueued(store, clock, record, signal))) return { kind: "ended" };
+  // Also one that was leased between the two writes: the lease saw the wish.
   return { kind: "asked" };
 }

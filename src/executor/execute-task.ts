@@ -2,7 +2,7 @@ import { Readable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Attempt, attemptPrefix } from "../model/attempt.ts";
 import type { Exit } from "../model/exit.ts";
-import { ExecutorError, isAway } from "../model/failure.ts";
+import { ExecutorError } from "../model/failure.ts";
 import { bytesPerMb } from "../model/limits.ts";
 import type { Result, ResultOutput, ResultSandbox } from "../model/result.ts";
 import type { JsonValue, Task } from "../model/task.ts";
@@ -308,7 +308,7 @@ async function givenBack(
 ): Promise<boolean> {
   const isOurEnd = isGivenUp(cancel);
   if (isOurEnd && commandGiven && retryClass(parts.catalog.find(task.tool_name), task) === "unsafe") return false;
-  const isTooEarly = isAway(error) && !commandGiven;
+  const isTooEarly = error.away === "store" && !commandGiven;
   if (!isOurEnd && !isTooEarly) {
     if (error.code !== "sandbox" && error.code !== "image") return false;
     if (strikes + 1 >= parts.policy.maxStrikes) return false;

@@ -1,3 +1,4 @@
+import { endedIfQueued } from "../executor/cancel-task.ts";
 import { ExecutorError, isAway } from "../model/failure.ts";
 import { deadLetterHeaders } from "../model/outbox.ts";
 import type { Result } from "../model/result.ts";
@@ -42,7 +43,7 @@ export interface DrainReport {
 const pageSize = 20;
 
 /**
- * Brings what waits in a spool to the store, ends before calls, each lane oldest first, and removes each entry once the store has it. An
+ * Brings what waits in a spool to the store, ends before what was asked, each lane oldest first, and removes each entry once the store has it. An
  * entry that the store does not take while it answers is left, and what is behind it of the same task too; the others go on.
  *
  * @returns null where somebody else is at it.
@@ -123,6 +124,13 @@ async function brought(ports: DrainPorts, entry: SpoolEntry, signal: AbortSignal
   switch (entry.kind) {
     case "intake":
       return await takenIn(ports, entry, signal);
+    case "cancel": {
+      const asked = await store.requestCancel(entry.key, entry.stubTtlMs, signal);
+      if (asked === "kept") throw new ExecutorError("internal", "the cancel was kept once more");
+      return (await endedIfQueued(store, ports.clock, asked, signal)).kind === "over" ? "known" : "stored";
+    }
+    case "refusal":
+      return (await store.refuse(entry, signal)) === "known" ? "conflict" : "stored";
     case "finish": {
       const { attempt, resultBytes } = entry;
       const result = JSON.parse(resultBytes.toString("utf8")) as Result;

@@ -2,7 +2,8 @@ import { cancelTask } from "../executor/cancel-task.ts";
 import { concludeRefusal } from "../executor/conclude.ts";
 import type { Parts } from "../executor/parts.ts";
 import { takeIn } from "../executor/take-in.ts";
-import { ExecutorError, reasonOf, reasonTable } from "../model/failure.ts";
+import { ExecutorError, isAway, reasonOf, reasonTable } from "../model/failure.ts";
+import { deadLetterHeaders } from "../model/outbox.ts";
 import type { Result } from "../model/result.ts";
 import { type JsonObject, type Task, type TaskKey, taskKey } from "../model/task.ts";
 import { traceContext, traceOf, withTrace } from "../model/trace-context.ts";
@@ -179,11 +180,27 @@ async function refuse(
   const ids = requestIds(value, requestCaps(desk.maxRequestBytes));
   if (ids === null) return await answerUnknown(desk, message, error, signal);
   // A known task has, or will have, an answer of its own, and this would look like it.
-  const isKnown = (await desk.parts.store.get(ids.key, signal)) !== null;
-  const isDead = isKnown || reasonTable[error.code].deadLetter;
-  if (isDead) await desk.letters.send(message, isKnown ? "conflict" : error.code, 1, ids.key, signal);
-  if (!isKnown) await publishResult(desk, encodeResult(refusalOf(ids, error, message)), signal);
+  const isKnown = error.code === "conflict" || (await isThere(desk, ids.key, signal));
+  const isDead = isKnown === true || reasonTable[error.code].deadLetter;
+  if (isDead) await desk.letters.send(message, isKnown === true ? "conflict" : error.code, 1, ids.key, signal);
+  const resultBytes = encodeResult(refusalOf(ids, error, message));
+  if (isKnown === false) await publishResult(desk, resultBytes, signal);
+  if (isKnown === "not now") {
+    const facts = { reason: "conflict", stage: "intake", attempts: 1, firstSeenAt: message.sentAt } as const;
+    const headers = { ...deadLetterHeaders(facts), "dlq-source": sourceText(message.source) };
+    await desk.parts.store.refuse({ key: ids.key, resultBytes, letter: { headers, value } }, signal);
+  }
   return isDead ? "dead_letter" : "refused";
+}
+
+/** `not now`: the store is away, and whoever brings the refusal there finds out. */
+async function isThere({ parts }: Desk, key: TaskKey, signal: AbortSignal): Promise<boolean | "not now"> {
+  try {
+    return (await parts.store.get(key, signal)) !== null;
+  } catch (error) {
+    if (isAway(error)) return "not now";
+    throw error;
+  }
 }
 
 function refusalOf({ key, toolName, metadata }: RequestIds, error: ExecutorError, { headers }: Message): Result {

@@ -161,7 +161,7 @@ async function messageOf(
         channel: "dead_letters",
         key: key?.taskId ?? null,
         value,
-        headers: asHeaders({ ...headers, "dlq-source": source }),
+        headers: asHeaders({ "dlq-source": source, ...headers }),
       };
       return await sendable(letter, source, transport, objects, signal);
     }

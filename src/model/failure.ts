@@ -70,6 +70,9 @@ export interface FailureDetail {
   readonly message: string;
 }
 
+/** What we stand on: the tasks' store, the buffer in front of it, the files' store. */
+export type Neighbour = "store" | "buffer" | "objects";
+
 /**
  * Our failure, or a refusal of the request: the only error thrown on purpose. The tool's own failure is a `Result`.
  * `message` says what failed, on which thing, with the value, and what was allowed; it never holds a secret.
@@ -78,8 +81,11 @@ export class ExecutorError extends Error {
   readonly code: Reason;
   readonly hint: string | null;
   readonly details: readonly FailureDetail[];
-  /** What it needs does not answer now, and nothing is wrong with what was asked: it may be asked again later. */
+  /** What it needs and cannot use now; nothing is wrong with what was asked, which may be asked again later. */
+  readonly away: Neighbour | null;
   readonly isAway: boolean;
+  /** The neighbour answers, and does not let us: settings or rights are wrong, and waiting alone mends nothing. */
+  readonly isBarred: boolean;
 
   constructor(
     code: Reason,
@@ -88,7 +94,8 @@ export class ExecutorError extends Error {
       readonly cause?: unknown;
       readonly hint?: string;
       readonly details?: readonly FailureDetail[];
-      readonly isAway?: boolean;
+      readonly away?: Neighbour;
+      readonly isBarred?: boolean;
     } = {},
   ) {
     super(message, options.cause === undefined ? {} : { cause: options.cause });
@@ -96,7 +103,9 @@ export class ExecutorError extends Error {
     this.code = code;
     this.hint = options.hint ?? null;
     this.details = options.details ?? [];
-    this.isAway = options.isAway ?? false;
+    this.away = options.away ?? null;
+    this.isAway = this.away !== null;
+    this.isBarred = options.isBarred ?? false;
   }
 }
 
@@ -107,6 +116,9 @@ export function reasonOf(error: unknown): Reason {
 
 /** Whether waiting may mend it. */
 export const isAway = (error: unknown): boolean => error instanceof ExecutorError && error.isAway;
+
+/** Whether it takes somebody to mend it. */
+export const isBarred = (error: unknown): boolean => error instanceof ExecutorError && error.isBarred;
 
 /** The process exit code of the CLI. The task's own exit code counts where the table says so; a signal is 128 + its number. */
 export function cliExitCode(reason: Reason, taskExit: number | null): number {

@@ -8,13 +8,21 @@ export type OutboxKind = "result" | "dead_letter";
 export interface OutboxRow {
   readonly id: number;
   readonly kind: OutboxKind;
-  /** Null for a dead letter that is no task. */
+  /** Null for a dead letter that is no task, and for a refusal. */
   readonly key: TaskKey | null;
   readonly headers: Readonly<Record<string, string>>;
   /** Sent verbatim. */
   readonly value: Buffer;
   /** Unix ms of the store's clock. */
   readonly createdAt: number;
+}
+
+/** What answers a request that named a task and was not taken in. */
+export interface Refusal {
+  readonly key: TaskKey;
+  readonly resultBytes: Buffer;
+  /** For the dead letters, should there be a task of that name: its own answer stands, and the refusal would look like it. */
+  readonly letter: { readonly headers: OutboxRow["headers"]; readonly value: Buffer };
 }
 
 /** A callback that is to be tried now. */

@@ -41,6 +41,8 @@ export interface MetricGauges {
   readonly diskFree: () => Promise<Readonly<Record<string, number>>>;
   /** How long the oldest message has waited, given up when the signal aborts; null where nothing sends any. */
   readonly outboxAgeMs: ((signal: AbortSignal) => Promise<number | null>) | null;
+  /** Messages that are not taken in, by channel; null where none come. */
+  readonly lag: (() => Readonly<Record<string, number>>) | null;
 }
 
 /** Well within the 10 s that Prometheus waits. */
@@ -153,7 +155,7 @@ export function metrics(): Metrics {
     },
     sweepFailed: () => sweepFailures.inc(),
     requestAnswered: (method, route, status, seconds) => requests.observe({ method, route, status }, seconds),
-    gauges({ running, slots, droppedLogEntries, droppedSpans, missing, diskFree, outboxAgeMs }) {
+    gauges({ running, slots, droppedLogEntries, droppedSpans, missing, diskFree, outboxAgeMs, lag }) {
       const gauge = (name: string, help: string, read: () => number | Promise<number>): void => {
         new Gauge({
           name,
@@ -169,7 +171,7 @@ export function metrics(): Metrics {
         name: string,
         help: string,
         label: string,
-        read: () => Promise<Readonly<Record<string, number>>>,
+        read: () => Readonly<Record<string, number>> | Promise<Readonly<Record<string, number>>>,
       ): void => {
         new Gauge({
           name,
@@ -189,6 +191,13 @@ export function metrics(): Metrics {
           const ageMs = await outboxAgeMs(AbortSignal.timeout(answerMs)).catch(() => null);
           return ageMs === null ? 0 : ageMs / 1000;
         });
+      if (lag !== null)
+        gauges(
+          "tool_executor_lag_messages",
+          "Messages of this process's partitions that are not taken in, by channel (tools, control); none while it has no partition.",
+          "channel",
+          lag,
+        );
       gauge("tool_executor_running", "Attempts under way in this process.", running);
       gauge("tool_executor_slots", "Attempts this process may have under way at once.", slots);
       const isReady = async (): Promise<number> => ((await missing()).length === 0 ? 1 : 0);

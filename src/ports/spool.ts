@@ -1,4 +1,5 @@
 import type { Lane, SpoolEntry, SpoolKind } from "../model/spool-entry.ts";
+import type { TaskKey } from "../model/task.ts";
 
 /** An entry where it is kept. */
 export interface Spooled {
@@ -6,6 +7,12 @@ export interface Spooled {
   readonly id: string;
   /** Null for what cannot be read any more: it stays for people to look at. */
   readonly entry: SpoolEntry | null;
+}
+
+/** The last entry of a task that waits, and Unix ms of when it was put. */
+export interface Waiting {
+  readonly entry: SpoolEntry;
+  readonly putAt: number;
 }
 
 /** `known`: the same request waits already. `conflict`: another request waits under its id. */
@@ -24,14 +31,16 @@ export interface SpoolTotals {
  */
 export interface Spool extends AsyncDisposable {
   /**
-   * Durable when it resolves. One `intake` of a task waits at a time.
-   * @throws ExecutorError internal and `isAway`, for an `intake` that has no room: what may wait is bounded. Ends are always let in.
+   * Durable when it resolves. One `intake` of a task waits at a time, and one `cancel`; of refusals one for each message.
+   * @throws ExecutorError internal and `isAway`, for an entry of `intakes` that has no room: what may wait is bounded. Ends are always let in.
    */
   put(entry: SpoolEntry, signal: AbortSignal): Promise<Put>;
   /** Of one lane, from the one after `after` on (null: from the oldest), at most `limit` (1–1000). They stay. */
   read(lane: Lane, after: string | null, limit: number, signal: AbortSignal): Promise<readonly Spooled[]>;
   /** Twice is once. */
   remove(ids: readonly string[], signal: AbortSignal): Promise<void>;
+  /** Of what ends its attempt, otherwise its call; null when neither waits. Takes no longer the more there are. */
+  find(key: TaskKey, signal: AbortSignal): Promise<Waiting | null>;
   totals(signal: AbortSignal): Promise<SpoolTotals>;
   /**
    * Does the work unless somebody else is at such work on this spool; null then. The work's signal aborts when it is no longer ours to do.

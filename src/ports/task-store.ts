@@ -1,6 +1,6 @@
 import type { Attempt } from "../model/attempt.ts";
 import type { Reason } from "../model/failure.ts";
-import type { CallbackRow, OutboxRow } from "../model/outbox.ts";
+import type { CallbackRow, OutboxRow, Refusal } from "../model/outbox.ts";
 import type { Owner } from "../model/owner.ts";
 import type { Result } from "../model/result.ts";
 import type { Task, TaskKey, TaskState } from "../model/task.ts";
@@ -148,14 +148,21 @@ export interface TaskStore extends OldTasks, AsyncDisposable {
   deadLetter(headers: OutboxRow["headers"], value: Buffer, signal: AbortSignal): Promise<void>;
   /** The same for one that was sent already, so that it is found here too; with the task that it names, where it names one. */
   keepLetter(key: TaskKey | null, headers: OutboxRow["headers"], value: Buffer, signal: AbortSignal): Promise<void>;
+  /**
+   * One more message for the transport: the refusal, or `known`, where there is a task of that name, the letter in its place.
+   */
+  refuse(refusal: Refusal, signal: AbortSignal): Promise<"answered" | "known">;
   /** Dead letters, sent or not, whose bytes are still there. */
   listLetters(filter: LetterFilter, signal: AbortSignal): Promise<readonly LetterHead[]>;
   /** Null for one that is not there. */
   getLetter(id: number, signal: AbortSignal): Promise<OutboxRow | null>;
   /** A callback that was given up is due again, with no try counted; false for any other letter. */
   callbackAgain(id: number, signal: AbortSignal): Promise<boolean>;
-  /** Marks the wish; idempotent. Answers the record, or null for a key never seen (a stub waits for it, for `stubTtlMs`). */
-  requestCancel(key: TaskKey, stubTtlMs: number, signal: AbortSignal): Promise<TaskRecord | null>;
+  /**
+   * Marks the wish; idempotent. Answers the record, or null for a key never seen (a stub waits for it, for `stubTtlMs`). `kept`: the wish
+   * is durable, and what became of the task cannot be said now.
+   */
+  requestCancel(key: TaskKey, stubTtlMs: number, signal: AbortSignal): Promise<TaskRecord | "kept" | null>;
   get(key: TaskKey, signal: AbortSignal): Promise<TaskRecord | null>;
   list(filter: TaskFilter, signal: AbortSignal): Promise<readonly TaskRecord[]>;
 }

@@ -77,6 +77,11 @@ export interface Transport extends AsyncDisposable {
   maxBytes(channel: Outbound): number;
   /** Null while deliveries can come in; otherwise why not, for people. */
   problem(): string | null;
+  /**
+   * Deliveries in this process's part of each channel that are not acknowledged, as it was last heard; nobody is asked. A channel of which
+   * it has no part, as while the other side is away, is not there.
+   */
+  lag(): Readonly<Partial<Record<Inbound, number>>>;
 }
 
 /** What counts against {@link Transport.maxBytes}. */

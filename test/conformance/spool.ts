@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { Attempt } from "../../src/model/attempt.ts";
-import type { SpoolEntry } from "../../src/model/spool-entry.ts";
+import { countsOf, type SpoolEntry } from "../../src/model/spool-entry.ts";
 import type { Spool, Spooled } from "../../src/ports/spool.ts";
 import { anOwner, aTask, never } from "../support/samples.ts";
 
@@ -32,6 +32,22 @@ const finish = (taskId: string, bytes: Buffer = Buffer.from("{}")): SpoolEntry =
 
 const entriesOf = (found: readonly Spooled[]) => found.map(({ entry }) => entry);
 
+const aCancel = (taskId: string): SpoolEntry => ({
+  kind: "cancel",
+  key: { tenantId: "acme", taskId },
+  stubTtlMs: 900_000,
+});
+
+const aRefusal = (taskId: string, offset: number): SpoolEntry => ({
+  kind: "refusal",
+  key: { tenantId: "acme", taskId },
+  resultBytes: Buffer.from('{"reason":"validation"}'),
+  letter: {
+    headers: { "dlq-reason": "conflict", "dlq-source": `tools/0/${offset}` },
+    value: Buffer.from([0xff, 0, 1]),
+  },
+});
+
 /** What every spool promises, whatever it is made of. */
 export function spoolConformance(name: string, open: OpenSpools): void {
   describe(`${name} is a Spool`, () => {
@@ -43,8 +59,13 @@ export function spoolConformance(name: string, open: OpenSpools): void {
         { kind: "release", attempt: anAttempt("t-3", 2), strike: true },
         finish("t-1"),
       ];
-      const intakes = [anIntake("t-5"), { ...anIntake("t-4"), askedAt: null } as SpoolEntry];
-      const put = [ends[0], intakes[0], ends[1], intakes[1], ends[2]].filter((entry) => entry !== undefined);
+      const intakes = [
+        anIntake("t-5"),
+        { ...anIntake("t-4"), askedAt: null } as SpoolEntry,
+        aCancel("t-5"),
+        aRefusal("t-6", 17),
+      ];
+      const put = intakes.flatMap((intake, index) => [ends[index], intake]).filter((entry) => entry !== undefined);
       for (const [index, entry] of put.entries())
         expect(await (index % 2 === 0 ? spools.one : spools.other).put(entry, never())).toBe("kept");
       for (const spool of [spools.one, spools.other]) {
@@ -77,7 +98,7 @@ export function spoolConformance(name: string, open: OpenSpools): void {
       await spools.one.remove(ids, never());
       await spools.one.remove([], never());
       expect(entriesOf(await spools.one.read("ends", null, 10, never()))).toEqual([finish("t-3")]);
-      expect((await spools.one.totals(never())).counts).toEqual({ intake: 0, finish: 1, release: 0 });
+      expect((await spools.one.totals(never())).counts).toEqual(countsOf({ intake: 0, finish: 1, release: 0 }));
     });
 
     test("one request of a task waits at a time: the same again is known, another is a conflict, until it is gone", async () => {
@@ -89,6 +110,53 @@ export function spoolConformance(name: string, open: OpenSpools): void {
       const [first] = await spools.one.read("intakes", null, 10, never());
       await spools.one.remove([first?.id ?? ""], never());
       expect(await spools.other.put(anIntake("t-1", "b"), never())).toBe("kept");
+    });
+
+    test("one cancel of a task waits at a time, beside its call, and one refusal of each message", async () => {
+      await using spools = await open(roomy);
+      const entries = [anIntake("t-1"), aCancel("t-1"), aRefusal("t-1", 1), aRefusal("t-1", 2), aCancel("t-2")];
+      for (const entry of entries) expect(await spools.one.put(entry, never())).toBe("kept");
+      for (const entry of entries) expect(await spools.other.put(entry, never())).toBe("known");
+      expect(entriesOf(await spools.one.read("intakes", null, 10, never()))).toEqual(entries);
+      expect((await spools.one.totals(never())).counts).toEqual(countsOf({ intake: 1, cancel: 2, refusal: 2 }));
+      const ids = (await spools.one.read("intakes", null, 10, never())).map(({ id }) => id);
+      await spools.one.remove(ids, never());
+      expect((await spools.one.totals(never())).counts).toEqual(countsOf({}));
+      for (const entry of entries) expect(await spools.other.put(entry, never())).toBe("kept");
+    });
+
+    test("finds what ends a task's attempt, otherwise its call, for as long as it waits", async () => {
+      await using spools = await open(roomy);
+      const key = { tenantId: "acme", taskId: "t-1" };
+      expect(await spools.one.find(key, never())).toBeNull();
+      const before = Date.now();
+      for (const entry of [aCancel("t-1"), aRefusal("t-1", 1), anIntake("t-2"), finish("t-3")])
+        await spools.one.put(entry, never());
+      expect(await spools.one.find(key, never())).toBeNull();
+      await spools.one.put(anIntake("t-1"), never());
+      const call = await spools.other.find(key, never());
+      expect(call?.entry).toEqual(anIntake("t-1"));
+      // Its clock may be another machine's.
+      expect(Math.abs((call?.putAt ?? 0) - before)).toBeLessThan(60_000);
+      await spools.one.put({ kind: "release", attempt: anAttempt("t-1", 1), strike: false }, never());
+      await spools.one.put(finish("t-1"), never());
+      expect((await spools.other.find(key, never()))?.entry).toEqual(finish("t-1"));
+      const ends = await spools.one.read("ends", null, 10, never());
+      await spools.one.remove(
+        ends.map(({ id }) => id),
+        never(),
+      );
+      expect((await spools.other.find(key, never()))?.entry).toEqual(anIntake("t-1"));
+    });
+
+    test("what is asked from outside has one room together", async () => {
+      await using spools = await open(1000);
+      await spools.one.put({ ...aRefusal("t-1", 1), resultBytes: Buffer.alloc(600) } as SpoolEntry, never());
+      await expect(spools.other.put(anIntake("t-2"), never())).rejects.toMatchObject({ isAway: true });
+      await expect(spools.other.put(aRefusal("t-3", 2), never())).rejects.toMatchObject({ isAway: true });
+      const [first] = await spools.one.read("intakes", null, 1, never());
+      await spools.one.remove([first?.id ?? ""], never());
+      expect(await spools.other.put(aCancel("t-4"), never())).toBe("kept");
     });
 
     test("of 20 equal requests at once one is kept", async () => {
@@ -121,7 +189,7 @@ export function spoolConformance(name: string, open: OpenSpools): void {
     test("tells how many wait, by kind, and since when", async () => {
       await using spools = await open(roomy);
       expect(await spools.one.totals(never())).toEqual({
-        counts: { intake: 0, finish: 0, release: 0 },
+        counts: countsOf({ intake: 0, finish: 0, release: 0 }),
         oldestAt: null,
       });
       const before = Date.now();
@@ -129,7 +197,7 @@ export function spoolConformance(name: string, open: OpenSpools): void {
       await spools.one.put(finish("t-2"), never());
       await spools.one.put(finish("t-3"), never());
       const { counts, oldestAt } = await spools.other.totals(never());
-      expect(counts).toEqual({ intake: 1, finish: 2, release: 0 });
+      expect(counts).toEqual(countsOf({ intake: 1, finish: 2, release: 0 }));
       // Its clock may be another machine's.
       expect(Math.abs((oldestAt ?? 0) - before)).toBeLessThan(5000);
     });

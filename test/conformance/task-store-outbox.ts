@@ -80,6 +80,37 @@ export function outboxConformance(name: string, open: OpenTaskStores): void {
         });
       }));
 
+    test("has the refusal of a request that never became a task, byte for byte, for good", () =>
+      withStores(async (store, other) => {
+        const resultBytes = Buffer.from([0xff, 0x00, 0x7b]);
+        const letter = { headers: { "dlq-reason": "conflict" }, value: Buffer.from("as it came") };
+        const key = taskKey(aTask());
+        expect(await store.refuse({ key, resultBytes, letter }, never())).toBe("answered");
+        // A later task of that name has a result of its own.
+        await finished(store, "t-1");
+        const [refusal, result, ...more] = await other.claimOutbox(10, claimMs, never());
+        expect(refusal).toMatchObject({
+          ...{ kind: "result", key: null, value: resultBytes },
+          headers: { "result-sha256": createHash("sha256").update(resultBytes).digest("hex") },
+        });
+        expect(result).toMatchObject({ kind: "result", key, value: Buffer.from("result") });
+        expect(more).toEqual([]);
+      }));
+
+    test("has a dead letter in the place of a refusal, where a task of that name has an answer of its own", () =>
+      withStores(async (store, other) => {
+        const key = taskKey(aTask());
+        const value = Buffer.from([0x00, 0xff]);
+        const headers = { "dlq-reason": "conflict", "dlq-source": "tools/0/17" };
+        await store.intake(aTask(), "h1", never());
+        const refusal = { key, resultBytes: Buffer.from("no"), letter: { headers, value } };
+        expect(await store.refuse(refusal, never())).toBe("known");
+        const [letter, ...more] = await other.claimOutbox(10, claimMs, never());
+        expect(letter).toMatchObject({ kind: "dead_letter", key, headers, value });
+        expect(more).toEqual([]);
+        expect(await other.listLetters({ tenantId: key.tenantId, limit: 10 }, never())).toHaveLength(1);
+      }));
+
     test("is claimed in the order it came, no more than asked for, and by one at a time", () =>
       withStores(async (store, other) => {
         for (const taskId of ["t-1", "t-2", "t-3"]) await finished(store, taskId);

@@ -70,6 +70,24 @@ export function transportConformance(name: string, ends: () => Promise<Ends>): v
       expect(next.taken.map(textOf)).toEqual(["fourth"]);
     });
 
+    test("tells how much it has not taken, for as long as it consumes", async () => {
+      await using far = await ends();
+      let mayTake = false;
+      const transport = far.open();
+      {
+        await using near = consuming(transport, async () => {
+          if (!mayTake) throw new Error("not now");
+        });
+        for (const value of ["first", "second", "third"]) await far.offer("tools", { key: "same", value });
+        await far.offer("control", { value: "stop" });
+        await until("all are behind", () => transport.lag().tools === 3 && transport.lag().control === 1, boundMs);
+        mayTake = true;
+        await until("all are taken", () => near.taken.length >= 4, boundMs);
+        await until("none is", () => transport.lag().tools === 0 && transport.lag().control === 0, boundMs);
+      }
+      expect(transport.lag()).toEqual({});
+    });
+
     test("what was never taken is handed to the next member", async () => {
       await using far = await ends();
       {

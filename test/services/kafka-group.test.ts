@@ -6,7 +6,6 @@ import { type KafkaEnds, kafkaEnds } from "../support/kafka-ends.ts";
 import { never } from "../support/samples.ts";
 import { serviceUnderTest } from "../support/service-under-test.ts";
 import { startKafka } from "../support/services.ts";
-import { startToxiproxy, type Toxiproxy } from "../support/toxiproxy.ts";
 import { until } from "../support/until.ts";
 
 const boundMs = 90_000;
@@ -104,41 +103,5 @@ describe("in the group", { concurrent: true }, () => {
       ids.map((taskId) => house.parts.store.get({ tenantId: "default", taskId }, never())),
     );
     expect(attempts.map((record) => record?.attempt)).toEqual(ids.map(() => 1));
-  });
-});
-
-describe("with a broker that goes away", () => {
-  let proxy: Toxiproxy;
-  const broker = forThisFile(() =>
-    startKafka("kafka", "", async (service) => {
-      proxy = await startToxiproxy(service, 9092);
-      return proxy.port;
-    }),
-  );
-
-  test.each([
-    ["cut off", () => proxy.cut()],
-    ["a black hole", () => proxy.blackHole()],
-  ])("nothing is lost and nothing runs twice: %s", async (_name, fault) => {
-    await using house = await testHouse();
-    await using ends = await kafkaEnds(broker().broker);
-    await using service = serviceUnderTest(house, ends.open());
-    const before = Array.from({ length: 5 }, (_, index) => `before-${index}`);
-    const after = Array.from({ length: 5 }, (_, index) => `after-${index}`);
-    for (const id of before) await ends.offer("tools", { key: id, value: call(id, "sleep 1") });
-    await until("all are taken in", () => service.taken.length >= before.length, boundMs);
-    await fault();
-    try {
-      await until("the tasks end all the same", () => service.attempts.length === before.length, boundMs);
-      await until("results wait", () => service.troubles.length > 0, boundMs);
-      await until("it is noticed on the way in", () => service.service.problem() !== null, boundMs);
-    } finally {
-      await proxy.mend();
-    }
-    await until("it is a member again", () => service.service.problem() === null, boundMs);
-    for (const id of after) await ends.offer("tools", { key: id, value: call(id) });
-    await expectOneAnswerEach(ends, [...before, ...after]);
-    expect([...service.attempts].sort()).toEqual([...before, ...after].map((id) => `${id}/1`).sort());
-    expect(await house.parts.store.outboxAgeMs(never())).toBeNull();
   });
 });

@@ -28,6 +28,8 @@ interface Site extends AsyncDisposable {
   /** One that takes calls in. */
   serve(settings?: Readonly<Record<string, string>>): Promise<Server>;
   leaseUntil(taskId: string): Promise<number>;
+  /** Around the proxy. */
+  sql(statement: string): Promise<unknown>;
   /** What the table says of a task, around the proxy. */
   row(
     taskId: string,
@@ -75,6 +77,7 @@ async function openSite(): Promise<Site> {
       const sql = "select lease_until from tasks where task_id = $1";
       return Number((await fresh.client.query(sql, [taskId])).rows[0]?.lease_until);
     },
+    sql: (statement) => fresh.client.query(statement),
     async row(taskId) {
       const sql = "select state, attempt, strikes from tasks where task_id = $1";
       return (await fresh.client.query(sql, [taskId])).rows[0];
@@ -216,7 +219,7 @@ describe("Postgres is away", { concurrent: true }, () => {
     await metricIs(server, 'buffered{place="disk",kind="finish"}', 1);
     await site.ends.offer("tools", { key: "default", value: call("t-held", "echo held") });
     await until("its partition waits", () => server.process.stderr().includes('"msg":"transport.held"'), boundMs);
-    expect((await server.submit(shellCall("t-http", "echo over http"))).status).toBe(500);
+    expect((await server.submit(shellCall("t-http", "echo over http"))).status).toBe(503);
     expect(await metric(server, 'buffered{place="redis",kind="intake"}')).toBe(0);
 
     // The database alone is enough.
@@ -271,6 +274,99 @@ describe("Postgres is away", { concurrent: true }, () => {
       expect([...found]).toEqual([["t-finish", expect.objectContaining({ reason: "ok", attempt: 1 })]]);
     },
   );
+});
+
+test.concurrent("what is asked while the database is away is acknowledged or answered, and comes to what it would have come to", async () => {
+  await using site = await openSite();
+  const server = await site.serve();
+  await begun(site, server, "t-run", 60, { limits: { timeout_seconds: 90 } });
+  await begun(site, server, "t-finish", 3);
+  await site.database.cut();
+  await metricIs(server, 'buffered{place="redis",kind="finish"}', 1);
+  const offer = (channel: "tools" | "control", value: string) => site.ends.offer(channel, { key: "default", value });
+  await offer("tools", call("t-late", "echo late"));
+  await offer("tools", JSON.stringify({ task_id: "t-wrong", tool_name: "no_such_tool", payload: {} }));
+  // Under a name that is another task's, which nobody can know now.
+  await offer("tools", JSON.stringify({ task_id: "t-run", tool_name: "no_such_tool", payload: {} }));
+  await offer("control", JSON.stringify({ task_id: "t-run", action: "cancel" }));
+  await metricIs(server, 'buffered{place="redis",kind="intake"}', 1);
+  await metricIs(server, 'buffered{place="redis",kind="refusal"}', 2);
+  await metricIs(server, 'buffered{place="redis",kind="cancel"}', 1);
+  expect(server.process.stderr()).not.toContain("transport.held");
+  expect((await server.ask("/v1/tasks/t-run", { method: "DELETE" })).status).toBe(202);
+
+  const asked = async (path: string) => {
+    const { status, headers, body } = await server.ask(path);
+    return { status, retryAfter: headers["retry-after"], body: JSON.parse(body.toString()) };
+  };
+  expect(await asked("/v1/tasks/t-late")).toMatchObject({
+    status: 200,
+    body: { state: "RECEIVED", tool_name: "shell" },
+  });
+  const away = {
+    status: 503,
+    retryAfter: "1",
+    body: { code: "unavailable", detail: expect.stringMatching(/task store/) },
+  };
+  expect(await asked("/v1/tasks/t-run")).toMatchObject(away);
+  expect(await asked("/v1/tasks/t-run?wait=200ms")).toMatchObject(away);
+  expect(await asked("/v1/tasks")).toMatchObject(away);
+  const said = [{ path: "/state", message: expect.stringContaining("has ended, and its result waits") }];
+  expect(await asked("/v1/tasks/t-finish")).toMatchObject({ ...away, body: { details: said } });
+  const waiting = server.ask("/v1/tasks/t-late?wait=120s");
+
+  await site.database.mend();
+  await answered(site, ["t-run", "t-finish", "t-late", "t-wrong"]);
+  const sent = await results(site);
+  expect([...sent.values()].map((each) => each.length)).toEqual([...sent].map(() => 1));
+  const resultOf = (taskId: string) => JSON.parse(sent.get(taskId)?.[0] ?? "null");
+  expect(resultOf("t-run")).toMatchObject({ reason: "cancelled", attempt: 1, output: { stdout: "begun\n" } });
+  expect(resultOf("t-wrong")).toMatchObject({ reason: "unknown_tool", task_id: "t-wrong" });
+  expect((await waiting).body.toString()).toBe(sent.get("t-late")?.[0]);
+  expect(resultOf("t-late")).toMatchObject({ reason: "ok" });
+  const letters = () => site.ends.sent("dead_letters");
+  await until("the second under a known name", async () => (await letters()).length > 0, boundMs);
+  expect((await letters()).map(({ key }) => key?.toString())).toEqual(["t-run"]);
+  for (const kind of ["intake", "cancel", "refusal", "finish"])
+    await metricIs(server, `buffered{place="redis",kind="${kind}"}`, 0);
+  server.process.child.kill("SIGTERM");
+  expect(await server.process.ended()).toMatchObject({ code: 0 });
+  expect(await site.toolx.leftovers()).toEqual([]);
+});
+
+test.concurrent("a database that bars us stops the start; later it turns the server red, keeps what has run, and nothing new is taken in", async () => {
+  await using site = await openSite();
+  const url = new URL(site.env.DATABASE_URL ?? "");
+  [url.username, url.password] = [`executor_${databases}`, "first-secret"];
+  const password = (text: string) => site.sql(`alter role ${url.username} password '${text}'`);
+  await site.sql(`create role ${url.username} superuser login password 'another-secret'`);
+  const env = { DATABASE_URL: url.href };
+  const refused = await site.toolx.run(["serve"], { env: { ...site.env, ...env } });
+  expect(refused).toMatchObject({ code: 125, stderr: expect.stringContaining("the server refuses this user") });
+  expect(refused.stderr).not.toContain("first-secret");
+
+  await password("first-secret");
+  const server = await site.serve(env);
+  await begun(site, server, "t-finish", 5, { retry: "unsafe" });
+  await password("another-secret");
+  await site.sql("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'tool-executor'");
+  await until("it knows", () => server.process.stderr().includes('"msg":"store.barred"'), boundMs);
+  await metricIs(server, 'buffered{place="redis",kind="finish"}', 1);
+  const ready = JSON.parse((await server.ask("/readyz", { local: true })).body.toString());
+  expect(ready.missing).toEqual([{ name: "store", why: expect.stringContaining("the server refuses this user") }]);
+  await site.ends.offer("tools", { key: "default", value: call("t-held", "echo held") });
+  await until("its partition waits", () => server.process.stderr().includes('"msg":"transport.held"'), boundMs);
+  await metricIs(server, 'lag_messages{channel="tools"}', 1);
+  expect((await server.submit(shellCall("t-http", "echo over http"))).status).toBe(503);
+  expect(await metric(server, 'buffered{place="redis",kind="intake"}')).toBe(0);
+  expect(server.process.stderr()).not.toContain("-secret");
+
+  await password("first-secret");
+  await answered(site, ["t-finish", "t-held"]);
+  await metricIs(server, 'lag_messages{channel="tools"}', 0);
+  const found = await settled(site, server);
+  expect([...found.keys()].sort()).toEqual(["t-finish", "t-held"]);
+  for (const result of found.values()) expect(result).toMatchObject({ reason: "ok", attempt: 1 });
 });
 
 test.concurrent("however often the database goes and comes back, each call has one answer", async () => {

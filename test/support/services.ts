@@ -58,22 +58,48 @@ export interface Kafka extends Service {
   readonly broker: string;
 }
 
-/**
- * @param properties lines for the broker's settings.
- * @param throughPort what clients are told to dial, where that is not the broker itself: a proxy in front of it.
- */
-export async function startKafka(
-  version: "kafka" | "kafka-3.9" = "kafka",
-  properties = "",
-  throughPort?: (service: Service) => Promise<number>,
+/** @param properties lines for the broker's settings. */
+export async function startKafka(version: "kafka" | "kafka-3.9" = "kafka", properties = ""): Promise<Kafka> {
+  return await startedKafka(version, properties, async () => []);
+}
+
+export interface ForkedKafka extends Kafka {
+  /** The same broker through the proxy: whoever begins here is told to dial nothing else. */
+  readonly proxied: string;
+}
+
+const [forkName, forkPort] = ["FORKED", 9094];
+/** The broker's own, and one more. */
+const forkProperties = `
+listeners=OUTSIDE://0.0.0.0:9092,INSIDE://0.0.0.0:19092,CONTROLLER://127.0.0.1:9093,${forkName}://0.0.0.0:${forkPort}
+listener.security.protocol.map=OUTSIDE:PLAINTEXT,INSIDE:PLAINTEXT,CONTROLLER:PLAINTEXT,${forkName}:PLAINTEXT`;
+
+/** A broker with two ways to it. @param proxyTo starts a proxy to a port of it, and answers with the proxy's. */
+export async function startForkedKafka(
+  proxyTo: (service: Service, inside: number) => Promise<number>,
+): Promise<ForkedKafka> {
+  let proxied = "";
+  const kafka = await startedKafka("kafka", forkProperties, async (service) => {
+    proxied = `localhost:${await proxyTo(service, forkPort)}`;
+    return [`${forkName}://${proxied}`];
+  });
+  return { ...kafka, proxied };
+}
+
+/** @param further listeners beside the first, as clients are told to dial them. */
+async function startedKafka(
+  version: "kafka" | "kafka-3.9",
+  properties: string,
+  further: (service: Service) => Promise<readonly string[]>,
 ): Promise<Kafka> {
   const service = await started(version, [9092], (container) =>
     // Nothing listens before the broker is told what clients are to dial.
     container.withEnvironment({ KAFKA_PROPERTIES: properties }).withWaitStrategy(Wait.forSuccessfulCommand("true")),
   );
   try {
-    const broker = `localhost:${throughPort === undefined ? service.port(9092) : await throughPort(service)}`;
-    await service.container.copyContentToContainer([{ content: broker, target: "/tmp/advertised", mode: 0o644 }]);
+    const broker = `localhost:${service.port(9092)}`;
+    const content = [broker, ...(await further(service))].join(",");
+    await service.container.copyContentToContainer([{ content, target: "/tmp/advertised", mode: 0o644 }]);
     const listening = "until (exec 3<>/dev/tcp/127.0.0.1/9092) 2>/dev/null; do sleep 0.1; done";
     await printed(service.container, ["timeout", "60", "bash", "-c", listening]);
     return { ...service, broker };

@@ -7,6 +7,7 @@ import { reasonTable } from "../../src/model/failure.ts";
 import type { OutboxKind } from "../../src/model/outbox.ts";
 import type { Result } from "../../src/model/result.ts";
 import { metrics } from "../../src/observe/metrics.ts";
+import type { Inbound } from "../../src/ports/transport.ts";
 import { readPromql } from "../support/promql.ts";
 import { aResult } from "../support/samples.ts";
 
@@ -61,6 +62,7 @@ async function known(): Promise<ReadonlyMap<string, Known>> {
     missing: async () => ["store"],
     diskFree: async () => ({ data: 0.5 }),
     outboxAgeMs: async () => 7,
+    lag: () => ({ tools: 3, control: 0 }),
   });
   const text = await counted.text();
   const kinds = new Map([...text.matchAll(/^# TYPE (\S+) (\S+)$/gm)].map(([, name = "", kind = ""]) => [name, kind]));
@@ -109,6 +111,7 @@ const closed: Readonly<Record<string, readonly string[]>> = {
   status: ["success", "failed"] satisfies Result["status"][],
   phase: ["queue", "start", "run", "total"],
   fate: ["accepted", "duplicate", "refused", "dead_letter", "tombstone", "cancel"] satisfies Taken[],
+  channel: ["tools", "control"] satisfies Inbound[],
   kind: ["result", "dead_letter", "container"] satisfies (OutboxKind | "container")[],
 };
 

@@ -94,6 +94,7 @@ test("docs/operations.md names every metric of ours, and none that there is not"
     missing: async () => ["store"],
     diskFree: async () => ({ data: 1 }),
     outboxAgeMs: async () => 0,
+    lag: () => ({ tools: 3, control: 0 }),
   });
   const known = [...(await counted.text()).matchAll(/^# TYPE (tool_executor_\w+) /gm)].map(([, name]) => name);
   const said = [...section(read("docs/operations.md"), "## Watching it").matchAll(/`(tool_executor_\w+)`/g)];

@@ -3,7 +3,8 @@ import { open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { ExecutorError } from "../../model/failure.ts";
-import { laneOf, type SpoolEntry, type SpoolKind, spooledKey } from "../../model/spool-entry.ts";
+import { countsOf, laneOf, type SpoolEntry, type SpoolKind, sameness, spooledKey } from "../../model/spool-entry.ts";
+import type { TaskKey } from "../../model/task.ts";
 import type { Put, Spool } from "../../ports/spool.ts";
 import { decodeSpoolEntry, encodeSpoolEntry } from "../../schema/spool-entry.ts";
 import { codeOf, privateFolder } from "./private-folder.ts";
@@ -31,7 +32,7 @@ export async function diskSpool(root: string, { maxIntakeBytes, now }: DiskSpool
     count += 1;
     const { tenantId, taskId } = spooledKey(entry);
     const place = `${String(lastAt).padStart(15, "0")}-${String(count).padStart(9, "0")}`;
-    const hash = entry.kind === "intake" ? entry.requestSha256 : "-";
+    const hash = laneOf(entry.kind) === "intakes" ? sameness(entry) : "-";
     return [place, entry.kind, tenantId, taskId, hash, sizeBytes].join(".");
   };
 
@@ -40,11 +41,11 @@ export async function diskSpool(root: string, { maxIntakeBytes, now }: DiskSpool
     const body = encodeSpoolEntry(entry);
     const there = await listed(root);
     lastAt = Math.max(lastAt, there.at(-1)?.at ?? 0);
-    if (entry.kind === "intake") {
-      const { tenantId, taskId } = spooledKey(entry);
-      const waiting = there.filter(({ kind }) => kind === "intake");
-      const same = waiting.find((each) => each.tenantId === tenantId && each.taskId === taskId);
-      if (same !== undefined) return same.hash === entry.requestSha256 ? "known" : "conflict";
+    if (laneOf(entry.kind) === "intakes") {
+      const waiting = there.filter(({ kind }) => laneOf(kind) === "intakes");
+      const ofTask = waiting.filter((each) => each.kind === entry.kind && isOf(each, spooledKey(entry)));
+      if (ofTask.some(({ hash }) => hash === sameness(entry))) return "known";
+      if (entry.kind === "intake" && ofTask.length > 0) return "conflict";
       const heldBytes = waiting.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
       if (heldBytes + body.length > maxIntakeBytes) throw full(root, maxIntakeBytes);
     }
@@ -74,13 +75,22 @@ export async function diskSpool(root: string, { maxIntakeBytes, now }: DiskSpool
         for (const id of ids) if (parsedName(id) !== null) await rm(join(root, id), { force: true });
         await syncFolder(root);
       }),
+    find: (key, signal) =>
+      translated(root, async () => {
+        signal.throwIfAborted();
+        const own = (await listed(root)).filter((each) => isOf(each, key));
+        const last = own.findLast(({ kind }) => laneOf(kind) === "ends") ?? own.find(({ kind }) => kind === "intake");
+        const bytes = last === undefined ? null : await readFile(join(root, last.name)).catch(nullIfGone);
+        const entry = bytes === null ? null : decodeSpoolEntry(bytes);
+        return last === undefined || entry === null ? null : { entry, putAt: last.at };
+      }),
     totals: (signal) =>
       translated(root, async () => {
         signal.throwIfAborted();
         const there = await listed(root);
-        const counts = { intake: 0, finish: 0, release: 0 };
-        for (const { kind } of there) counts[kind] += 1;
-        return { counts, oldestAt: there[0]?.at ?? null };
+        const counts: Record<string, number> = {};
+        for (const { kind } of there) counts[kind] = (counts[kind] ?? 0) + 1;
+        return { counts: countsOf(counts), oldestAt: there[0]?.at ?? null };
       }),
     async exclusively(work, signal) {
       using lock = takenLock(join(root, lockName));
@@ -106,13 +116,16 @@ interface Named {
 /** Null for a file that is none of ours. */
 function parsedName(name: string): Named | null {
   const match =
-    /^(\d{15})-\d{9}\.(intake|finish|release)\.([A-Za-z0-9_-]{1,63})\.([A-Za-z0-9_-]{1,63})\.([0-9a-f]{64}|-)\.(\d{1,10})$/.exec(
+    /^(\d{15})-\d{9}\.(intake|cancel|refusal|finish|release)\.([A-Za-z0-9_-]{1,63})\.([A-Za-z0-9_-]{1,63})\.([0-9a-f]{64}|-)\.(\d{1,10})$/.exec(
       name,
     );
   if (match === null) return null;
   const [, at = "", kind = "", tenantId = "", taskId = "", hash = "", size = ""] = match;
   return { name, at: Number(at), kind: kind as SpoolKind, tenantId, taskId, hash, sizeBytes: Number(size) };
 }
+
+const isOf = (named: Named, { tenantId, taskId }: TaskKey): boolean =>
+  named.tenantId === tenantId && named.taskId === taskId;
 
 /** Oldest first. */
 async function listed(root: string): Promise<readonly Named[]> {
@@ -156,7 +169,7 @@ function takenLock(path: string): Disposable | null {
   } catch (error) {
     database.close();
     if (error instanceof Error && "errcode" in error && error.errcode === sqliteBusy) return null;
-    throw new ExecutorError("internal", `buffer ${path} cannot be locked`, { cause: error, isAway: true });
+    throw new ExecutorError("internal", `buffer ${path} cannot be locked`, { cause: error, away: "buffer" });
   }
   return { [Symbol.dispose]: () => database.close() };
 }
@@ -166,7 +179,7 @@ const sqliteBusy = 5;
 function full(root: string, maxBytes: number): ExecutorError {
   return new ExecutorError("internal", `buffer ${root}: it is full (${maxBytes} bytes of requests wait)`, {
     hint: "bring the database back, or raise TOOL_EXECUTOR_BUFFER_MAX_MB",
-    isAway: true,
+    away: "buffer",
   });
 }
 
@@ -178,7 +191,7 @@ async function translated<T>(root: string, work: () => Promise<T>): Promise<T> {
     throw new ExecutorError("internal", `buffer ${root} cannot be used (${codeOf(cause)})`, {
       cause,
       hint: "make room on the disk, or let this user write there",
-      isAway: true,
+      away: "buffer",
     });
   }
 }

@@ -1,5 +1,6 @@
 import swagger from "@fastify/swagger";
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
+import { isAway } from "../../model/failure.ts";
 import { artifactRoutes } from "./artifact-routes.ts";
 import { deadLetterRoutes } from "./dead-letter-routes.ts";
 import { eventRoutes } from "./event-routes.ts";
@@ -39,7 +40,8 @@ export async function httpApi(context: RouteContext): Promise<FastifyInstance> {
   });
   app.setErrorHandler((error, request, reply) => {
     const problem = problemOf(error, context.isOperator(request));
-    if (problem.status >= 500 && !(error instanceof HttpProblem)) context.onFailure(error);
+    // That a neighbour is away is told once, by whoever asks it all the time.
+    if (problem.status >= 500 && !(error instanceof HttpProblem) && !isAway(error)) context.onFailure(error);
     if (error instanceof HttpProblem) reply.headers(error.headers);
     if (problem.status === 429 || problem.status === 503) reply.header("retry-after", "1");
     // What is left of the body is not read, and must not be taken for the next request.

@@ -1,4 +1,4 @@
-import { ExecutorError, type FailureDetail, type Reason, reasonTable } from "../../model/failure.ts";
+import { ExecutorError, type FailureDetail, type Neighbour, type Reason, reasonTable } from "../../model/failure.ts";
 
 /** What only HTTP can be asked wrongly; everything else is a reason of docs/failures.md. */
 export type HttpCode =
@@ -12,7 +12,8 @@ export type HttpCode =
   | "range_not_satisfiable"
   | "expectation_failed"
   | "header_too_large"
-  | "shutting_down";
+  | "shutting_down"
+  | "unavailable";
 
 /** A refusal of this door alone. */
 export class HttpProblem extends Error {
@@ -47,6 +48,7 @@ const httpStatus: Readonly<Record<HttpCode, number>> = {
   expectation_failed: 417,
   header_too_large: 431,
   shutting_down: 503,
+  unavailable: 503,
 };
 
 /** RFC 9457, with the reason of docs/failures.md or a code of HTTP alone. */
@@ -79,6 +81,11 @@ export function problemOf(error: unknown, isOperator: boolean): ProblemDetails {
     const message = isAway && !isOperator ? "the server cannot take tasks at the moment" : error.message;
     return details(isAway ? 503 : status, error.code, message, error.hint, retryable, error.details);
   }
+  if (error instanceof ExecutorError && error.away !== null) {
+    const message = isOperator ? error.message : awayWords[error.away];
+    const hint = isOperator ? error.hint : "ask again in a moment; what was taken in is kept";
+    return details(httpStatus.unavailable, "unavailable", message, hint, true, error.details);
+  }
   const framework = frameworkStatus(error);
   if (framework !== null) {
     const code = codeByStatus.get(framework) ?? "bad_request";
@@ -88,6 +95,12 @@ export function problemOf(error: unknown, isOperator: boolean): ProblemDetails {
   const hint = isOperator && error instanceof ExecutorError ? error.hint : "the server's log has more";
   return details(500, "internal", message, hint, true, []);
 }
+
+const awayWords: Readonly<Record<Neighbour, string>> = {
+  store: "the task store cannot be used at the moment",
+  buffer: "neither the task store nor the buffer in front of it can be used at the moment",
+  objects: "the object store cannot be used at the moment",
+};
 
 function details(
   status: number,

@@ -86,7 +86,11 @@ export function taskRoutes(app: FastifyInstance, context: RouteContext): void {
         summary: "The stored result, byte for byte; until there is one, the task's state.",
         params: taskIdParams,
         querystring: { type: "object", properties: { ...tenantQuery, wait } },
-        response: { 200: { oneOf: [context.schemas.result, taskSummarySchema] }, 404: problemSchema },
+        response: {
+          200: { oneOf: [context.schemas.result, taskSummarySchema] },
+          404: problemSchema,
+          503: problemSchema,
+        },
       },
     },
     async (request, reply) => {

@@ -3,6 +3,7 @@ import type { Consumer, EachBatchPayload, Kafka, KafkaMessage } from "kafkajs";
 import { ExecutorError } from "../../model/failure.ts";
 import type { Delivery, Headers, Inbound, TransportEvent } from "../../ports/transport.ts";
 import type { KafkaSettings } from "./kafka-settings.ts";
+import type { Lag } from "./lag.ts";
 import type { BatchRecord } from "./record-batch.ts";
 import { ensureTopics } from "./topics.ts";
 
@@ -12,6 +13,8 @@ export interface ConsumeOptions {
   readonly onEvent: (event: TransportEvent) => void;
   /** Called after each fetch that was answered, some twice a second. */
   readonly onAnswered: () => void;
+  /** Kept up for as long as it is a member. */
+  readonly lag: Lag;
 }
 
 const inbound: readonly Inbound[] = ["tools", "control"];
@@ -39,7 +42,7 @@ export async function consumeKafka(kafka: Kafka, options: ConsumeOptions, signal
 
 /** Until `signal` aborts. @throws why the consumer cannot go on. */
 async function consumeOnce(kafka: Kafka, options: ConsumeOptions, signal: AbortSignal): Promise<void> {
-  const { settings, onEvent } = options;
+  const { settings, onEvent, lag } = options;
   const channels = new Map(inbound.map((channel) => [settings.topics[channel], channel]));
   const consumer = kafka.consumer({
     groupId: settings.groupId,
@@ -61,9 +64,15 @@ async function consumeOnce(kafka: Kafka, options: ConsumeOptions, signal: AbortS
     onEvent({ kind: "trouble", what: "consume", why: `${broker} does not answer` }),
   );
   consumer.on(consumer.events.REBALANCING, () => onEvent({ kind: "rebalancing" }));
-  consumer.on(consumer.events.GROUP_JOIN, ({ payload }) =>
-    onEvent({ kind: "joined", partitions: Object.values(payload.memberAssignment).flat().length }),
-  );
+  consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => {
+    lag.assigned(payload.memberAssignment);
+    onEvent({ kind: "joined", partitions: Object.values(payload.memberAssignment).flat().length });
+  });
+  consumer.on(consumer.events.START_BATCH_PROCESS, ({ payload }) => {
+    const { topic, partition, highWatermark, batchSize, firstOffset, lastOffset } = payload;
+    // Marks of transactions only: no batch of ours, and passed over.
+    lag.fetched(topic, partition, batchSize === 0 ? after(lastOffset) : firstOffset, highWatermark);
+  });
   const onAbort = (): void => resolve();
   signal.addEventListener("abort", onAbort, { once: true });
   try {
@@ -79,9 +88,12 @@ async function consumeOnce(kafka: Kafka, options: ConsumeOptions, signal: AbortS
   } finally {
     signal.removeEventListener("abort", onAbort);
     pauses.clear();
+    lag.assigned({});
     await consumer.disconnect().catch(() => undefined);
   }
 }
+
+const after = (offset: string): string => String(BigInt(offset) + 1n);
 
 const heartbeatMs = ({ sessionTimeoutMs }: KafkaSettings): number => Math.floor(sessionTimeoutMs / 6);
 
@@ -104,6 +116,9 @@ async function takeBatch(
     if (last !== undefined) {
       payload.resolveOffset(last.offset);
       await payload.commitOffsetsIfNecessary(payload.uncommittedOffsets());
+      // A mark of a transaction may end the batch, and is acknowledged with what it ends.
+      const isWhole = at + taken.count === batch.messages.length;
+      options.lag.acknowledged(batch.topic, batch.partition, after(isWhole ? batch.lastOffset() : last.offset));
     }
     if (taken.count < lot.length) {
       const held = deliveries[taken.count];

@@ -1,5 +1,6 @@
 import { ExecutorError } from "../../model/failure.ts";
 import {
+  type Inbound,
   type Outbound,
   type OutgoingMessage,
   sizeOf,
@@ -9,6 +10,7 @@ import {
 import { consumeKafka, whyOf } from "./consumer.ts";
 import { kafkaClient } from "./kafka-client.ts";
 import type { KafkaSettings } from "./kafka-settings.ts";
+import { groupLag } from "./lag.ts";
 import { isTooLarge, kafkaSender } from "./producer.ts";
 import { ensureTopics } from "./topics.ts";
 
@@ -24,6 +26,7 @@ export function kafkaTransport(settings: KafkaSettings, onEvent: (event: Transpo
   const fleeting = kafkaSender(kafka, { retry: retries(1) }, 1);
   const largest = new Map<Outbound, number>();
   const topicsThere = rememberedSuccess(() => ensureTopics(kafka, settings));
+  const lag = groupLag();
   let problem: string | null = "not a member of its group yet";
   const maxBytes = (channel: Outbound): number => largest.get(channel) ?? settings.maxMessageBytes;
 
@@ -60,7 +63,7 @@ export function kafkaTransport(settings: KafkaSettings, onEvent: (event: Transpo
         onEvent(event);
       };
       try {
-        await consumeKafka(kafka, { settings, take, onEvent: followed, onAnswered }, signal);
+        await consumeKafka(kafka, { settings, take, onEvent: followed, onAnswered, lag }, signal);
       } catch (error) {
         problem = whyOf(error);
         throw error;
@@ -77,6 +80,15 @@ export function kafkaTransport(settings: KafkaSettings, onEvent: (event: Transpo
     },
     maxBytes,
     problem: () => problem,
+    lag() {
+      const behind: Partial<Record<Inbound, number>> = {};
+      const byTopic = lag.byTopic();
+      for (const channel of ["tools", "control"] as const) {
+        const count = byTopic.get(settings.topics[channel]);
+        if (count !== undefined) behind[channel] = count;
+      }
+      return behind;
+    },
     async [Symbol.asyncDispose]() {
       await Promise.all([durable[Symbol.asyncDispose](), fleeting[Symbol.asyncDispose]()]);
     },

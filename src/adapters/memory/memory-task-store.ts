@@ -313,6 +313,16 @@ export function memoryTaskStore(clock: Clock, bounds: QueueBounds = unbounded): 
       const kept = outbox.at(-1);
       if (kept !== undefined) kept.published = true;
     },
+    async refuse({ key, resultBytes, letter }, signal) {
+      signal.throwIfAborted();
+      if (records.has(keyText(key))) {
+        send({ kind: "dead_letter", key, headers: letter.headers, value: Buffer.from(letter.value) });
+        return "known";
+      }
+      const headers = resultHeaders(createHash("sha256").update(resultBytes).digest("hex"));
+      send({ kind: "result", key: null, headers, value: Buffer.from(resultBytes) });
+      return "answered";
+    },
     async listLetters({ tenantId, olderThan, limit }, signal) {
       signal.throwIfAborted();
       return outbox

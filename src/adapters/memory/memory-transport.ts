@@ -82,6 +82,10 @@ export function memoryTransport(maxMessageBytes = 1024 * 1024): MemoryTransport 
     },
     maxBytes: () => maxMessageBytes,
     problem: () => (isConsuming ? null : "nobody consumes"),
+    lag: () =>
+      isConsuming
+        ? { tools: queues.tools.length - positions.tools, control: queues.control.length - positions.control }
+        : {},
     async [Symbol.asyncDispose]() {},
   };
 }

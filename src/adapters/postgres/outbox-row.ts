@@ -3,11 +3,16 @@ import { type CallbackRow, deadLetterHeaders, type OutboxRow, resultHeaders } fr
 import type { LetterHead } from "../../ports/task-store.ts";
 import type { Row } from "./connections.ts";
 
-/** A row of `outbox`, with the columns of its task where it stands for bytes of one. */
+/** A row of `outbox`, with the columns of its task where it stands for bytes of one. A refusal has bytes of its own. */
 export function outboxRow(row: Row): OutboxRow {
   if (row.kind === "result") {
     const headers = resultHeaders(String(row.result_sha256));
-    return { ...commonOf(row), kind: "result", headers, value: bytes(row.result) };
+    return {
+      ...commonOf(row),
+      kind: "result",
+      headers,
+      value: row.value instanceof Buffer ? row.value : bytes(row.result),
+    };
   }
   return { ...letterHead(row), kind: "dead_letter", value: letterValue(row) };
 }

@@ -15,7 +15,8 @@ export function postgresFailure(address: string, cause: unknown): unknown {
   return new ExecutorError("internal", `task store ${address}: ${known.why}`, {
     cause,
     hint: known.hint,
-    isAway: true,
+    away: "store",
+    isBarred: known.isBarred ?? false,
   });
 }
 
@@ -23,7 +24,7 @@ export function postgresFailure(address: string, cause: unknown): unknown {
 export function noAnswer(address: string, ms: number): ExecutorError {
   return new ExecutorError("internal", `task store ${address}: no answer within ${ms} ms`, {
     hint: hints.reachable,
-    isAway: true,
+    away: "store",
   });
 }
 
@@ -43,7 +44,11 @@ const passing = /^(?:0A000|25006|40001|40P01|53300|55P03|57P01|57P02|57P03|08...
 interface KnownFailure {
   readonly why: string;
   readonly hint: string;
+  readonly isBarred?: true;
 }
+
+/** It answers, and settings or rights have to be mended. */
+const barred = (why: string, hint: string): KnownFailure => ({ why, hint, isBarred: true });
 
 const hints = {
   reachable: "is PostgreSQL running there, and is the way to it open? DATABASE_URL names another",
@@ -57,13 +62,13 @@ const hints = {
 
 /** By SQLSTATE, or the two characters of its class. */
 const byState: Readonly<Record<string, KnownFailure>> = {
-  "28": { why: "the server refuses this user", hint: hints.rights },
-  "3D": { why: "there is no such database", hint: hints.rights },
-  "42501": { why: "this user may not use its tables", hint: hints.rights },
-  "42P07": { why: "another program's tables are in it", hint: hints.other },
-  "42P01": { why: "its tables are not there", hint: hints.schema },
-  "42703": { why: "its tables are another version's", hint: hints.schema },
-  "42883": { why: "its tables are another version's", hint: hints.schema },
+  "28": barred("the server refuses this user", hints.rights),
+  "3D": barred("there is no such database", hints.rights),
+  "42501": barred("this user may not use its tables", hints.rights),
+  "42P07": barred("another program's tables are in it", hints.other),
+  "42P01": barred("its tables are not there", hints.schema),
+  "42703": barred("its tables are another version's", hints.schema),
+  "42883": barred("its tables are another version's", hints.schema),
   "25006": { why: "the server takes no writes: it is a standby, or set to read only", hint: hints.reachable },
   "40": { why: "other transactions kept getting in the way", hint: hints.busy },
   "53100": { why: "the server's disk is full", hint: hints.disk },
@@ -83,7 +88,7 @@ function knownFailure(cause: Error): KnownFailure | null {
     const known = byState[state] ?? byState[state.slice(0, 3)] ?? byState[state.slice(0, 2)];
     return known ?? null;
   }
-  if (isTls(cause)) return { why: `TLS: ${cause.message}`, hint: hints.tls };
+  if (isTls(cause)) return barred(`TLS: ${cause.message}`, hints.tls);
   if (isUnreachable(cause)) return { why: `it cannot be reached (${words(cause)})`, hint: hints.reachable };
   return isBrokenOff(cause) ? { why: `the connection broke (${words(cause)})`, hint: hints.reachable } : null;
 }

@@ -176,6 +176,13 @@ export async function postgresTaskStore(
       const named = { tenantId: key?.tenantId ?? null, taskId: key?.taskId ?? null };
       await rows(statements.keepLetter, { ...named, headers: Buffer.from(JSON.stringify(headers)), value }, signal);
     },
+    async refuse({ key, resultBytes, letter }, signal) {
+      const sha256 = createHash("sha256").update(resultBytes).digest("hex");
+      const headers = Buffer.from(JSON.stringify(letter.headers));
+      const values = { ...key, headers, letter: letter.value, result: resultBytes, sha256 };
+      const [sent] = await rows(statements.refuse, values, signal);
+      return sent?.kind === "result" ? "answered" : "known";
+    },
     async listLetters({ tenantId, olderThan, limit }, signal) {
       const values = { tenantId: tenantId ?? null, olderThan: olderThan ?? null, limit: atMost1000(limit) };
       return (await rows(statements.listLetters, values, signal, "twice is once")).map(letterHead);

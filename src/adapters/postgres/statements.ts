@@ -240,6 +240,22 @@ export const republish = `
 export const deadLetter = `
   insert into outbox (kind, headers, value, created_at) values ('dead_letter', :headers, :value, clock_ms())`;
 
+/** A task that is taken in at this moment may be missed, as it may by whoever asks first. */
+export const refuse = `
+  with named as (
+    select exists (select 1 from tasks where tenant_id = :tenantId and task_id = :taskId) as is_known)
+  insert into outbox (kind, tenant_id, task_id, headers, value, result_sha256, created_at)
+  select
+    case when is_known then 'dead_letter' else 'result' end,
+    case when is_known then :tenantId end,
+    case when is_known then :taskId end,
+    case when is_known then :headers::bytea end,
+    case when is_known then :letter::bytea else :result::bytea end,
+    case when is_known then null else :sha256 end,
+    clock_ms()
+  from named
+  returning kind`;
+
 export const requestCancel = `
   update tasks set cancel_requested = true
   where tenant_id = :tenantId and task_id = :taskId and state <> 'FINISHED'

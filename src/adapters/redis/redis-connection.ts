@@ -62,7 +62,7 @@ export async function connectRedis(address: RedisAddress): Promise<RedisConnecti
   const refusal = (code: "validation" | "internal", why: string): ExecutorError =>
     new ExecutorError(code, `buffer redis ${where}: ${why}`, {
       hint: "the buffer needs a Redis with maxmemory-policy noeviction, appendonly yes and appendfsync always",
-      isAway: code === "internal",
+      ...(code === "internal" && { away: "buffer" }),
     });
 
   const connection: RedisConnection = {

@@ -8,7 +8,7 @@ import { ExecutorError } from "../../model/failure.ts";
 export function redisFailure(address: string, cause: unknown): unknown {
   if (!(cause instanceof Error) || cause instanceof ExecutorError) return cause;
   const [why, hint] = reasonFor(cause);
-  return new ExecutorError("internal", `buffer redis ${address}: ${why}`, { hint, isAway: true });
+  return new ExecutorError("internal", `buffer redis ${address}: ${why}`, { hint, away: "buffer" });
 }
 
 function reasonFor(cause: Error): readonly [why: string, hint: string] {

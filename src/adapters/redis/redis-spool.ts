@@ -1,6 +1,14 @@
 import { randomUUID } from "node:crypto";
 import { ExecutorError } from "../../model/failure.ts";
-import { type Lane, laneOf, spooledKey } from "../../model/spool-entry.ts";
+import {
+  countsOf,
+  type Lane,
+  laneOf,
+  type SpoolEntry,
+  sameness,
+  spooledKey,
+  spoolKinds,
+} from "../../model/spool-entry.ts";
 import { keyText } from "../../model/task.ts";
 import type { Put, Spool, Spooled, SpoolTotals } from "../../ports/spool.ts";
 import { decodeSpoolEntry, encodeSpoolEntry } from "../../schema/spool-entry.ts";
@@ -14,8 +22,8 @@ export interface RedisSpoolOptions {
 }
 
 /** All keys have one hash tag, so that a cluster keeps them together. */
-const keyOf = (name: "ends" | "intakes" | "requests" | "counts" | "lock"): string => `{tool-executor}:buffer:${name}`;
-const [requests, counts, lock] = [keyOf("requests"), keyOf("counts"), keyOf("lock")];
+const keyOf = (name: "ends" | "intakes" | "marks" | "counts" | "lock"): string => `{tool-executor}:buffer:${name}`;
+const [marks, counts, lock] = [keyOf("marks"), keyOf("counts"), keyOf("lock")];
 /** Less than the time for which nobody's attempt is taken over after an outage. */
 const lockMs = 6000;
 
@@ -29,17 +37,17 @@ export async function redisSpool(address: RedisAddress, { maxIntakeBytes }: Redi
   const { asked } = connection;
   return {
     async put(entry, signal) {
-      const sha256 = entry.kind === "intake" ? entry.requestSha256 : "";
-      const name = keyText(spooledKey(entry));
+      const lane = laneOf(entry.kind);
       const body = encodeSpoolEntry(entry);
-      const keys = [keyOf(laneOf(entry.kind)), requests, counts];
-      const given = [entry.kind, name, sha256, body, String(maxIntakeBytes)];
+      const keys = [keyOf(lane), marks, counts];
+      const most = lane === "ends" ? "" : String(maxIntakeBytes);
+      const given = [entry.kind, markName(entry), sameness(entry), body, most];
       const answer = await asked((redis) => redis.eval(putEntry, 3, ...keys, ...given), signal);
       if (answer !== "full") return answer as Put;
       throw new ExecutorError(
         "internal",
         `buffer redis ${redisText(address)}: it is full (${maxIntakeBytes} bytes of requests wait)`,
-        { hint: "bring the database back, or raise TOOL_EXECUTOR_BUFFER_MAX_MB", isAway: true },
+        { hint: "bring the database back, or raise TOOL_EXECUTOR_BUFFER_MAX_MB", away: "buffer" },
       );
     },
     async read(lane, after, limit, signal) {
@@ -51,19 +59,28 @@ export async function redisSpool(address: RedisAddress, { maxIntakeBytes }: Redi
       for (const lane of ["ends", "intakes"] as const) {
         const own = ids.filter((id) => id.startsWith(`${lane}/`)).map(streamId);
         if (own.length > 0)
-          await asked((redis) => redis.eval(removeEntries, 3, keyOf(lane), requests, counts, ...own), signal);
+          await asked((redis) => redis.eval(removeEntries, 3, keyOf(lane), marks, counts, ...own), signal);
       }
     },
+    async find(key, signal) {
+      const names = [`end ${keyText(key)}`, keyText(key)];
+      const found = await asked((redis) => redis.hmget(marks, ...names), signal);
+      for (const [index, lane] of (["ends", "intakes"] as const).entries()) {
+        const id = found[index]?.split("@")[1];
+        if (id === undefined) continue;
+        const [place] = await asked((redis) => redis.xrangeBuffer(keyOf(lane), id, id), signal);
+        const entry = place === undefined ? null : decodeSpoolEntry(bodyOf(place[1]));
+        if (entry !== null) return { entry, putAt: Number(id.split("-")[0]) };
+      }
+      return null;
+    },
     async totals(signal): Promise<SpoolTotals> {
-      const [intake, finish, release] = await asked(
-        (redis) => redis.hmget(counts, "intake", "finish", "release"),
-        signal,
-      );
-      const found = { intake: Number(intake ?? 0), finish: Number(finish ?? 0), release: Number(release ?? 0) };
-      if (found.intake + found.finish + found.release === 0) return { counts: found, oldestAt: null };
+      const numbers = await asked((redis) => redis.hmget(counts, ...spoolKinds), signal);
+      const found = Object.fromEntries(spoolKinds.map((kind, index) => [kind, Number(numbers[index] ?? 0)]));
+      if (Object.values(found).every((count) => count === 0)) return { counts: countsOf(found), oldestAt: null };
       const first = (lane: Lane) => asked((redis) => redis.xrange(keyOf(lane), "-", "+", "COUNT", 1), signal);
       const oldest = [...(await first("ends")), ...(await first("intakes"))].map(([id]) => Number(id.split("-")[0]));
-      return { counts: found, oldestAt: oldest.length === 0 ? null : Math.min(...oldest) };
+      return { counts: countsOf(found), oldestAt: oldest.length === 0 ? null : Math.min(...oldest) };
     },
     async exclusively(work, signal) {
       const token = randomUUID();
@@ -76,6 +93,22 @@ export async function redisSpool(address: RedisAddress, { maxIntakeBytes }: Redi
   };
 }
 
+/** Of what is asked one of a name waits; of what ends an attempt the last one is found by it. */
+function markName(entry: SpoolEntry): string {
+  const name = keyText(spooledKey(entry));
+  switch (entry.kind) {
+    case "intake":
+      return name;
+    case "cancel":
+      return `cancel ${name}`;
+    case "refusal":
+      return `refusal ${name} ${sameness(entry)}`;
+    case "finish":
+    case "release":
+      return `end ${name}`;
+  }
+}
+
 /** Prolongs the lock three times in its life; `signal` aborts when that fails. */
 function heldLock(
   { asked }: RedisConnection,
@@ -86,7 +119,7 @@ function heldLock(
   const follow = (): void => controller.abort(parent.reason);
   if (parent.aborted) follow();
   else parent.addEventListener("abort", follow, { once: true });
-  const lost = new ExecutorError("internal", "the right to empty the buffer was lost", { isAway: true });
+  const lost = new ExecutorError("internal", "the right to empty the buffer was lost", { away: "buffer" });
   const timer = setInterval(() => {
     asked((redis) => redis.eval(prolongLock, 1, lock, token, lockMs), controller.signal).then(
       (prolonged) => {

@@ -14,6 +14,7 @@ export function s3Failure(what: string, address: string, cause: unknown): unknow
   return new ExecutorError("internal", `${what} in the object store ${address}: ${known.why}`, {
     cause,
     hint: known.hint,
+    ...(known.isAway && { away: "objects" }),
   });
 }
 
@@ -49,13 +50,16 @@ const hints = {
 interface KnownFailure {
   readonly why: string;
   readonly hint: string;
+  readonly isAway?: true;
 }
 
-const unreachable = (code: string): KnownFailure => ({ why: `it cannot be reached (${code})`, hint: hints.reachable });
-const broken = (code: string): KnownFailure => ({ why: `the connection broke (${code})`, hint: hints.reachable });
+const away = (why: string, hint: string): KnownFailure => ({ why, hint, isAway: true });
+
+const unreachable = (code: string): KnownFailure => away(`it cannot be reached (${code})`, hints.reachable);
+const broken = (code: string): KnownFailure => away(`the connection broke (${code})`, hints.reachable);
 const refused: KnownFailure = { why: "the server refuses these keys", hint: hints.keys };
 const full: KnownFailure = { why: "the server is full", hint: hints.room };
-const busy: KnownFailure = { why: "the server is overloaded or failing", hint: hints.server };
+const busy = away("the server is overloaded or failing", hints.server);
 const certificate: KnownFailure = { why: "the server's certificate is not trusted", hint: hints.tls };
 
 const byCode: Readonly<Record<string, KnownFailure>> = {
@@ -67,7 +71,7 @@ const byCode: Readonly<Record<string, KnownFailure>> = {
   ECONNRESET: broken("ECONNRESET"),
   EPIPE: broken("EPIPE"),
   ETIMEDOUT: broken("ETIMEDOUT"),
-  STALLED: { why: "nothing was heard of it for too long", hint: hints.reachable },
+  STALLED: away("nothing was heard of it for too long", hints.reachable),
   NoSuchBucket: { why: "there is no such bucket", hint: hints.bucket },
   AccessDenied: refused,
   InvalidAccessKeyId: refused,

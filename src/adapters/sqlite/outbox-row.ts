@@ -5,11 +5,16 @@ import type { LetterHead } from "../../ports/task-store.ts";
 
 type Row = Readonly<Record<string, SQLOutputValue>>;
 
-/** A row of `outbox`, with the columns of its task where it stands for bytes of one. */
+/** A row of `outbox`, with the columns of its task where it stands for bytes of one. A refusal has bytes of its own. */
 export function outboxRow(row: Row): OutboxRow {
   if (row.kind === "result") {
     const headers = resultHeaders(String(row.result_sha256));
-    return { ...commonOf(row), kind: "result", headers, value: resultOf(row) };
+    return {
+      ...commonOf(row),
+      kind: "result",
+      headers,
+      value: row.value instanceof Uint8Array ? Buffer.from(row.value) : resultOf(row),
+    };
   }
   return { ...letterHead(row), kind: "dead_letter", value: letterValue(row) };
 }

@@ -203,6 +203,16 @@ export function sqliteTaskStore(path: string, clock: Clock, bounds: QueueBounds 
         const named = { tenantId: key?.tenantId ?? null, taskId: key?.taskId ?? null };
         changes(statements.keepLetter, { ...named, headers: JSON.stringify(headers), value, now: clock.now() });
       }),
+    refuse: ({ key, resultBytes, letter }, signal) =>
+      transaction(signal, () => {
+        const now = clock.now();
+        if (get(key) === null) {
+          changes(statements.insertRefusal, { value: resultBytes, sha256: sha256Of(resultBytes), now });
+          return "answered";
+        }
+        changes(statements.insertLetter, { ...key, headers: JSON.stringify(letter.headers), value: letter.value, now });
+        return "known";
+      }),
     listLetters: ({ tenantId, olderThan, limit }, signal) =>
       call(signal, () => {
         const values = { tenantId: tenantId ?? null, olderThan: olderThan ?? null, limit: atMost1000(limit) };

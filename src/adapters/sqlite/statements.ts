@@ -172,6 +172,13 @@ export const selectLetter = `
 export const insertDeadLetter = `
   insert into outbox (kind, headers, value, created_at) values ('dead_letter', :headers, :value, :now)`;
 
+export const insertRefusal = `
+  insert into outbox (kind, value, result_sha256, created_at) values ('result', :value, :sha256, :now)`;
+
+export const insertLetter = `
+  insert into outbox (kind, tenant_id, task_id, headers, value, created_at)
+  values ('dead_letter', :tenantId, :taskId, :headers, :value, :now)`;
+
 export const claimOutbox = `
   update outbox set claimed_until = :claimedUntil
   where id in (

@@ -1,13 +1,13 @@
 import type { Attempt } from "../../model/attempt.ts";
-import { ExecutorError, isAway } from "../../model/failure.ts";
+import { isAway, isBarred } from "../../model/failure.ts";
 import { attemptName, type SpoolEntry, spooledKey } from "../../model/spool-entry.ts";
 import { keyText } from "../../model/task.ts";
 import type { Clock } from "../../ports/clock.ts";
-import type { Spool } from "../../ports/spool.ts";
+import type { Put, Spool } from "../../ports/spool.ts";
 import type { TaskStore } from "../../ports/task-store.ts";
 
 export interface SpooledStoreOptions {
-  /** Where requests wait; null: they are not taken in while the store is away. */
+  /** Where requests, cancels and refusals wait; null: none is taken in while the store is away. */
   readonly intakes: Spool | null;
   /** Where ends wait: in the first that takes them. */
   readonly ends: readonly Spool[];
@@ -18,11 +18,14 @@ export interface SpooledStoreOptions {
    */
   readonly settleMs: number;
   readonly onKept: (entry: SpoolEntry) => void;
-  /** The store has gone, or is back. `why` it went. */
-  readonly onChange: (away: boolean, why: unknown) => void;
+  /** It has become so. `why`: the failure that showed it; null when it is back. */
+  readonly onChange: (presence: Presence, why: unknown) => void;
   /** A spool that did not take an entry. */
   readonly onTrouble: (error: unknown) => void;
 }
+
+/** `barred`: it answers, and lets nobody of ours in until somebody has mended settings or rights. */
+export type Presence = "here" | "away" | "barred";
 
 /** A store that may be away, and what is known of that. */
 export interface SpooledStore {
@@ -43,41 +46,72 @@ export interface SpooledStore {
  */
 const slowMs = 3000;
 
+/** Somebody has asked again by then. */
+const passingMs = 1500;
+
 /**
- * The same store, with what it cannot take now kept in spools instead. Of the writes that begin something only the intake is: a task is
- * begun when the store knows. What ends an attempt is kept and answered as done; whether it counts, the store's fence
- * decides when it gets there.
+ * The same store, with what it cannot take now kept in spools instead. Of the writes that begin something only what is asked from outside
+ * is: a task is begun when the store knows. What ends an attempt is kept and answered as done; whether it counts, the store's fence
+ * decides when it gets there. A store that bars us may do so for days, so that no request is taken in on its account; ends are kept all
+ * the same. Whoever only asks hears at once why it is away.
  */
 export function spooledTaskStore(inner: TaskStore, options: SpooledStoreOptions): SpooledStore {
   const { clock, intakes, ends, settleMs } = options;
   const guarded = new Set<string>();
-  let away = false;
+  let presence: Presence = "here";
+  /** Why it is not here. */
+  let lastFailure: unknown = null;
   let settleUntil = 0;
+
+  let changedAt = 0;
+
+  const become = (next: Presence, why: unknown): void => {
+    if (next === presence) return;
+    if (presence === "here") changedAt = clock.monotonicMs();
+    presence = next;
+    options.onChange(next, why);
+  };
 
   const asked = async <T>(call: () => Promise<T>): Promise<T> => {
     const askedAt = clock.monotonicMs();
     try {
       const answer = await call();
       const now = clock.monotonicMs();
-      if (away || now - askedAt > slowMs) settleUntil = now + settleMs;
-      if (away) options.onChange(false, null);
-      away = false;
+      if (presence !== "here" || now - askedAt > slowMs) settleUntil = now + settleMs;
+      become("here", null);
       return answer;
     } catch (error) {
-      if (isAway(error) && !away) options.onChange(true, error);
-      if (isAway(error)) away = true;
+      if (isAway(error)) {
+        lastFailure = error;
+        become(isBarred(error) ? "barred" : "away", error);
+      }
       throw error;
     }
   };
   /** Null: the store is away. What is known to be away is not asked: each call would take seconds. */
   const unlessAway = async <T>(call: () => Promise<T>): Promise<{ readonly answer: T } | { readonly why: unknown }> => {
-    if (away) return { why: new ExecutorError("internal", "the task store is away", { isAway: true }) };
+    if (presence !== "here") return { why: lastFailure };
     try {
       return { answer: await asked(call) };
     } catch (error) {
       if (!isAway(error)) throw error;
       return { why: error };
     }
+  };
+  /** The same for who only asks, and is not to suffer by one call that failed in passing. */
+  const answered = async <T>(call: () => Promise<T>): Promise<T> => {
+    if (presence !== "here" && clock.monotonicMs() - changedAt > passingMs) throw lastFailure;
+    return await asked(call);
+  };
+  /** @throws `why` where nothing from outside may wait. */
+  const keptAsked = async (entry: SpoolEntry, why: unknown, signal: AbortSignal): Promise<Put> => {
+    if (intakes === null || isBarred(why)) throw why;
+    const put = await intakes.put(entry, signal).catch((error: unknown) => {
+      options.onTrouble(error);
+      throw error;
+    });
+    if (put === "kept") options.onKept(entry);
+    return put;
   };
   const keptEnd = async (entry: SpoolEntry, why: unknown): Promise<void> => {
     // Before it is there: what takes over may look in between.
@@ -100,18 +134,23 @@ export function spooledTaskStore(inner: TaskStore, options: SpooledStoreOptions)
   const store: TaskStore = {
     ...inner,
     async intake(task, requestSha256, signal) {
-      const askedAt = away ? null : clock.now();
+      const askedAt = presence === "here" ? clock.now() : null;
       const stored = await unlessAway(() => inner.intake(task, requestSha256, signal));
       if ("answer" in stored) return stored.answer;
-      if (intakes === null) throw stored.why;
-      const entry: SpoolEntry = { kind: "intake", task, requestSha256, askedAt };
-      const put = await intakes.put(entry, signal).catch((error: unknown) => {
-        options.onTrouble(error);
-        throw error;
-      });
-      if (put === "conflict") return { kind: "conflict" };
-      if (put === "kept") options.onKept(entry);
-      return { kind: "accepted" };
+      const put = await keptAsked({ kind: "intake", task, requestSha256, askedAt }, stored.why, signal);
+      return { kind: put === "conflict" ? "conflict" : "accepted" };
+    },
+    async requestCancel(key, stubTtlMs, signal) {
+      const stored = await unlessAway(() => inner.requestCancel(key, stubTtlMs, signal));
+      if ("answer" in stored) return stored.answer;
+      await keptAsked({ kind: "cancel", key, stubTtlMs }, stored.why, signal);
+      return "kept";
+    },
+    async refuse(refusal, signal) {
+      const stored = await unlessAway(() => inner.refuse(refusal, signal));
+      if ("answer" in stored) return stored.answer;
+      await keptAsked({ kind: "refusal", ...refusal }, stored.why, signal);
+      return "answered";
     },
     leaseNext: (...given) => asked(() => inner.leaseNext(...given)),
     starting: (...given) => asked(() => inner.starting(...given)),
@@ -145,12 +184,14 @@ export function spooledTaskStore(inner: TaskStore, options: SpooledStoreOptions)
     async adopt(attempt, owner, leaseMs, signal) {
       return isHeld(attempt) ? null : await asked(() => inner.adopt(attempt, owner, leaseMs, signal));
     },
-    get: (...given) => asked(() => inner.get(...given)),
-    list: (...given) => asked(() => inner.list(...given)),
+    // A copy that helps to find a letter again, and holds up who sent it.
+    keepLetter: (...given) => answered(() => inner.keepLetter(...given)),
+    get: (...given) => answered(() => inner.get(...given)),
+    list: (...given) => answered(() => inner.list(...given)),
   };
   return {
     store,
-    isAway: () => away,
+    isAway: () => presence !== "here",
     probe: async (signal) => void (await asked(() => inner.list({ limit: 1 }, signal))),
     guard: (entry) => void guarded.add(nameOf(entry)),
     settled: (entry) => void guarded.delete(nameOf(entry)),
@@ -158,7 +199,7 @@ export function spooledTaskStore(inner: TaskStore, options: SpooledStoreOptions)
 }
 
 const nameOf = (entry: SpoolEntry): string =>
-  entry.kind === "intake" ? keyText(spooledKey(entry)) : attemptName(entry.attempt);
+  "attempt" in entry ? attemptName(entry.attempt) : keyText(spooledKey(entry));
 
 /** An end has to be kept whoever waits for it. */
 const uninterrupted: AbortSignal = new AbortController().signal;

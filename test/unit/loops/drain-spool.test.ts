@@ -6,7 +6,7 @@ import { diskSpool } from "../../../src/adapters/disk/disk-spool.ts";
 import { memoryTaskStore } from "../../../src/adapters/memory/memory-task-store.ts";
 import { drainSpool, type Fate } from "../../../src/loops/drain-spool.ts";
 import type { Attempt } from "../../../src/model/attempt.ts";
-import type { SpoolEntry } from "../../../src/model/spool-entry.ts";
+import { countsOf, type SpoolEntry, spooledKey } from "../../../src/model/spool-entry.ts";
 import { keyText } from "../../../src/model/task.ts";
 import type { Spool } from "../../../src/ports/spool.ts";
 import type { TaskStore } from "../../../src/ports/task-store.ts";
@@ -30,12 +30,12 @@ afterEach(() => rmSync(folder, { recursive: true }));
 async function drain(from: TaskStore = store, through: Spool = spool) {
   const fates: [string, Fate][] = [];
   const onDrained = (entry: SpoolEntry, fate: Fate) =>
-    fates.push([entry.kind === "intake" ? entry.task.task_id : keyText(entry.attempt.key), fate]);
+    fates.push([entry.kind === "intake" ? entry.task.task_id : keyText(spooledKey(entry)), fate]);
   const report = await drainSpool({ store: from, spool: through, clock, onDrained }, never());
   return { report, fates, waiting: (await spool.totals(never())).counts };
 }
 
-const nothing = { intake: 0, finish: 0, release: 0 };
+const nothing = countsOf({});
 
 function intakeOf(task_id: string, askedAt: number | null = null, stdin: string | null = null): SpoolEntry {
   const task = aTask({ task_id, stdin });
@@ -193,7 +193,7 @@ test("an entry that the store refuses while it answers stays, with what is behin
     ["t-3", "stored"],
   ]);
   expect(report?.left.map(({ why }) => why)).toEqual(["bad bytes", "it is behind another of its task"]);
-  expect(waiting).toEqual({ intake: 0, finish: 1, release: 1 });
+  expect(waiting).toEqual(countsOf({ intake: 0, finish: 1, release: 1 }));
 });
 
 test("a file that cannot be read stays where it is, and stops nobody", async () => {
@@ -214,4 +214,58 @@ test("where somebody else is at it, nothing is done", async () => {
   const { report } = (await other.exclusively(() => drain(), never())) ?? {};
   expect(report).toBeNull();
   expect((await spool.totals(never())).counts.intake).toBe(1);
+});
+
+describe("what was asked from outside", () => {
+  const key = { tenantId: "acme", taskId: "t-1" };
+  const cancel: SpoolEntry = { kind: "cancel", key, stubTtlMs: 60_000 };
+  const refusal: SpoolEntry = {
+    kind: "refusal",
+    key,
+    resultBytes: encodeResult(aResult({ task_id: "t-1", reason: "validation", status: "failed" })),
+    letter: { headers: { "dlq-reason": "conflict", "dlq-source": "tools/0/1" }, value: Buffer.from("as it came") },
+  };
+
+  test("a cancel ends the call that waited before it, and is remembered for one that comes later", async () => {
+    await spool.put(intakeOf("t-1"), never());
+    await spool.put(cancel, never());
+    await spool.put({ ...cancel, key: { ...key, taskId: "t-2" } }, never());
+    expect((await drain()).fates).toEqual([
+      ["t-1", "stored"],
+      ["acme/t-1", "stored"],
+      ["acme/t-2", "stored"],
+    ]);
+    expect(await store.get(key, never())).toMatchObject({ state: "FINISHED", reason: "cancelled", attempt: 0 });
+    const later = aTask({ task_id: "t-2" });
+    await store.intake(later, requestSha256(later), never());
+    expect(await store.get({ ...key, taskId: "t-2" }, never())).toMatchObject({ cancelRequested: true });
+  });
+
+  test("a cancel reaches the attempt under way, and comes too late for one whose end waited too", async () => {
+    const running = await leased("t-1");
+    await spool.put(cancel, never());
+    expect((await drain()).fates).toEqual([["acme/t-1", "stored"]]);
+    expect(await store.renew(running, 10_000, never())).toEqual({ cancelRequested: true });
+    const ending = await leased("t-2");
+    await spool.put({ ...cancel, key: ending.key }, never());
+    await spool.put(finishOf(ending), never());
+    expect((await drain()).fates).toEqual([
+      ["acme/t-2", "stored"],
+      ["acme/t-2", "known"],
+    ]);
+    expect((await store.get(ending.key, never()))?.resultBytes).toEqual(finishOf(ending).resultBytes);
+  });
+
+  test("a refusal is answered, and where its name is another task's it is a dead letter instead", async () => {
+    await spool.put(refusal, never());
+    expect((await drain()).fates).toEqual([["acme/t-1", "stored"]]);
+    expect(await sent()).toEqual([["result", null]]);
+    await leased("t-1");
+    await spool.put(refusal, never());
+    expect((await drain()).fates).toEqual([["acme/t-1", "conflict"]]);
+    expect(await sent()).toEqual([
+      ["result", null],
+      ["dead_letter", "t-1"],
+    ]);
+  });
 });

@@ -1,9 +1,16 @@
-import { expect, test } from "vitest";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { diskSpool } from "../../../src/adapters/disk/disk-spool.ts";
 import { memoryTaskStore } from "../../../src/adapters/memory/memory-task-store.ts";
 import { memoryTransport } from "../../../src/adapters/memory/memory-transport.ts";
+import { spooledTaskStore } from "../../../src/adapters/wrap/spooled-task-store.ts";
+import { drainSpool } from "../../../src/loops/drain-spool.ts";
 import { ExecutorError } from "../../../src/model/failure.ts";
 import type { Task } from "../../../src/model/task.ts";
 import type { TaskStore } from "../../../src/ports/task-store.ts";
+import { faultyStore } from "../../support/faulty-store.ts";
 import { partsWithoutEngine } from "../../support/parts-without-engine.ts";
 import { anOwner, never } from "../../support/samples.ts";
 import { type ServiceUnderTest, serviceUnderTest } from "../../support/service-under-test.ts";
@@ -199,4 +206,84 @@ test("two requests that differ in their trace only are the same request", async 
   expect(at.service.taken).toEqual(["accepted", "duplicate"]);
   const record = await at.inner.get({ tenantId: "default", taskId: "t-1" }, never());
   expect(record?.task.metadata).toEqual({ traceparent: `00-${"a".repeat(32)}-${"a".repeat(16)}-01` });
+});
+
+describe("a store that is away, with a buffer in front of it", () => {
+  let folder: string;
+  beforeEach(async () => {
+    folder = await mkdtemp(join(tmpdir(), "intake-"));
+  });
+  afterEach(() => rm(folder, { recursive: true }));
+
+  async function buffered(fault: "away" | "barred") {
+    const faulty = faultyStore(memoryTaskStore(clock));
+    const spool = await diskSpool(folder, { maxIntakeBytes: 1_000_000, now: clock.now });
+    const quiet = { onKept: () => undefined, onChange: () => undefined, onTrouble: () => undefined };
+    const spooled = spooledTaskStore(faulty.store, { intakes: spool, ends: [spool], clock, settleMs: 0, ...quiet });
+    const at = await takingIn(spooled.store);
+    faulty.set(fault);
+    return { ...at, faulty, spool, store: spooled.store };
+  }
+
+  const cancel = (task_id: string): string => JSON.stringify({ task_id, action: "cancel" });
+
+  test("calls, refusals and cancels are acknowledged, and come to what they would have come to", async () => {
+    await using at = await buffered("away");
+    for (const value of [
+      call("t-call"),
+      call("t-cancelled"),
+      call("t-call", { priority: 9 }),
+      call("t-wrong", { priority: "high" }),
+      call("t-call", { priority: "high" }),
+      "no JSON",
+    ])
+      at.transport.offer("tools", { key: "k", value });
+    await until("the calls", () => at.service.taken.length === 6, boundMs);
+    at.transport.offer("control", { value: cancel("t-cancelled") });
+    await until("all", () => at.service.taken.length === 7, boundMs);
+    expect(at.service.taken).toEqual([
+      "accepted",
+      "accepted",
+      "dead_letter",
+      "refused",
+      "refused",
+      "dead_letter",
+      "cancel",
+    ]);
+    expect([at.transport.acknowledged("tools"), at.transport.acknowledged("control")]).toEqual(["6", "1"]);
+    // What needs no store has its answer already.
+    const letters = () => at.transport.sent("dead_letters").map((letter) => headerOf(letter, "dlq-reason"));
+    expect(letters()).toEqual(["conflict", "validation"]);
+    expect(at.transport.sent("results").map(({ key }) => key)).toEqual([null]);
+
+    at.faulty.set(null);
+    await drainSpool({ store: at.faulty.store, spool: at.spool, clock, onDrained: () => undefined }, never());
+    const results = () => at.transport.sent("results").map(({ key, value }) => [key, reasonsOf([{ value }])[0]]);
+    await until("the answers", () => results().length >= 3 && letters().length >= 3, boundMs);
+    expect(results()).toEqual([
+      [null, "validation"],
+      ["t-wrong", "validation"],
+      ["t-cancelled", "cancelled"],
+    ]);
+    // The second under a known name: its own answer is to come.
+    expect(letters()).toEqual(["conflict", "validation", "conflict"]);
+    const letter = at.transport.sent("dead_letters").at(-1);
+    expect(headerOf(letter, "dlq-source")).toBe("tools/0/4");
+    expect(letter?.value?.toString()).toBe(call("t-call", { priority: "high" }));
+    expect(await at.faulty.store.get({ tenantId: "default", taskId: "t-call" }, never())).toMatchObject({
+      state: "QUEUED",
+    });
+  });
+
+  test("one that bars us has its messages held: somebody has to mend it, and they are safe where they are", async () => {
+    await using at = await buffered("barred");
+    at.transport.offer("tools", { value: call("t-1") });
+    at.transport.offer("control", { value: cancel("t-1") });
+    await until("they come again and again", () => at.faulty.calls.length > 10, boundMs);
+    expect([at.transport.acknowledged("tools"), at.transport.acknowledged("control")]).toEqual(["0", "0"]);
+    at.faulty.set(null);
+    await at.store.leaseNext(anOwner(), 1000, never());
+    await until("both", () => at.service.taken.length === 2, boundMs);
+    expect([...at.service.taken].sort()).toEqual(["accepted", "cancel"]);
+  });
 });

@@ -164,7 +164,7 @@ describe("the schedule loop", () => {
     let calls = 0;
     const asked = async (): Promise<void> => {
       calls += 1;
-      if (calls === 1) throw new ExecutorError("internal", "no answer", { isAway: true });
+      if (calls === 1) throw new ExecutorError("internal", "no answer", { away: "store" });
     };
     const store = await scheduled(
       hanging,

@@ -17,14 +17,18 @@ test("a store that does not answer takes no other figure with it, and what is mi
     missing: async () => missing[0] ?? [],
     diskFree: async () => ({ data: 0.25 }),
     outboxAgeMs: silent,
+    lag: () => (missing.length > 1 ? { tools: 3, control: 0 } : {}),
   });
   const text = await counted.text();
   expect(text).toContain("tool_executor_running 3");
   expect(text).toContain("tool_executor_ready 0");
   expect(text).toContain('tool_executor_missing{name="wall runc: no network"} 1');
   expect(text).toContain('tool_executor_disk_free_ratio{place="data"} 0.25');
+  expect(text).toContain('tool_executor_lag_messages{channel="tools"} 3');
   missing.shift();
   const later = await counted.text();
   expect(later).toContain('tool_executor_missing{name="store"} 1');
   expect(later).not.toContain("wall runc");
+  // Without a partition there is no lag, which is not a lag of none.
+  expect(later).not.toContain("tool_executor_lag_messages{");
 });

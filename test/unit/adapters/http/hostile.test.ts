@@ -248,6 +248,41 @@ describe("G32 what needs no key", () => {
   });
 });
 
+describe("a neighbour that is away", () => {
+  const away = (neighbour: "store" | "buffer" | "objects") =>
+    new ExecutorError("internal", `task store db.internal:5432/tools: no answer`, {
+      ...{ away: neighbour, hint: "look at DATABASE_URL" },
+      details: [{ path: "/state", message: "attempt 1 has ended" }],
+    });
+
+  test.each([
+    ["store", "the task store cannot be used"],
+    ["buffer", "neither the task store nor the buffer"],
+    ["objects", "the object store cannot be used"],
+  ] as const)(
+    "is named and waited for (%s), and its address is for whoever sits on this machine",
+    async (name, said) => {
+      await using door = await bareDoor({ get: () => Promise.reject(away(name)) });
+      const answer = await fetch(`${door.url}/v1/tasks/t-1`);
+      expect(answer.status).toBe(503);
+      expect(answer.headers.get("retry-after")).toBe("1");
+      const text = await answer.text();
+      expect(text).not.toMatch(/db\.internal|DATABASE_URL/);
+      expect(JSON.parse(text)).toMatchObject({
+        ...{ code: "unavailable", status: 503, retryable: true, detail: expect.stringContaining(said) },
+        details: [{ path: "/state", message: "attempt 1 has ended" }],
+      });
+      const local = connect(door.socketPath);
+      local.write(head("GET /v1/tasks/t-1 HTTP/1.1", "Connection: close"));
+      const parts: Buffer[] = [];
+      for await (const part of local) parts.push(part as Buffer);
+      expect(Buffer.concat(parts).toString()).toContain("db.internal:5432/tools: no answer");
+      // The log has it already, once.
+      expect(door.failures).toEqual([]);
+    },
+  );
+});
+
 describe("peers that take their time", () => {
   test("more connections than are allowed are closed as they come", async () => {
     await using door = await bareDoor(front, { maxConnections: 2 });

@@ -41,6 +41,22 @@ test.each<[string, Error, string, Aftermath]>([
   expect(aftermath(cause)).toBe(next);
 });
 
+test.each<[string, Error, boolean]>([
+  ["28P01", ofServer("28P01"), true],
+  ["28000", ofServer("28000"), true],
+  ["3D000", ofServer("3D000"), true],
+  ["42501", ofServer("42501"), true],
+  ["42P01", ofServer("42P01"), true],
+  ["a certificate", ofSocket("DEPTH_ZERO_SELF_SIGNED_CERT"), true],
+  ["25006", ofServer("25006"), false],
+  ["53300", ofServer("53300"), false],
+  ["57P01", ofServer("57P01"), false],
+  ["ECONNREFUSED", ofSocket("ECONNREFUSED"), false],
+  ["ECONNRESET", ofSocket("ECONNRESET"), false],
+])("whether somebody has to mend something (%s)", (_name, cause, isBarred) => {
+  expect(postgresFailure("db:5432/tools", cause)).toMatchObject({ away: "store", isAway: true, isBarred });
+});
+
 test.each([new TypeError("x"), ofServer("42601"), new ExecutorError("cancelled", "x")])(
   "what is neither the server's nor the way's is our bug and stays as it is",
   (bug) => {

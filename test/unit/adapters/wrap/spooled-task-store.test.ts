@@ -32,7 +32,7 @@ interface Setup {
   readonly second: Spool;
   readonly spooled: SpooledStore;
   readonly kept: readonly SpoolEntry[];
-  readonly changes: readonly boolean[];
+  readonly changes: readonly string[];
   readonly troubles: readonly unknown[];
 }
 
@@ -42,14 +42,14 @@ async function setup(differences: Partial<Spool> = {}, withIntakes = true): Prom
   const inner = faultyStore(memoryTaskStore(clock));
   const open = (name: string) => diskSpool(join(folder, name), { maxIntakeBytes: 1_000_000, now: clock.now });
   const [first, second] = [{ ...(await open("first")), ...differences }, await open("second")];
-  const [kept, changes, troubles]: [SpoolEntry[], boolean[], unknown[]] = [[], [], []];
+  const [kept, changes, troubles]: [SpoolEntry[], string[], unknown[]] = [[], [], []];
   const spooled = spooledTaskStore(inner.store, {
     intakes: withIntakes ? first : null,
     ends: [first, second],
     clock,
     settleMs,
     onKept: (entry) => kept.push(entry),
-    onChange: (away) => changes.push(away),
+    onChange: (presence) => changes.push(presence),
     onTrouble: (error) => troubles.push(error),
   });
   return { clock, inner, first, second, spooled, kept, changes, troubles };
@@ -64,7 +64,7 @@ async function leased({ store }: SpooledStore): Promise<Attempt> {
 
 const broken: Partial<Spool> = {
   put: async () => {
-    throw new ExecutorError("internal", "buffer redis r:6379/0: it is full (maxmemory)", { isAway: true });
+    throw new ExecutorError("internal", "buffer redis r:6379/0: it is full (maxmemory)", { away: "buffer" });
   },
 };
 
@@ -118,7 +118,7 @@ describe("while the store is away", () => {
     expect(inner.calls.filter((call) => call === "intake")).toHaveLength(1);
     const asked = (await entriesOf(first)).map((entry) => entry?.kind === "intake" && entry.askedAt !== null);
     expect(asked).toEqual([true, false, false]);
-    expect(changes).toEqual([true]);
+    expect(changes).toEqual(["away"]);
   });
 
   test("a call that has no spool, or finds it full, is refused with why", async () => {
@@ -170,6 +170,86 @@ describe("while the store is away", () => {
   });
 });
 
+describe("what is asked from outside while the store is away", () => {
+  const refusal = {
+    key,
+    resultBytes: Buffer.from("no"),
+    letter: { headers: { "dlq-source": "tools/0/1" }, value: Buffer.from("x") },
+  };
+
+  test.each(["away", "deaf"] as const)("is kept: a cancel and a refusal like a call (%s)", async (fault) => {
+    const { spooled, inner, first, second } = await setup();
+    inner.set(fault);
+    expect(await spooled.store.requestCancel(key, 1000, never())).toBe("kept");
+    expect(await spooled.store.requestCancel(key, 1000, never())).toBe("kept");
+    expect(await spooled.store.refuse(refusal, never())).toBe("answered");
+    expect(await entriesOf(first)).toEqual([
+      { kind: "cancel", key, stubTtlMs: 1000 },
+      { kind: "refusal", ...refusal },
+    ]);
+    expect(await entriesOf(second)).toEqual([]);
+  });
+
+  test("is refused where it may not wait", async () => {
+    for (const { spooled, inner } of [await setup(broken), await setup({}, false)]) {
+      inner.set("away");
+      await expect(spooled.store.requestCancel(key, 1000, never())).rejects.toMatchObject({ isAway: true });
+      await expect(spooled.store.refuse(refusal, never())).rejects.toMatchObject({ isAway: true });
+    }
+  });
+
+  test("hears why at once, and the store is not asked again for it, unless it went a moment ago", async () => {
+    const { spooled, inner, clock } = await setup();
+    inner.set("away");
+    await expect(spooled.store.get(key, never())).rejects.toThrow("no answer");
+    clock.advance(1500);
+    const before = inner.calls.length;
+    await expect(spooled.store.get(key, never())).rejects.toThrow("no answer");
+    expect(inner.calls.length).toBe(before + 1);
+    clock.advance(1);
+    const asked = inner.calls.length;
+    for (const call of [spooled.store.get(key, never()), spooled.store.list({ limit: 1 }, never())])
+      await expect(call).rejects.toMatchObject({ away: "store", message: expect.stringContaining("no answer") });
+    await expect(spooled.store.keepLetter(null, {}, Buffer.from(""), never())).rejects.toMatchObject({ away: "store" });
+    expect(inner.calls).toHaveLength(asked);
+    inner.set(null);
+    await spooled.probe(never());
+    expect(await spooled.store.get(key, never())).toBeNull();
+  });
+});
+
+describe("while the store bars us", () => {
+  test("what has run is kept, and nothing new is taken in", async () => {
+    const { spooled, inner, first, changes } = await setup();
+    const attempt = await leased(spooled);
+    inner.set("barred");
+    const own = { isBarred: true, message: expect.stringContaining("refuses this user") };
+    await expect(spooled.store.intake(aTask({ task_id: "t-2" }), hash, never())).rejects.toMatchObject(own);
+    await expect(spooled.store.requestCancel(key, 1000, never())).rejects.toMatchObject(own);
+    await expect(spooled.store.get(key, never())).rejects.toMatchObject(own);
+    expect(await spooled.store.finish(attempt, result, bytes, never())).toBe(true);
+    expect(await entriesOf(first)).toEqual([{ kind: "finish", attempt, resultBytes: bytes }]);
+    expect(changes).toEqual(["barred"]);
+  });
+
+  test("that is told apart from a store that is away, whichever comes first", async () => {
+    const { spooled, inner, clock, changes } = await setup();
+    await leased(spooled);
+    for (const fault of ["away", "barred", "barred", "away"] as const) {
+      inner.set(fault);
+      await expect(spooled.probe(never())).rejects.toMatchObject({ isBarred: fault === "barred" });
+    }
+    inner.set(null);
+    await spooled.probe(never());
+    expect(changes).toEqual(["away", "barred", "away", "here"]);
+    // Owners could not renew meanwhile.
+    const lost = { attempt: 1, owner: anOwner() };
+    expect(await spooled.store.releaseLost(key, lost, true, never())).toBe(false);
+    clock.advance(settleMs);
+    expect(await spooled.store.releaseLost(key, lost, true, never())).toBe(true);
+  });
+});
+
 describe("nobody's attempt is taken over", () => {
   const lost = { attempt: 1, owner: anOwner() };
   const takeOvers = (spooled: SpooledStore) => [
@@ -185,7 +265,7 @@ describe("nobody's attempt is taken over", () => {
     await expect(spooled.probe(never())).rejects.toMatchObject({ isAway: true });
     inner.set(null);
     await spooled.probe(never());
-    expect(changes).toEqual([true, false]);
+    expect(changes).toEqual(["away", "here"]);
     expect(await Promise.all(takeOvers(spooled))).toEqual([false, false, null]);
     clock.advance(settleMs - 1);
     expect(await Promise.all(takeOvers(spooled))).toEqual([false, false, null]);

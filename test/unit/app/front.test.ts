@@ -1,0 +1,74 @@
+import { expect, test } from "vitest";
+import { memoryObjectStore } from "../../../src/adapters/memory/memory-object-store.ts";
+import { memoryTaskStore } from "../../../src/adapters/memory/memory-task-store.ts";
+import { frontOf } from "../../../src/app/front.ts";
+import type { SpoolEntry } from "../../../src/model/spool-entry.ts";
+import { taskKey } from "../../../src/model/task.ts";
+import { toolCatalog } from "../../../src/tools/catalog.ts";
+import { faultyStore } from "../../support/faulty-store.ts";
+import { anOwner, aResult, aTask, never } from "../../support/samples.ts";
+
+const clock = { now: () => Date.now(), monotonicMs: () => performance.now() };
+const key = taskKey(aTask());
+const attempt = { key, number: 2, owner: anOwner() };
+
+function frontWith(entry: SpoolEntry | null) {
+  const faulty = faultyStore(memoryTaskStore(clock));
+  const front = frontOf({
+    archive: { store: faulty.store, objects: memoryObjectStore() },
+    catalog: async () => toolCatalog([]),
+    liveness: () => Promise.reject(new Error("nobody is woken")),
+    sandboxRoot: "/nowhere",
+    pulse: null,
+    waiting: async () => (entry === null ? null : { entry, putAt: 1_767_225_600_000 }),
+  });
+  return { front, faulty };
+}
+
+test("a call that waits for a store that is away is told of as it is", async () => {
+  const { front, faulty } = frontWith({ kind: "intake", task: aTask(), requestSha256: "a", askedAt: null });
+  faulty.set("away");
+  expect(await front.get(key, 0, never())).toEqual({
+    summary: expect.objectContaining({ task_id: "t-1", state: "RECEIVED", received_at: "2026-01-01T00:00:00.000Z" }),
+    resultBytes: null,
+  });
+});
+
+test.each<[string, SpoolEntry, string]>([
+  ["an end", { kind: "finish", attempt, resultBytes: Buffer.from("{}") }, "attempt 2 has ended, and its result waits"],
+  ["an attempt given back", { kind: "release", attempt, strike: false }, "attempt 2 was given back to the queue"],
+])(
+  "of %s that waits it is said that it does, and no more: what counts is the store's to say",
+  async (_name, entry, said) => {
+    const { front, faulty } = frontWith(entry);
+    faulty.set("away");
+    await expect(front.get(key, 0, never())).rejects.toMatchObject({
+      ...{ away: "store", message: expect.stringContaining("no answer") },
+      details: [{ path: "/state", message: expect.stringContaining(said) }],
+    });
+  },
+);
+
+test("of what does not wait, and of a store that bars us, it is said why it cannot be told", async () => {
+  const { front, faulty } = frontWith(null);
+  faulty.set("away");
+  await expect(front.get(key, 0, never())).rejects.toMatchObject({ away: "store", isBarred: false, details: [] });
+  faulty.set("barred");
+  await expect(front.get(key, 0, never())).rejects.toMatchObject({ away: "store", isBarred: true });
+});
+
+test("whoever waits for a result waits through an outage, and no longer than they asked for", async () => {
+  const { front, faulty } = frontWith(null);
+  await faulty.store.intake(aTask(), "h1", never());
+  const leased = await faulty.store.leaseTask(key, anOwner(), 60_000, never());
+  if (leased === null) throw new Error("not leased");
+  faulty.set("away");
+  const waiting = front.get(key, 60_000, never());
+  const asked = faulty.calls.length;
+  await expect.poll(() => faulty.calls.length, { timeout: 10_000 }).toBeGreaterThan(asked);
+  faulty.set(null);
+  await faulty.store.finish(leased, aResult(), Buffer.from("the result"), never());
+  expect((await waiting)?.resultBytes?.toString()).toBe("the result");
+  faulty.set("away");
+  await expect(front.get(key, 1, never())).rejects.toMatchObject({ away: "store" });
+});

@@ -106,18 +106,22 @@ part processes; for p in /proc/[0-9]*; do tr '\\0' ' ' < $p/cmdline; echo; done 
 part first; tr '\\0' ' ' < /proc/1/cmdline; echo; cat /proc/1/limits; grep -E '^(Cap|NoNew|Secc|Uid|Gid|Groups)' /proc/1/status; cat /proc/1/oom_score_adj /proc/$$/oom_score_adj
 part mounts; awk '{print $5, $6, $(NF-2), $(NF-1), $NF}' /proc/self/mountinfo | sed 's/lowerdir=[^ ]*//'
 part space; df -P -B1 /workspace /tmp /output /run/toolx /dev/shm | awk '{print $2, $6}'; df -P -i /workspace /tmp /output | awk '{print $2, $3, $6}'
-part files; ls -lanR --time-style=+ /workspace /tmp /output /run/toolx /dev/shm /dev/mqueue
-part contents; find /workspace /tmp /output -type f -exec sha256sum {} +
+part files; ls -lanR --time-style=+ /workspace /tmp /output /dev/shm /dev/mqueue; ls -lan --time-style=+ /run/toolx | awk '{print $1, $2, $3, $4, $6}'
+part contents; find /workspace /tmp /output -type f -exec cksum {} +
 part cgroup; cat /proc/self/cgroup | sed 's/^[0-9]*://' | sort; cd /sys/fs/cgroup && for f in $(find . -name '*.limit_in_bytes' -o -name '*.max' -o -name 'cpu.cfs*' -o -name 'cpu.shares' -o -name 'cpu.weight' -o -name 'cpuset.cpus' -o -name 'memory.swappiness' -o -name 'memory.oom_control' -o -name 'memory.high' | sort); do echo "$f $(cat $f 2>&1 | tr '\\n' ' ')"; done; cd
 part namespaces; ls /proc/self/ns; ls /sys/class/net
 part kernel; uname -a; ls /dev; cat /proc/sys/kernel/hostname /proc/sys/fs/mqueue/msg_max
 part given; cat; cat in.txt; stat -c '%A %s %U' in.txt
 `;
 
-/** By part; the user's number and the sandbox's own replaced. */
+/** By part; the user's number, which is longer or shorter, and the sandbox's own id replaced. */
 function partsOf(stdout: string): ReadonlyMap<string, string> {
   const uid = /uid=(\d+)/.exec(stdout)?.[1] ?? "none";
-  const parts = stdout.replaceAll(uid, "UID").split(/^== /m);
+  const alike = stdout
+    .replaceAll(uid, "UID")
+    .replaceAll(/[0-9a-f]{64}/g, "ID")
+    .replaceAll(/ +/g, " ");
+  const parts = alike.split(/^== /m);
   return new Map(parts.slice(1).map((part) => [part.slice(0, part.indexOf("\n")), part.slice(part.indexOf("\n") + 1)]));
 }
 

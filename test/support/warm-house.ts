@@ -18,7 +18,7 @@ export interface WarmHouse extends AsyncDisposable {
   /** The same on a sandbox of its own. */
   runCold(command: string, rest?: object): Promise<Result>;
   /** Waits until so many stand ready. */
-  ready(count: number): Promise<void>;
+  ready(count: number, boundMs?: number): Promise<void>;
 }
 
 /** `count` of the shell image stand ready in any case, under the first runtime of the settings. */
@@ -49,7 +49,9 @@ export async function warmHouse(count: number, settings: Readonly<Record<string,
     pool,
     run: (command, rest = {}) => run(parts, command, rest),
     runCold: (command, rest = {}) => run(house.parts, command, rest),
-    ready: async (wanted) => void (await until("that many stand ready", () => pool.counts().ready >= wanted, 60_000)),
+    async ready(wanted, boundMs = 60_000) {
+      await until(`${wanted} stand ready`, () => pool.counts().ready >= wanted, boundMs);
+    },
     [Symbol.asyncDispose]: () => held.disposeAsync(),
   };
 }

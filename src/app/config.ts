@@ -26,6 +26,16 @@ export interface Config {
   readonly runtimeDir: string;
   readonly extraCaDir: string;
   readonly maxWorkers: number;
+  /** Sandboxes that stand ready in a server. */
+  readonly warm: {
+    /** Of all kinds together; 0: there are none. */
+    readonly maxCount: number;
+    /** Of each of the images. */
+    readonly min: number;
+    readonly images: readonly string[];
+    readonly memoryBytes: number;
+    readonly maxAgeMs: number;
+  };
   /** Tasks that may wait. */
   readonly queue: QueueBounds;
   /** Processors of the engine's machine, such as `1-3,6`; empty: all of them. */
@@ -154,6 +164,13 @@ export function loadConfig(programDir: string, env: Environment = process.env): 
     runtimeDir: value(settings.runtimeDir),
     extraCaDir: value(settings.extraCaDir),
     maxWorkers: value(settings.maxWorkers),
+    warm: {
+      maxCount: value(settings.warmMax),
+      min: value(settings.warmMin),
+      images: value(settings.warmImages).split(","),
+      memoryBytes: value(settings.warmMemoryMb) * bytesPerMb,
+      maxAgeMs: value(settings.warmMaxAgeSeconds) * 1000,
+    },
     queue: { inAll: value(settings.maxQueued), perTenant: value(settings.maxQueuedPerTenant) },
     sandboxCpus: value(settings.sandboxCpus),
     runtimes: value(settings.runtimes).split(","),

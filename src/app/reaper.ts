@@ -37,7 +37,8 @@ export async function reapPorts(config: Config, open: Pick<ReapPorts, "store" | 
     mayBeAdopted: () => false,
     isUnderWay: () => false,
     concludeLost,
-    maxAgeMs: config.limitRules.timeout_seconds.max * 1000 + slackMs,
+    // One may have stood ready before it got its task. Ours may be off, and the other's on.
+    maxAgeMs: config.warm.maxAgeMs + config.limitRules.timeout_seconds.max * 1000 + slackMs,
   };
 }
 

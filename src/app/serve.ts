@@ -32,6 +32,7 @@ import type { Shutdown } from "./shutdown.ts";
 import { sweeping } from "./sweeping.ts";
 import { openTransport, type TransportService, transportService } from "./transport-service.ts";
 import { wallWatch } from "./wall-watch.ts";
+import { serverPool } from "./warm.ts";
 
 export interface ServeOptions {
   readonly version: string;
@@ -66,7 +67,13 @@ export async function serve(
   const [live, work] = [pulse(), bell()];
   const buffer = await openBuffer(config, opened.parts, { log, counted, onTakenIn: work.ring });
   if (buffer !== null) stack.use(buffer);
-  const house: House = { ...opened, parts: { ...opened.parts, store: buffer?.store ?? opened.parts.store } };
+  const pool = serverPool(config, opened, counted, log);
+  if (pool !== null) stack.use(pool);
+  const { store, sandboxes } = opened.parts;
+  const house: House = {
+    ...opened,
+    parts: { ...opened.parts, store: buffer?.store ?? store, sandboxes: pool ?? sandboxes },
+  };
   const { parts } = house;
   const messages = messagesOf(config, house, stack, work.ring, counted, log);
   const callbacks = callbacksOf(config, house, counted, log);
@@ -94,7 +101,8 @@ export async function serve(
 
   using stages = stagesOf(shutdown);
   const checks = checksOf(config, house, messages, stages.drain);
-  const walls = wallWatch(config, house, log);
+  // Its sandboxes are its own: what it asks for is no demand.
+  const walls = wallWatch(config, opened, log);
   const ready = readiness(checks, walls.fallen, systemClock.monotonicMs);
   const waiting = buffer?.waiting ?? null;
   const { sandboxRoot, maxFileBytes } = config;
@@ -110,7 +118,10 @@ export async function serve(
     diskFree: () => diskFree({ data: config.dataDir, scratch: config.sandboxRoot }),
     outboxAgeMs: messages === null ? null : parts.store.outboxAgeMs,
     lag: messages === null ? null : messages.lag,
+    warm: pool?.counts ?? null,
   });
+  // After what the dead left is gone: it may have taken the room.
+  pool?.begin();
   say(`serving  ${[door.url, serverSocket(config)].filter((place) => place !== null).join(" and ")}`);
 
   const reaping = keepPassing(
@@ -118,6 +129,7 @@ export async function serve(
     stages.drain,
   );
   const inBackground = [sweeping(config, parts, counted, log, stages.drain), walls.run(stages.drain)];
+  if (pool !== null) inBackground.push(aborted(stages.drain).then(pool.close));
   const [stopBuffer, stopRelay] = [new AbortController(), new AbortController()];
   const draining = buffer?.run(stopBuffer.signal);
   const carrying = messages?.run(stages.drain, stopRelay.signal).catch(stages.fail);

@@ -239,11 +239,11 @@ function readValue(
   }
 }
 
-const sandboxOf = ({ image, runtime }: Ground, { limits }: Task): ResultSandbox => ({
+const sandboxOf = ({ image, runtime, warm }: Ground, { limits }: Task): ResultSandbox => ({
   image: image.name,
   image_id: image.id,
   runtime,
-  warm: false,
+  warm,
   limits,
 });
 

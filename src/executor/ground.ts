@@ -16,6 +16,8 @@ export interface Ground extends AsyncDisposable {
   readonly launch: Launch;
   readonly image: { readonly name: string; readonly id: string };
   readonly runtime: string;
+  /** Whether the sandbox stood ready before the task asked for it. */
+  readonly warm: boolean;
 }
 
 /** A new sandbox with the task's files in it, noted in the store; its task has not been given its command. */
@@ -43,6 +45,7 @@ export async function freshGround(
     maker: attempt.owner,
     image: { name: image.name, id: image.id },
     runtime,
+    warm: sandbox.warm,
     deadlineAt,
     leasedAt: given.leasedAt,
     deaths: 0,
@@ -55,7 +58,7 @@ export async function freshGround(
   const onStarted = (seq: number): void => journal.note(succession({ seq, at: clock.now() }));
   const held = stack.move();
   return {
-    ...{ sandbox, journal, image, runtime },
+    ...{ sandbox, journal, image, runtime, warm: sandbox.warm },
     launch: { kind: "start", command, onStarted },
     [Symbol.asyncDispose]: () => held.disposeAsync(),
   };

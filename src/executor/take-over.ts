@@ -85,6 +85,7 @@ function takenOver(
     ...held,
     image: succession.image,
     runtime: succession.runtime,
+    warm: succession.warm ?? false,
     launch: { kind: "go_on", leftMs, graceMs: parts.policy.graceMs, startedAt: succession.started?.at ?? null },
     async leave() {
       journal.leave(true);

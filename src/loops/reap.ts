@@ -64,18 +64,26 @@ export interface ReapReport {
 export async function reapOnce(ports: ReapPorts, signal: AbortSignal): Promise<ReapReport> {
   const stateOf = rememberedStates(ports.liveness, signal);
   const [objects, folders] = await Promise.all([ports.inventory.list(signal), ports.scratch.list()]);
+  // Before the store is read: who is dead by then writes nothing behind it.
+  const dead = await deadOwners(objects, stateOf);
   // After the list and before any removal: whatever of the list is somebody's by now is found here.
   const goneOn = await adoptWhatRuns(ports, stateOf, signal);
+  // Whoever goes on with a task of the dead answers in their place, for everything that carries their name. What they kept ready for
+  // tasks to come is nobody's all the same: their tasks are in our store, and none of them has it.
+  const isAbandoned = (owner: Owner): boolean => dead.has(ownerText(owner)) && goneOn.makers.has(ownerText(owner));
   const settle = async (found: Found, removal: () => Promise<void>): Promise<Outcome> => {
     const state = found.owner === null ? found.ownerless : await stateOf(found.owner);
     const verdict = judge(found.createdAt, state, ports.clock.now(), ports.maxAgeMs);
     if (verdict.kind === "remove" && found.kind && found.owner && !goneOn.known.has(found.id))
-      if (state === "dead" && ports.mayBeAdopted(found.owner)) return { kind: "leave", id: found.id, why: freshlyDead };
+      if (state === "dead" && !isAbandoned(found.owner) && ports.mayBeAdopted(found.owner))
+        return { kind: "leave", id: found.id, why: freshlyDead };
     return verdict.kind === "remove" ? tried(found.id, removal, signal) : { ...verdict, id: found.id };
   };
 
   // Containers first: a task's record must not say that it ended while its processes run.
-  const onEngine = await inTurns(objects, async (object) => ({
+  // Listed again after a take-over: what the dead made in between would be spared from the next pass on.
+  const standing = goneOn.adopted > 0 ? await ports.inventory.list(signal) : objects;
+  const onEngine = await inTurns(standing, async (object) => ({
     kind: object.kind,
     // Somebody else's label, perhaps: not ours to take.
     outcome: goneOn.sandboxes.has(object.id)
@@ -175,6 +183,8 @@ interface GoneOn {
   readonly sandboxes: ReadonlySet<string>;
   /** All that our store knows. */
   readonly known: ReadonlySet<string>;
+  /** Who had them, by name. */
+  readonly makers: ReadonlySet<string>;
   /** By task and attempt: who has what could not be gone on with, and whether its task was given its command. */
   readonly lost: ReadonlyMap<string, Extract<Adoption, { kind: "lost" }>>;
 }
@@ -184,7 +194,7 @@ async function adoptWhatRuns(
   stateOf: (owner: Owner) => Promise<OwnerState>,
   signal: AbortSignal,
 ): Promise<GoneOn> {
-  const [sandboxes, known] = [new Set<string>(), new Set<string>()];
+  const [sandboxes, known, makers] = [new Set<string>(), new Set<string>(), new Set<string>()];
   const lost = new Map<string, Extract<Adoption, { kind: "lost" }>>();
   let adopted = 0;
   const records = await store.list({ states: ["RUNNING", "COLLECTING"], limit: pageSize }, signal);
@@ -192,6 +202,7 @@ async function adoptWhatRuns(
     const { sandboxId, owner } = record;
     if (sandboxId === null || owner === null) return;
     known.add(sandboxId);
+    makers.add(ownerText(owner));
     const state = await stateOf(owner);
     if (state === "alive") sandboxes.add(sandboxId);
     if (state !== "dead" || adopt === null) return;
@@ -200,7 +211,16 @@ async function adoptWhatRuns(
     else sandboxes.add(sandboxId);
     if (adoption.kind === "adopted") adopted += 1;
   });
-  return { adopted, sandboxes, known, lost };
+  return { adopted, sandboxes, known, makers, lost };
+}
+
+async function deadOwners(
+  objects: readonly OwnedObject[],
+  stateOf: (owner: Owner) => Promise<OwnerState>,
+): Promise<ReadonlySet<string>> {
+  const owners = new Map(objects.flatMap(({ owner }) => (owner === null ? [] : [[ownerText(owner), owner] as const])));
+  const dead = await inTurns([...owners], async ([name, owner]) => ((await stateOf(owner)) === "dead" ? [name] : []));
+  return new Set(dead.flat());
 }
 
 const nameOf = ({ task, attempt }: TaskRecord): string => `${keyText(taskKey(task))}/${attempt}`;

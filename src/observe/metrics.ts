@@ -21,6 +21,12 @@ export interface Metrics {
   drained(kind: string, fate: string): void;
   /** One try of a callback, and what came of it. */
   calledBack(outcome: string): void;
+  /** A call's sandbox came from those that stood ready (hit), from one on its way there (wait), or was made for it (miss). */
+  warmGiven(outcome: "hit" | "wait" | "miss", waitSeconds: number): void;
+  warmAged(seconds: number): void;
+  /** One that stood ready was taken down without having been used. */
+  warmRetired(why: string): void;
+  warmFailed(): void;
   requestAnswered(method: string, route: string, status: number, seconds: number): void;
   /** What is asked for at each look. */
   readonly gauges: (read: MetricGauges) => void;
@@ -39,6 +45,8 @@ export interface MetricGauges {
   readonly missing: () => Promise<readonly string[]>;
   /** The share of each place's disk that is free, 0 to 1. */
   readonly diskFree: () => Promise<Readonly<Record<string, number>>>;
+  /** Sandboxes that stand ready, and those on their way there; null where none is to. */
+  readonly warm: (() => { readonly ready: number; readonly starting: number }) | null;
   /** How long the oldest message has waited, given up when the signal aborts; null where nothing sends any. */
   readonly outboxAgeMs: ((signal: AbortSignal) => Promise<number | null>) | null;
   /** Messages that are not taken in, by channel; null where none come. */
@@ -131,6 +139,30 @@ export function metrics(): Metrics {
     labelNames: ["outcome"],
     registers,
   });
+  const warmGiven = new Histogram({
+    name: "tool_executor_warm_wait_seconds",
+    help: "How long a call waited for its sandbox, by where it came from: hit (stood ready), wait (was on its way), miss (made for it).",
+    labelNames: ["outcome"],
+    buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10],
+    registers,
+  });
+  const warmAges = new Histogram({
+    name: "tool_executor_warm_age_seconds",
+    help: "How long a sandbox had stood ready when a task got it.",
+    buckets: [0.1, 1, 5, 15, 60, 300, 900, 3600],
+    registers,
+  });
+  const warmRetired = new Counter({
+    name: "tool_executor_warm_retired_total",
+    help: "Sandboxes that stood ready and were never used, by why they went: aged, excess, lost, unfit, closed.",
+    labelNames: ["why"],
+    registers,
+  });
+  const warmFailures = new Counter({
+    name: "tool_executor_warm_failures_total",
+    help: "Sandboxes that could not be made ready; it is tried again.",
+    registers,
+  });
   return {
     buffered(place, counts, ageMs) {
       for (const [kind, count] of Object.entries(counts)) buffered.set({ place, kind }, count);
@@ -154,8 +186,12 @@ export function metrics(): Metrics {
       if (count > 0) swept.inc({ kind }, count);
     },
     sweepFailed: () => sweepFailures.inc(),
+    warmGiven: (outcome, seconds) => warmGiven.observe({ outcome }, seconds),
+    warmAged: (seconds) => warmAges.observe(seconds),
+    warmRetired: (why) => warmRetired.inc({ why }),
+    warmFailed: () => warmFailures.inc(),
     requestAnswered: (method, route, status, seconds) => requests.observe({ method, route, status }, seconds),
-    gauges({ running, slots, droppedLogEntries, droppedSpans, missing, diskFree, outboxAgeMs, lag }) {
+    gauges({ running, slots, droppedLogEntries, droppedSpans, missing, diskFree, outboxAgeMs, lag, warm }) {
       const gauge = (name: string, help: string, read: () => number | Promise<number>): void => {
         new Gauge({
           name,
@@ -198,6 +234,10 @@ export function metrics(): Metrics {
           "channel",
           lag,
         );
+      if (warm !== null)
+        gauges("tool_executor_warm_sandboxes", "Sandboxes for tasks to come, by state.", "state", async () => ({
+          ...warm(),
+        }));
       gauge("tool_executor_running", "Attempts under way in this process.", running);
       gauge("tool_executor_slots", "Attempts this process may have under way at once.", slots);
       const isReady = async (): Promise<number> => ((await missing()).length === 0 ? 1 : 0);

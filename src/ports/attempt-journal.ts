@@ -8,6 +8,8 @@ export interface Succession extends ResumePoint {
   readonly maker: Owner;
   readonly image: { readonly name: string; readonly id: string };
   readonly runtime: string;
+  /** Whether the sandbox stood ready before its task asked for it; not there: noted before there were such. */
+  readonly warm?: boolean;
   /** Unix milliseconds by which the sandbox has ended its task. */
   readonly deadlineAt: number;
   /** Unix milliseconds of the lease. */

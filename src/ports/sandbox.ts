@@ -1,5 +1,5 @@
 import type { CollectEnd, Exit } from "../model/exit.ts";
-import type { Limits } from "../model/limits.ts";
+import type { LimitName, Limits } from "../model/limits.ts";
 import type { JsonObject } from "../model/task.ts";
 
 /** An image that may run: a name for people, an ID for the engine, and what of its environment reaches a task. */
@@ -25,6 +25,16 @@ export interface SandboxSpec {
   readonly image: Image;
   readonly runtime: string;
   readonly limits: Limits;
+  /** What it is made for; not there: one task, which waits for it. */
+  readonly purpose?: "pool";
+}
+
+/** What has to be known of a runtime's sandboxes to keep some ready. */
+export interface Standby {
+  /** Limits that cannot be changed once a sandbox is made. */
+  readonly fixedLimits: readonly LimitName[];
+  /** What one takes while it waits, at most. */
+  readonly memoryBytes: number;
 }
 
 /** What runs inside: the whole environment, nothing is added but `TOOL_PROGRESS_FD`. */
@@ -102,6 +112,7 @@ export interface Resumed {
 export interface Sandboxes {
   /** @throws ExecutorError policy_denied, naming the runtimes there are, when the engine lacks this one; sandbox, when it does not answer. */
   requireRuntime(name: string, signal: AbortSignal): Promise<void>;
+  standby(runtime: string): Standby;
   /** Ready to be given files and a command. @throws ExecutorError sandbox | image, with nothing left behind. */
   create(spec: SandboxSpec, signal: AbortSignal): Promise<Sandbox>;
   /**
@@ -114,6 +125,17 @@ export interface Sandboxes {
 export interface Sandbox extends AsyncDisposable {
   /** The engine's own id. */
   readonly id: string;
+  /** Whether it stood ready before its task asked for one. */
+  readonly warm: boolean;
+  /** Resolves once the sandbox is no more, or was let go of; never rejects. */
+  readonly ended: Promise<void>;
+  /**
+   * Gives it these limits in place of those it was made with; before anything else is asked of it.
+   * @throws ExecutorError sandbox, when they could not be set: it must not be used then. internal, for one that cannot be changed.
+   */
+  refit(limits: Limits, signal: AbortSignal): Promise<void>;
+  /** Asks one that waits for its task whether it still does. False is final. */
+  check(signal: AbortSignal): Promise<boolean>;
   /** For adoption by a successor; changes with every acknowledged event. */
   resumePoint(): ResumePoint;
   /** Null for one that was created here. */

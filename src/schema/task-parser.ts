@@ -143,7 +143,7 @@ function withDefaults(request: Request, options: TaskParserOptions): Task {
     payload: request.payload,
     files: (request.files ?? []).map(inputFile),
     stdin: request.stdin ?? null,
-    limits: limitsOf(request, options),
+    limits: filledLimits(request.limits ?? {}, options.toolLimits(request.tool_name), options),
     env: request.env ?? {},
     image: request.image ?? null,
     runtime: request.runtime ?? null,
@@ -163,11 +163,15 @@ function inputFile({ path, content_base64, sha256, executable = false }: Request
     : { path, executable, sha256 };
 }
 
-function limitsOf(request: Request, { limitRules, hostCpus, toolLimits }: TaskParserOptions): Limits {
-  const fromTool = toolLimits(request.tool_name);
+/** What a task gets of a tool with these defaults that asks for no more than `asked`. */
+export function filledLimits(
+  asked: Partial<Limits>,
+  fromTool: Partial<Limits>,
+  { limitRules, hostCpus }: Pick<TaskParserOptions, "limitRules" | "hostCpus">,
+): Limits {
   const pick = (name: LimitName): number => {
     const { byDefault, max } = limitBounds(name, limitRules[name], hostCpus);
-    return request.limits?.[name] ?? Math.min(fromTool[name] ?? byDefault, max);
+    return asked[name] ?? Math.min(fromTool[name] ?? byDefault, max);
   };
   return {
     timeout_seconds: pick("timeout_seconds"),

@@ -31,7 +31,7 @@ export async function partsWithoutEngine(differences: Partial<Parts> = {}): Prom
     tracing: noTracing,
     slots: fairSlots(1),
     images: { names: () => ["shell", "python", "node"], resolve: async (name) => ({ name, id: name, env: {} }) },
-    sandboxes: { create: unused, attach: unused, requireRuntime: async () => undefined },
+    sandboxes: { create: unused, attach: unused, requireRuntime: async () => undefined, standby: unused },
     liveness: {
       self: anOwner(),
       stateOf: async () => "alive",

@@ -54,7 +54,12 @@ async function known(): Promise<ReadonlyMap<string, Known>> {
   counted.delivered("accepted");
   counted.published("result", 1);
   counted.requestAnswered("GET", "/healthz", 200, 0.1);
+  counted.warmGiven("hit", 0.001);
+  counted.warmAged(1);
+  counted.warmRetired("aged");
+  counted.warmFailed();
   counted.gauges({
+    warm: () => ({ ready: 2, starting: 1 }),
     running: () => 1,
     slots: () => 2,
     droppedLogEntries: () => 0,

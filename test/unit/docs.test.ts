@@ -87,6 +87,7 @@ test("docs/operations.md has the table of all settings as the schema makes it", 
 test("docs/operations.md names every metric of ours, and none that there is not", async () => {
   const counted = metrics();
   counted.gauges({
+    warm: () => ({ ready: 2, starting: 1 }),
     running: () => 0,
     slots: () => 0,
     droppedLogEntries: () => 0,

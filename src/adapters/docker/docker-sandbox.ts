@@ -1,9 +1,10 @@
+import { isDeepStrictEqual } from "node:util";
 import { ExecutorError } from "../../model/failure.ts";
 import { bytesPerMb, type Limits } from "../../model/limits.ts";
 import type { Resumed, Sandbox, SandboxEvent, SandboxGone } from "../../ports/sandbox.ts";
 import type { Engine } from "./engine.ts";
 import { eventQueue } from "./event-queue.ts";
-import { fileSizeLimitBytes, openFilesLimit } from "./host-config.ts";
+import { changeableConfig, fileSizeLimitBytes, openFilesLimit } from "./host-config.ts";
 import { collectBody, eventOf, type Ready, type StartLimits, signalBody, startBody } from "./protocol/bodies.ts";
 import { type Frame, frameType, maxBodyBytes } from "./protocol/frame.ts";
 import type { Removals } from "./removals.ts";
@@ -42,6 +43,8 @@ export async function openDockerSandbox(parts: DockerSandboxParts, signal: Abort
   let endSeq = Number.POSITIVE_INFINITY;
   let disposed: Promise<void> | null = null;
   let lastWait: NodeJS.Timeout | null = null;
+  let limits = parts.limits;
+  const ended = Promise.withResolvers<void>();
   const queue = eventQueue(() => link.taken());
   const traits = runtimeTraits(parts.runtime);
   const told = (frame: Frame): SandboxEvent => {
@@ -63,6 +66,7 @@ export async function openDockerSandbox(parts: DockerSandboxParts, signal: Abort
   const endWith = async (why: string): Promise<void> => {
     if (gone || disposed) return;
     gone = true;
+    ended.resolve();
     if (lastWait) clearTimeout(lastWait);
     queue.push([{ kind: "gone", gone: await lastWords(engine, id, link, why) }]);
     queue.close();
@@ -81,6 +85,19 @@ export async function openDockerSandbox(parts: DockerSandboxParts, signal: Abort
   return {
     id,
     resumed,
+    warm: false,
+    ended: ended.promise,
+    async refit(wanted, refitSignal) {
+      limits = await refitted(engine, { id, runtime: parts.runtime, limits }, wanted, refitSignal);
+    },
+    async check(checkSignal) {
+      try {
+        return (await link.connect(checkSignal)).state === "idle" && !gone;
+      } catch {
+        checkSignal.throwIfAborted();
+        return false;
+      }
+    },
     resumePoint: () => ({ sandboxId: id, token: link.token(), lastSeq: ackedSeq }),
     async putFiles(tar, putSignal) {
       for await (const chunk of tar) {
@@ -94,8 +111,8 @@ export async function openDockerSandbox(parts: DockerSandboxParts, signal: Abort
     },
     async start(command, startSignal) {
       startSignal.throwIfAborted();
-      if (!parts.limits) throw new ExecutorError("internal", `sandbox ${id.slice(0, 12)}: has its task already`);
-      return link.send(frameType.start, startBody(command, startLimits(parts.limits))) ?? 0;
+      if (!limits) throw hasItsTask(id);
+      return link.send(frameType.start, startBody(command, startLimits(limits))) ?? 0;
     },
     async writeStdin(bytes, writeSignal) {
       const whole = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -121,11 +138,13 @@ export async function openDockerSandbox(parts: DockerSandboxParts, signal: Abort
     },
     async detach() {
       disposed = Promise.resolve();
+      ended.resolve();
       if (lastWait) clearTimeout(lastWait);
       link.close();
       queue.close();
     },
     async [Symbol.asyncDispose]() {
+      ended.resolve();
       disposed ??= (async () => {
         if (lastWait) clearTimeout(lastWait);
         link.close();
@@ -145,6 +164,25 @@ function resumedAt(id: string, { state, lastInSeq, firstSeq }: Ready, lastSeq: n
       `sandbox ${id.slice(0, 12)}: it has forgotten events ${lastSeq + 1} to ${firstSeq - 1}, which are not kept`,
     );
   return { state, lastInSeq, stdinPieceBytes: pieceBytes };
+}
+
+const hasItsTask = (id: string): ExecutorError =>
+  new ExecutorError("internal", `sandbox ${id.slice(0, 12)}: has its task already`);
+
+/** The limits it has afterwards. SAFETY: what the engine has not confirmed is no limit of a task, so every way out but one throws. */
+async function refitted(
+  engine: Engine,
+  { id, runtime, limits }: Pick<DockerSandboxParts, "id" | "runtime"> & { readonly limits: Limits | undefined },
+  wanted: Limits,
+  signal: AbortSignal,
+): Promise<Limits> {
+  if (!limits) throw hasItsTask(id);
+  const stuck = runtimeTraits(runtime).fixedLimits.find((name) => limits[name] !== wanted[name]);
+  if (stuck !== undefined)
+    throw new ExecutorError("internal", `sandbox ${id.slice(0, 12)}: ${stuck} is ${limits[stuck]} and stays so`);
+  const [before, after] = [changeableConfig(limits, runtime), changeableConfig(wanted, runtime)];
+  if (!isDeepStrictEqual(before, after)) await engine.update(id, after, signal);
+  return wanted;
 }
 
 /** 128 + SIGKILL: what a container that ran out of memory ends with, and many another. */

@@ -13,7 +13,7 @@ import { createOptions, randomIdentity } from "./host-config.ts";
 import { type ImageDeclarations, imageDeclarations } from "./image-declarations.ts";
 import { inspectImage } from "./image-engine.ts";
 import { removals } from "./removals.ts";
-import { plainRuntimes } from "./runtimes.ts";
+import { plainRuntimes, runtimeTraits } from "./runtimes.ts";
 import { seccompProfile } from "./seccomp.ts";
 
 export interface DockerSandboxesOptions {
@@ -34,7 +34,7 @@ export function dockerSandboxes(docker: Dockerode, options: DockerSandboxesOptio
 
   const containerOptions = async (spec: SandboxSpec, signal: AbortSignal): Promise<Dockerode.ContainerCreateOptions> =>
     createOptions(spec, randomIdentity(), {
-      labels: { owner: options.owner, pool: "cold", createdAt: Date.now() },
+      labels: { owner: options.owner, pool: spec.purpose === "pool" ? "warm" : "cold", createdAt: Date.now() },
       seccomp: seccompProfile(spec.runtime, options.architecture),
       declared: await declarations(spec.image.id, signal),
       cpuset: options.cpuset ?? "",
@@ -74,6 +74,10 @@ export function dockerSandboxes(docker: Dockerode, options: DockerSandboxesOptio
       return openDockerSandbox({ engine, removals: taken, id, runtime, resume: { token, lastSeq } }, signal);
     },
     requireRuntime: runtimesOf(docker),
+    standby(runtime) {
+      const { fixedLimits, idleMemoryBytes } = runtimeTraits(runtime);
+      return { fixedLimits, memoryBytes: idleMemoryBytes };
+    },
     [Symbol.asyncDispose]: () => taken[Symbol.asyncDispose](),
   };
 }

@@ -29,6 +29,14 @@ export interface ContainerEnd {
   readonly running: boolean;
 }
 
+/** In the engine's words and units. */
+export interface ChangedLimits {
+  readonly Memory: number;
+  readonly MemorySwap: number;
+  readonly NanoCpus: number;
+  readonly PidsLimit: number;
+}
+
 /**
  * The few calls of the engine's API that a sandbox needs, each with a deadline.
  * @throws ExecutorError sandbox, naming the call, the container and what the engine answered.
@@ -38,6 +46,8 @@ export interface Engine {
   /** The attached streams, without the output of before the attach. */
   attach(id: string, events: AttachEvents, signal: AbortSignal): Promise<AttachedStream>;
   start(id: string, signal: AbortSignal): Promise<void>;
+  /** Sets limits of a running container; those that are not named stay. */
+  update(id: string, limits: ChangedLimits, signal: AbortSignal): Promise<void>;
   /** Null when there is no such container. */
   inspect(id: string, signal: AbortSignal): Promise<ContainerEnd | null>;
   /** SIGKILL to the whole container; one that has ended already is no error. */
@@ -73,6 +83,14 @@ export function engine(docker: Dockerode, deadlines: EngineDeadlines): Engine {
         named("start", id),
         deadlines.startMs,
         async (abortSignal) => void (await docker.getContainer(id).start({ abortSignal })),
+        signal,
+      ),
+    update: (id, limits, signal) =>
+      engineCall(
+        named("update", id),
+        // A task waits for it, and has another way where it is late.
+        deadlines.inspectMs,
+        async (abortSignal) => void (await docker.getContainer(id).update({ ...limits, abortSignal })),
         signal,
       ),
     inspect: (id, signal) =>

@@ -2,6 +2,7 @@ import { randomInt } from "node:crypto";
 import type Dockerode from "dockerode";
 import { bytesPerMb, cgroupMemoryBytes, type Limits } from "../../model/limits.ts";
 import type { SandboxSpec } from "../../ports/sandbox.ts";
+import type { ChangedLimits } from "./engine.ts";
 import { type ImageDeclarations, volumeMounts } from "./image-declarations.ts";
 import { labelsOf, type OwnershipLabels } from "./labels.ts";
 import { readonlyPaths, unreadablePaths } from "./masked-paths.ts";
@@ -73,7 +74,6 @@ export function hostConfig(
   identity: Identity,
   { seccomp, declared, cpuset = "" }: Pick<SandboxPolicy, "seccomp" | "declared" | "cpuset">,
 ): SandboxHostConfig {
-  const memoryBytes = cgroupMemoryBytes(limits);
   return {
     Runtime: runtime,
     // SAFETY: the sandbox has no right to anything: no capability, none to be gained by a setuid or file-capability program.
@@ -103,12 +103,8 @@ export function hostConfig(
     PidMode: "",
     UTSMode: "",
 
-    Memory: memoryBytes,
-    // Memory and swap together: the same figure means no swap.
-    MemorySwap: memoryBytes,
-    NanoCpus: Math.round(limits.cpus * 1e9),
+    ...changeableConfig(limits, runtime),
     CpusetCpus: cpuset,
-    PidsLimit: runtimeTraits(runtime).enginePids(limits.pids),
     Ulimits: ulimits(limits),
     // When the host itself runs out of memory, sandboxes go before anything else.
     OomScoreAdj: 500,
@@ -117,6 +113,18 @@ export function hostConfig(
     Init: false,
     RestartPolicy: { Name: "no" },
     LogConfig: { Type: "none", Config: {} },
+  };
+}
+
+/** What of the walls the engine can still set on a sandbox that is there. All of it together, so that none is forgotten. */
+export function changeableConfig(limits: Limits, runtime: string): ChangedLimits {
+  const memoryBytes = cgroupMemoryBytes(limits);
+  return {
+    Memory: memoryBytes,
+    // Memory and swap together: the same figure means no swap.
+    MemorySwap: memoryBytes,
+    NanoCpus: Math.round(limits.cpus * 1e9),
+    PidsLimit: runtimeTraits(runtime).enginePids(limits.pids),
   };
 }
 

@@ -1,5 +1,5 @@
 import type { Exit } from "../../model/exit.ts";
-import { overheadPids } from "../../model/limits.ts";
+import { bytesPerMb, type LimitName, overheadMemoryMb, overheadPids } from "../../model/limits.ts";
 
 /** What of a sandbox depends on the runtime it runs under. Everything that is not here is the same under all of them. */
 export interface RuntimeTraits {
@@ -14,6 +14,10 @@ export interface RuntimeTraits {
   readonly enginePids: (pids: number) => number;
   /** Whether the figures for memory and CPU time that can be read inside are what the host spent. */
   readonly measuresInside: boolean;
+  /** Limits that stay as the sandbox was made with them. The file systems are mounted at its start, whatever the runtime. */
+  readonly fixedLimits: readonly LimitName[];
+  /** What a sandbox without a task takes, at most. */
+  readonly idleMemoryBytes: number;
   /** Whether the file systems of a sandbox hold no more than `inodes` files. */
   readonly boundsInodes: boolean;
   /** How an operator adds it to the engine. */
@@ -22,11 +26,15 @@ export interface RuntimeTraits {
   readonly whenAWallFalls: string;
 }
 
+const fileSystemLimits: readonly LimitName[] = ["disk_mb", "output_mb", "inodes"];
+
 const runc: RuntimeTraits = {
   isTested: true,
   refusal: "by_rule",
   enginePids: (pids) => pids + overheadPids,
   measuresInside: true,
+  fixedLimits: fileSystemLimits,
+  idleMemoryBytes: overheadMemoryMb * bytesPerMb,
   boundsInodes: true,
   howToAdd: "it comes with the engine: reinstall the engine's package runc",
   whenAWallFalls: "run nothing here, and report it with the versions of engine and runtime",
@@ -41,6 +49,7 @@ const runc: RuntimeTraits = {
  *   a third more than the host's, because waiting for a processor counts too.
  * - `nr_inodes` of a tmpfs is passed over: files without number end at the memory limit.
  * - The host kills the sentry when memory runs out, and sandbox-init with it: such a task has no exit and no artifacts.
+ * - What a task can read of its memory and processors is fixed at the sandbox's start, and older versions have no way to change limits.
  * - SIGKILL from inside reaches PID 1.
  */
 const gvisor: RuntimeTraits = {
@@ -48,6 +57,8 @@ const gvisor: RuntimeTraits = {
   refusal: "always_eperm",
   enginePids: (pids) => 1024 + 3 * pids,
   measuresInside: false,
+  fixedLimits: [...fileSystemLimits, "cpus", "memory_mb", "pids"],
+  idleMemoryBytes: 2 * overheadMemoryMb * bytesPerMb,
   boundsInodes: false,
   howToAdd:
     'name it in /etc/docker/daemon.json, {"runtimes": {"runsc": {"path": "/usr/local/bin/runsc", "runtimeArgs": ["--platform=systrap", "--oci-seccomp"]}}}, and reload the engine (SIGHUP): docs/operations.md#gvisor',

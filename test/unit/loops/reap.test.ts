@@ -226,6 +226,42 @@ describe("the tasks of our own store", () => {
     expect((await reapOnce(shared, never)).removed.containers).toBe(1);
   });
 
+  test("what a dead owner kept ready goes with the pass that takes over its tasks, what it made meanwhile too", async () => {
+    const store = memoryTaskStore(clock);
+    await leased(store, "task", dead, 60_000);
+    const attempt = { key: { tenantId: "acme", taskId: "task" }, number: 1, owner: dead };
+    await store.starting(attempt, never);
+    await store.running(attempt, "box", now, never);
+    const objects = [object("box", dead), object("ready", dead)];
+    const shared = ports(objects, [], store);
+    const adopt = async (): Promise<Adoption> => {
+      await store.adopt(attempt, self, 60_000, never);
+      objects.push(object("late", dead));
+      return { kind: "adopted" };
+    };
+    const report = await reapOnce({ ...shared, adopt, mayBeAdopted: () => true }, never);
+    expect(objects.map(({ id }) => id)).toEqual(["box"]);
+    expect(report).toMatchObject({ adopted: 1, removed: { containers: 2 }, left: [] });
+  });
+
+  test("of an owner that was not yet dead when the store was read nothing is taken for unused", async () => {
+    const store = memoryTaskStore(clock);
+    await leased(store, "task", dead, 60_000);
+    const attempt = { key: { tenantId: "acme", taskId: "task" }, number: 1, owner: dead };
+    await store.starting(attempt, never);
+    await store.running(attempt, "box", now, never);
+    // Its only object comes while the pass is at it; so it was not looked at before.
+    const objects: OwnedObject[] = [];
+    const shared = ports(objects, [], store);
+    const adopt = async (): Promise<Adoption> => {
+      await store.adopt(attempt, self, 60_000, never);
+      objects.push(object("box", dead), object("of a task", dead));
+      return { kind: "adopted" };
+    };
+    const report = await reapOnce({ ...shared, adopt, mayBeAdopted: () => true }, never);
+    expect(report.left.map(({ id }) => id)).toEqual(["of a task"]);
+  });
+
   test("one that waits for its turn is left alone", async () => {
     const store = memoryTaskStore(clock);
     await store.intake(aTask(), "0".repeat(64), never);

@@ -32,7 +32,7 @@ async function partsWith(store: TaskStore, create: Sandboxes["create"]): Promise
     tracing: noTracing,
     slots: fairSlots(1),
     images: { names: () => ["shell"], resolve: async (name) => ({ name, id: `sha256:${name}`, env: {} }) },
-    sandboxes: { create, attach: unused, requireRuntime: async () => undefined },
+    sandboxes: { create, attach: unused, requireRuntime: async () => undefined, standby: unused },
     liveness: {
       self: anOwner(),
       stateOf: async () => "alive",

@@ -10,6 +10,7 @@ test("a store that does not answer takes no other figure with it, and what is mi
   const counted = metrics();
   const missing = [["store", "wall runc: no network"], ["store"]];
   counted.gauges({
+    warm: () => ({ ready: 2, starting: 1 }),
     running: () => 3,
     slots: () => 4,
     droppedLogEntries: () => 0,

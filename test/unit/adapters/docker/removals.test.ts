@@ -13,8 +13,8 @@ function engineAnswering(...answers: readonly ("gone" | "no answer")[]) {
   const unused = (): never => {
     throw new Error("not for this test");
   };
-  const calls = { create: unused, attach: unused, start: unused, inspect: unused, kill: unused, toldOom: unused };
-  const engine: Engine = { ...calls, remove };
+  const calls = { create: unused, attach: unused, start: unused, update: unused, inspect: unused, kill: unused };
+  const engine: Engine = { ...calls, toldOom: unused, remove };
   return { engine, asked };
 }
 

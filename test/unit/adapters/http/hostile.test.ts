@@ -1,10 +1,12 @@
 import { once } from "node:events";
+import { readdirSync, readFileSync } from "node:fs";
 import { connect } from "node:net";
+import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { ExecutorError } from "../../../../src/model/failure.ts";
 import type { FoundTask, ServerFront } from "../../../../src/ports/front.ts";
-import { newApiKey } from "../../../../src/schema/api-key.ts";
+import { newApiKey, opens } from "../../../../src/schema/api-key.ts";
 import { type BareDoor, bareDoor } from "../../../support/bare-door.ts";
 import { requestHead as head, strangersRequests, unclearRequests } from "../../../support/unclear-requests.ts";
 
@@ -174,6 +176,23 @@ describe("G26 API keys and tenants", () => {
     expect(await status("/v1/tasks/t-1", {})).toBe(401);
     expect(await status("/v1/tools", {})).toBe(401);
     expect(await status("/v1/tasks/t-1", { headers: { authorization: `Basic ${text}` } })).toBe(401);
+  });
+
+  test("the secret is compared in one place, by its hash, for as long when the key is not known", () => {
+    const src = join(import.meta.dirname, "../../../../src");
+    const sources = readdirSync(src, { recursive: true, encoding: "utf8" }).filter((path) => path.endsWith(".ts"));
+    const text = (path: string): string => readFileSync(join(src, path), "utf8");
+    expect(sources.filter((path) => text(path).includes("secretSha256")).sort()).toEqual([
+      "adapters/disk/api-keys-folder.ts",
+      "model/api-key.ts",
+      "schema/api-key.ts",
+    ]);
+    // The folder checks the shape of a stored hash, and compares nothing.
+    expect(text("adapters/disk/api-keys-folder.ts")).not.toMatch(/secretSha256\s*[!=]=/);
+    expect(text("schema/api-key.ts")).not.toMatch(/(secret|expected)\w*\s*[!=]=|[!=]=+\s*(secret|expected)/i);
+    expect(text("schema/api-key.ts")).toContain("timingSafeEqual(sha256(secret), expected)");
+    // Nobody is let in before that comparison.
+    expect(opens(null, "x".repeat(43), 0)).toBe(false);
   });
 
   test("a door that was once locked does not open again when the last key is revoked", async () => {

@@ -217,6 +217,7 @@ export function loadConfig(programDir: string, env: Environment = process.env): 
       artifactsMs: msOfDays(value(settings.retainArtifactsDays)),
       deadLettersMs: msOfDays(value(settings.retainDeadLettersDays)),
       outboxMs: msOfDays(value(settings.retainOutboxDays)),
+      filesMs: msOfDays(value(settings.retainFilesDays)),
     },
     graceMs: value(settings.graceMs),
     engineDeadlines: {

@@ -7,7 +7,7 @@ import { relay } from "../loops/relay.ts";
 import type { OutboxRow } from "../model/outbox.ts";
 import type { Task, TaskKey } from "../model/task.ts";
 import type { Transport, TransportEvent } from "../ports/transport.ts";
-import { defaultMaxRequestBytes } from "../schema/task-parser.ts";
+import { defaultMaxRequestBytes } from "../schema/request-caps.ts";
 import type { Config } from "./config.ts";
 
 /** What a service tells of its transport, for metrics, log and readiness. */

@@ -1,7 +1,9 @@
 import { randomBytes } from "node:crypto";
-import { readFile } from "node:fs/promises";
+import { createReadStream } from "node:fs";
 import { basename, resolve } from "node:path";
 import { ExecutorError } from "../model/failure.ts";
+import { parseJson } from "../schema/parse-json.ts";
+import { defaultMaxRequestBytes, requestCaps } from "../schema/request-caps.ts";
 import type { Catalog } from "../tools/catalog.ts";
 import { badFlag, parseMegabytes, parseNumber, parseSeconds } from "./quantities.ts";
 
@@ -114,25 +116,39 @@ async function codePayload(language: string, args: readonly string[], flags: Run
 const withArgs = (payload: object, args: readonly string[]): object =>
   args.length > 0 ? { ...payload, args } : payload;
 
+/** By the rules that a server has for a request. The text itself is never shown: it may be a file that was never meant to be seen. */
 async function payloadFlag(value: string, cwd: string): Promise<unknown> {
-  const text = value.startsWith("@") ? await readText(resolve(cwd, value.slice(1)), "--payload") : value;
+  const path = value.startsWith("@") ? resolve(cwd, value.slice(1)) : null;
+  const bytes = path === null ? Buffer.from(value) : await readBytes(path, "--payload");
+  const subject = `--payload: ${path === null ? "the text" : value}`;
+  const caps = requestCaps(defaultMaxRequestBytes);
   try {
-    return JSON.parse(text);
-  } catch {
-    // The text itself is not shown: it may be a file that was never meant to be seen.
-    throw new ExecutorError(
-      "validation",
-      `--payload: ${value.startsWith("@") ? value : "the text"} is no JSON; allowed: a JSON object, or @FILE with one`,
-    );
+    return parseJson(bytes, { subject, code: "validation", caps, exactNumbers: true });
+  } catch (error) {
+    if (!(error instanceof ExecutorError)) throw error;
+    const { message, details } = error;
+    throw new ExecutorError("validation", message, { details, hint: "allowed: a JSON object, or @FILE with one" });
   }
 }
 
 async function readText(path: string, what: string): Promise<string> {
+  const bytes = await readBytes(path, what);
   try {
-    return await readFile(path, "utf8");
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    throw new ExecutorError("validation", `${what}: ${basename(path)} is no UTF-8 text (${path})`);
+  }
+}
+
+/** Of a file without an end no more than shows that it is too long. */
+async function readBytes(path: string, what: string): Promise<Buffer> {
+  const parts: Buffer[] = [];
+  try {
+    for await (const part of createReadStream(path, { end: defaultMaxRequestBytes })) parts.push(part);
   } catch (cause) {
     throw missingFile(what, path, cause);
   }
+  return Buffer.concat(parts);
 }
 
 /** One clear message for a file that cannot be read. */

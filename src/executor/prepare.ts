@@ -12,7 +12,10 @@ import type { Policy } from "./parts.ts";
 import type { Launch } from "./run.ts";
 
 /** Where the bytes of `files[].sha256` stand, put there before the request that names them. */
-export const inputFileKey = (tenantId: string, sha256: string): string => `files/${tenantId}/${sha256}`;
+export const inputFileKey = (tenantId: string, sha256: string): string => `${inputFiles}/${tenantId}/${sha256}`;
+
+/** The prefix of all of them. */
+export const inputFiles = "files";
 
 /** What a task may ask of its sandbox, looked up by name only. */
 export interface AllowedSpec {

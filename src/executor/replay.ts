@@ -3,7 +3,8 @@ import type { OutboxRow } from "../model/outbox.ts";
 import { type JsonObject, keyText, type Task, type TaskKey } from "../model/task.ts";
 import type { TaskStore } from "../ports/task-store.ts";
 import { parseLooseJson } from "../schema/parse-json.ts";
-import { defaultMaxRequestBytes, type ParseTask, requestCaps } from "../schema/task-parser.ts";
+import { defaultMaxRequestBytes, requestCaps } from "../schema/request-caps.ts";
+import type { ParseTask } from "../schema/task-parser.ts";
 
 /** A replay of a replay of a replay is the last. */
 const maxReplays = 3;

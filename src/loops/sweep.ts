@@ -1,11 +1,13 @@
+import { inputFileKey, inputFiles } from "../executor/prepare.ts";
 import { logsKey } from "../executor/store-logs.ts";
 import { attemptPrefix } from "../model/attempt.ts";
 import { artifactsKey, manifestKey } from "../model/manifest.ts";
 import type { OutboxKind } from "../model/outbox.ts";
-import type { TaskKey } from "../model/task.ts";
+import { type TaskKey, type TaskState, taskKey } from "../model/task.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { ObjectStore } from "../ports/object-store.ts";
 import type { Leaving, OldTask, OldTasks } from "../ports/old-tasks.ts";
+import type { TaskStore } from "../ports/task-store.ts";
 
 /** How long each thing is kept after its task ended, or after it was sent; null: for ever. */
 export interface Retention {
@@ -15,10 +17,12 @@ export interface Retention {
   readonly deadLettersMs: number | null;
   /** Messages that were sent. */
   readonly outboxMs: number | null;
+  /** Input files that were put beforehand. */
+  readonly filesMs: number | null;
 }
 
 export interface SweepPorts {
-  readonly store: OldTasks;
+  readonly store: OldTasks & Pick<TaskStore, "list">;
   readonly objects: ObjectStore;
   /** What the log sink kept of a task, up to its last attempt; it has its own retention where it is somebody else's. */
   readonly removeLines: (key: TaskKey, lastAttempt: number) => Promise<void>;
@@ -30,7 +34,7 @@ export interface SweepPorts {
 
 /** What went, in numbers of tasks, messages and objects. */
 export type SweepReport = Readonly<
-  Record<"results" | "logs" | "artifacts" | "dead_letters" | "messages" | "uploads", number>
+  Record<"results" | "logs" | "artifacts" | "dead_letters" | "messages" | "files" | "uploads", number>
 >;
 
 const atOnce = 100;
@@ -52,6 +56,7 @@ export async function sweepOnce(ports: SweepPorts, signal: AbortSignal): Promise
     results: await sweepTasks(ports, "results", retention.resultsMs, signal),
     dead_letters: await sweepLetters(ports, retention.deadLettersMs, signal),
     messages: await sweepMessages(ports, ["result"], retention.outboxMs, signal),
+    files: await sweepFiles(ports, retention.filesMs, signal),
     uploads: await objects.sweep(uploadsMs, signal),
   };
 }
@@ -102,11 +107,45 @@ async function sweepLetters(ports: SweepPorts, ageMs: number | null, signal: Abo
   if (ageMs === null) return 0;
   const putBefore = ports.clock.now() - ageMs;
   await inBatches(signal, async () => {
-    const gone = await ports.objects.expire(letterObjects, putBefore, atOnce, signal);
+    const gone = await ports.objects.expire(letterObjects, { putBefore, limit: atOnce }, signal);
     return { found: gone, gone };
   });
   return await sweepMessages(ports, ["dead_letter"], ageMs, signal);
 }
+
+/**
+ * A file that a task names which has not ended stays. One that is named for the first time while it is swept may go, as it might have a
+ * moment before: the task is then refused, and says which file to put.
+ */
+async function sweepFiles(ports: SweepPorts, ageMs: number | null, signal: AbortSignal): Promise<number> {
+  const { objects, clock } = ports;
+  if (ageMs === null || (await objects.list(inputFiles, signal)).length === 0) return 0;
+  const named = await namedFiles(ports, signal);
+  const old = { putBefore: clock.now() - ageMs, limit: atOnce, isSpared: (key: string) => named.has(key) };
+  return await inBatches(signal, async () => {
+    const gone = await objects.expire(inputFiles, old, signal);
+    return { found: gone, gone };
+  });
+}
+
+/** Keys of the input files that tasks name which have not ended. */
+async function namedFiles({ store }: SweepPorts, signal: AbortSignal): Promise<ReadonlySet<string>> {
+  const named = new Set<string>();
+  for (let olderThan: TaskKey | undefined; ; ) {
+    const page = { states: unfinished, limit: requestsAtOnce, ...(olderThan && { olderThan }) };
+    const records = await store.list(page, signal);
+    for (const { task } of records)
+      for (const file of task.files) if ("sha256" in file) named.add(inputFileKey(task.tenant_id, file.sha256));
+    const last = records.at(-1);
+    if (last === undefined || records.length < requestsAtOnce) return named;
+    olderThan = taskKey(last.task);
+  }
+}
+
+const unfinished: readonly TaskState[] = ["RECEIVED", "QUEUED", "LEASED", "STARTING", "RUNNING", "COLLECTING"];
+
+/** Each may be as long as a request may. */
+const requestsAtOnce = 20;
 
 async function sweepMessages(
   { store }: SweepPorts,

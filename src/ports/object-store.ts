@@ -4,6 +4,16 @@ export interface StoredObject {
   readonly sizeBytes: number;
 }
 
+/** Which objects are old. */
+export interface Old {
+  /** Unix ms, by the store's own clock. */
+  readonly putBefore: number;
+  /** No more of them. */
+  readonly limit: number;
+  /** Those that stay all the same; none unless given. */
+  readonly isSpared?: (key: string) => boolean;
+}
+
 /**
  * Large things by key. A key is made of checked ids, forward slashes between them; an object is there whole or not at all.
  * @throws ExecutorError internal when the store cannot be read or written (full, not writable), with nothing half-written left.
@@ -26,8 +36,8 @@ export interface ObjectStore extends AsyncDisposable {
   remove(prefix: string, signal: AbortSignal): Promise<void>;
   /** Removes these objects; one that is not there is no error. */
   removeKeys(keys: readonly string[], signal: AbortSignal): Promise<void>;
-  /** Removes at most `limit` objects under a prefix that were put before `putBefore` (Unix ms, by the store's own clock). Answers how many. */
-  expire(prefix: string, putBefore: number, limit: number, signal: AbortSignal): Promise<number>;
+  /** Removes what is old under a prefix. Answers how many objects that were. */
+  expire(prefix: string, old: Old, signal: AbortSignal): Promise<number>;
   /** Takes away what was put half by a process that died, and has not grown for `olderThanMs`. Answers how many. */
   sweep(olderThanMs: number, signal: AbortSignal): Promise<number>;
 }

@@ -5,7 +5,8 @@ import type { InputFile, JsonObject, RetryClass, Task } from "../model/task.ts";
 import { canonicalJson } from "./canonical.ts";
 import { summary } from "./failure-details.ts";
 import { inputFileProblems } from "./input-file-problems.ts";
-import { checkJson, type JsonCaps, type JsonSource, parseJson } from "./parse-json.ts";
+import { checkJson, type JsonSource, parseJson } from "./parse-json.ts";
+import { requestCaps } from "./request-caps.ts";
 import { limitBounds, taskSchema } from "./task-schema.ts";
 import { timeProblems } from "./time-problems.ts";
 import { validator } from "./validator.ts";
@@ -14,7 +15,7 @@ export interface TaskParserOptions {
   readonly limitRules: LimitRules;
   /** CPUs of this host, at least 1. */
   readonly hostCpus: number;
-  /** The whole request, files included; {@link defaultMaxRequestBytes} unless an installation says otherwise. */
+  /** The whole request, files included; `defaultMaxRequestBytes` unless an installation says otherwise. */
   readonly maxBytes: number;
   /** A tool's own defaults, where it has any; they stay below the installation's maxima. */
   readonly toolLimits: (toolName: string) => Partial<Limits>;
@@ -23,12 +24,6 @@ export interface TaskParserOptions {
   /** Unix milliseconds, for the rules about times. */
   readonly now: () => number;
 }
-
-/** Room for a call and a few small files; large inputs are no part of a message. */
-export const defaultMaxRequestBytes = 8 * 1024 * 1024;
-
-/** What a request may cost, whatever is in it. */
-export const requestCaps = (maxBytes: number): JsonCaps => ({ maxBytes, maxDepth: 64, maxValues: 100_000 });
 
 /** `asked`: what the request's surroundings say where it says nothing, such as the tenant of an API key. */
 export type ParseTask = (body: unknown, asked?: { readonly tenant_id?: string; readonly task_id?: string }) => Task;

@@ -111,11 +111,15 @@ export function objectStoreConformance(name: string, open: () => Promise<ObjectS
       await using store = await open();
       for (const key of ["old/a", "old/b", "old/c/d", "older/a"]) await put(store, key, key);
       const later = Date.now() + 3_600_000;
-      expect(await store.expire("old", Date.now() - 3_600_000, 10, never())).toBe(0);
-      expect(await store.expire("old", later, 2, never())).toBe(2);
-      expect(await store.list("old", never())).toHaveLength(1);
-      expect(await store.expire("old", later, 2, never())).toBe(1);
-      expect(await store.expire("old", later, 2, never())).toBe(0);
+      expect(await store.expire("old", { putBefore: Date.now() - 3_600_000, limit: 10 }, never())).toBe(0);
+      const old = { putBefore: later, limit: 2 };
+      const [spared] = await store.list("old", never());
+      const isSpared = (key: string): boolean => key === spared?.key;
+      expect(await store.expire("old", { ...old, isSpared }, never())).toBe(2);
+      expect(await store.list("old", never())).toEqual([spared]);
+      expect(await store.expire("old", { ...old, isSpared }, never())).toBe(0);
+      expect(await store.expire("old", old, never())).toBe(1);
+      expect(await store.expire("old", old, never())).toBe(0);
       expect(await text(store, "older/a")).toBe("older/a");
     });
 
@@ -186,7 +190,7 @@ export function objectStoreConformance(name: string, open: () => Promise<ObjectS
       await expect(store.list(key, never())).rejects.toMatchObject(refusal);
       await expect(store.remove(key, never())).rejects.toMatchObject(refusal);
       await expect(store.removeKeys(["fine", key], never())).rejects.toMatchObject(refusal);
-      await expect(store.expire(key, 0, 1, never())).rejects.toMatchObject(refusal);
+      await expect(store.expire(key, { putBefore: 0, limit: 1 }, never())).rejects.toMatchObject(refusal);
     });
   });
 }

@@ -49,7 +49,7 @@ describe("a bad command line is refused with 2, before anything is stored", () =
     [
       "a payload that is no JSON",
       ["run", "shell", "--payload", "{"],
-      /--payload: the text is no JSON; allowed: a JSON object, or @FILE/,
+      /--payload: the text is no JSON in UTF-8.*\n.*hint: allowed: a JSON object, or @FILE/,
     ],
     [
       "a language there is not",

@@ -1,3 +1,7 @@
+import { once } from "node:events";
+import { readdirSync } from "node:fs";
+import { Agent, request as httpRequest, type IncomingMessage } from "node:http";
+import { buffer } from "node:stream/consumers";
 import { expect, test } from "vitest";
 import type { Cli } from "../support/cli.ts";
 import { cliForEachTest } from "../support/cli-for-each-test.ts";
@@ -15,6 +19,47 @@ cliForEachTest(
 async function running(server: Server, taskId: string): Promise<void> {
   const isReady = async () => (await server.ask(`/v1/tasks/${taskId}/logs`)).body.includes("ready");
   await until(`${taskId} runs`, isReady, 60_000);
+}
+
+const openFilesOf = ({ process }: Server): number => readdirSync(`/proc/${process.child.pid}/fd`).length;
+
+/** Tasks that have an end, or run. */
+async function begunTasks(server: Server): Promise<number> {
+  const text = (await server.ask("/metrics")).body.toString();
+  const sum = (pattern: RegExp): number =>
+    [...text.matchAll(pattern)].reduce((all, [, count]) => all + Number(count), 0);
+  return sum(/^tool_executor_tasks_total\{.*\} (\d+)$/gm) + sum(/^tool_executor_running (\d+)$/gm);
+}
+
+/** Sends so many calls over 32 connections, as fast as they are answered. */
+function floodOf(server: Server, count: number) {
+  const agent = new Agent({ keepAlive: true, maxSockets: 32 });
+  const statuses = new Map<number, number>();
+  let next = 0;
+  let retryAfter = Number.POSITIVE_INFINITY;
+  const headers = { "content-type": "application/json" };
+  const send = async (body: string): Promise<void> => {
+    const sent = httpRequest(`${server.url}/v1/tasks`, { method: "POST", agent, headers });
+    sent.end(body);
+    const [answer] = (await once(sent, "response")) as [IncomingMessage];
+    await buffer(answer);
+    const status = answer.statusCode ?? 0;
+    if (status === 429) retryAfter = Math.min(retryAfter, Number(answer.headers["retry-after"]));
+    statuses.set(status, (statuses.get(status) ?? 0) + 1);
+  };
+  const sender = async (): Promise<void> => {
+    for (let number = next++; number < count; number = next++)
+      await send(JSON.stringify(shellCall(`f-${number}`, "true")));
+  };
+  const sending = Promise.all(Array.from({ length: 32 }, sender));
+  return {
+    count: (status: number): number => statuses.get(status) ?? 0,
+    retryAfter: () => retryAfter,
+    async ended(): Promise<void> {
+      await sending;
+      agent.destroy();
+    },
+  };
 }
 
 const problemOf = ({ body }: { readonly body: Buffer }) => JSON.parse(body.toString());
@@ -51,23 +96,50 @@ test("G25 a queue that is full refuses with 429 and Retry-After, and 125 on the 
   await stopServer(server);
 });
 
-test("G25 a flood of a thousand from one tenant is bounded, and another tenant's task ends among the first", async () => {
-  const settings = { TOOL_EXECUTOR_MAX_WORKERS: "2", TOOL_EXECUTOR_MAX_QUEUED_PER_TENANT: "50" };
-  const server = await startServer(toolx, { ...settings, TOOL_EXECUTOR_DRAIN_SECONDS: "0" });
-  const flood = await Promise.all(
-    Array.from({ length: 1000 }, (_, index) => server.submit(shellCall(`f-${index}`, "sleep 5"))),
+const floodCount = 100_000;
+/** Of the small tenant, one after the other: so many at least, idle and in the flood. */
+const smallCount = 20;
+/** Much of what a task takes is the machine's, which has the flood to read beside it. */
+const busyFactor = 3;
+
+test("G25 a hundred thousand tasks at once from one tenant are bounded, and another tenant's wait for one of them at most", {
+  timeout: 240_000,
+}, async () => {
+  const server = await startServer(toolx, { TOOL_EXECUTOR_MAX_WORKERS: "2", TOOL_EXECUTOR_DRAIN_SECONDS: "0" });
+  const small = async (id: string): Promise<number> => {
+    const call = JSON.stringify(shellCall(id, "true", { tenant_id: "small" }));
+    const headers = { "content-type": "application/json" };
+    const startedAt = performance.now();
+    const answer = await server.ask("/v1/tasks?wait=60s", { method: "POST", headers, body: call, local: true });
+    expect(problemOf(answer)).toMatchObject({ reason: "ok", tenant_id: "small" });
+    return performance.now() - startedAt;
+  };
+  const p95 = async (name: string, goesOn: () => boolean): Promise<number> => {
+    const times: number[] = [];
+    while (times.length < smallCount || goesOn()) times.push(await small(`${name}-${times.length}`));
+    return times.sort((a, b) => a - b)[Math.ceil(times.length * 0.95) - 1] ?? Number.NaN;
+  };
+  const idleMs = await p95("idle", () => false);
+  const files = openFilesOf(server);
+
+  const flood = floodOf(server, floodCount);
+  // While it comes, and behind it while thousands of it wait.
+  const floodedMs = await p95("flooded", () => flood.count(202) + flood.count(429) < floodCount);
+  await flood.ended();
+
+  expect(flood.count(202) + flood.count(429)).toBe(floodCount);
+  const begun = await begunTasks(server);
+  expect(flood.count(202)).toBeGreaterThanOrEqual(10_000);
+  expect(flood.count(202)).toBeLessThanOrEqual(10_000 + begun);
+  expect(flood.retryAfter()).toBeGreaterThan(0);
+  // Its own time, and that of the one task of the flood that it may find in the slot: they are alike.
+  expect(floodedMs / idleMs, `${Math.round(floodedMs)} ms and ${Math.round(idleMs)} ms idle`).toBeLessThan(
+    2 * busyFactor,
   );
-  const count = (status: number): number => flood.filter((answer) => answer.status === status).length;
-  expect(count(202) + count(429)).toBe(1000);
-  // Those that began meanwhile made room.
-  expect(count(202)).toBeGreaterThanOrEqual(50);
-  expect(count(202)).toBeLessThan(100);
-  const call = JSON.stringify(shellCall("s-1", "echo mine", { tenant_id: "small" }));
-  const headers = { "content-type": "application/json" };
-  const small = await server.ask("/v1/tasks?wait=60s", { method: "POST", headers, body: call, local: true });
-  expect(problemOf(small)).toMatchObject({ reason: "ok", tenant_id: "small" });
-  const list = await server.ask("/v1/tasks?state=QUEUED&limit=1000");
-  expect(problemOf(list).tasks.length).toBeGreaterThan(20);
+  await until("the flood's connections are gone", () => openFilesOf(server) <= files + 8, 30_000);
+  process.stdout.write(
+    `G25  ${flood.count(202)} taken in, ${flood.count(429)} refused; p95 of another tenant ${(floodedMs / idleMs).toFixed(1)} x idle\n`,
+  );
   await stopServer(server);
 });
 

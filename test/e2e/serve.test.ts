@@ -70,7 +70,7 @@ describe("toolx serve", () => {
     await stopped(server);
   });
 
-  test("the same message a hundred times at once is one execution with byte-identical answers", async () => {
+  test("G9 the same message a hundred times at once is one execution with byte-identical answers", async () => {
     const server = await startServer(toolx);
     const call = shellCall("t-same", "head -c 8 /dev/urandom | base64");
     const answers = await Promise.all(Array.from({ length: 100 }, () => server.submit(call, "60s")));

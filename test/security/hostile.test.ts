@@ -1,11 +1,13 @@
 import { availableParallelism } from "node:os";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { expectHostAsRead } from "../support/host-files.ts";
 import { testRuntime } from "../support/house.ts";
+import { score } from "../support/score.ts";
 import { batteries } from "./batteries.ts";
 import { batteryCase } from "./battery.ts";
 import { type Ground, openGround } from "./ground.ts";
 import { type HostileCase, shell } from "./hostile-case.ts";
-import { expectOutsideAsRead, type IdleTimes, withInvariants } from "./invariants.ts";
+import { type IdleTimes, withInvariants } from "./invariants.ts";
 import { archiveRows } from "./rows/archives.ts";
 import { artifactCapRows } from "./rows/artifact-caps.ts";
 import { artifactNameRows } from "./rows/artifact-names.ts";
@@ -28,7 +30,6 @@ import { storedObjectRows } from "./rows/stored-objects.ts";
 import { sweepRows } from "./rows/sweep.ts";
 import { terminalRows } from "./rows/terminals.ts";
 import { workingFolderRows } from "./rows/working-folders.ts";
-import { score } from "./score.ts";
 import { watched } from "./stored-output.ts";
 import { groupsOf, type Outcomes, together } from "./together.ts";
 
@@ -101,7 +102,7 @@ describe(`hostile inputs, under ${testRuntime}`, () => {
 
   afterAll(async () => {
     await ground[Symbol.asyncDispose]();
-    await expectOutsideAsRead();
+    await expectHostAsRead();
     process.stdout.write(`under ${testRuntime}\n${total.text(notApplicable, elsewhere)}\n`);
     const { made, lookedAt } = ground.containers();
     // Some cases stop their engine, and some end a sandbox before it has a task.

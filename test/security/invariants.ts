@@ -1,11 +1,10 @@
-import { createHash } from "node:crypto";
-import { createReadStream, existsSync } from "node:fs";
 import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect } from "vitest";
 import { encodeResult } from "../../src/schema/encode-result.ts";
+import { hashesOfHost } from "../support/host-files.ts";
 import { ownedThings } from "../support/owned-things.ts";
 import { openFileCount, processesOf, settledRssBytes } from "../support/process-facts.ts";
 import { until } from "../support/until.ts";
@@ -100,38 +99,8 @@ async function nothingLeft({ house }: Ground, runs: readonly Ran[]): Promise<voi
   }
 }
 
-const outside: readonly string[] = [
-  "/etc/shadow",
-  ...["runc", "containerd-shim-runc-v2", "containerd", "dockerd", "docker-proxy", "docker-init", "runsc"].flatMap(
-    (name) => ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin"].map((folder) => join(folder, name)),
-  ),
-].filter((path) => existsSync(path));
-
 async function hashesOutside(ground: Ground): Promise<Readonly<Record<string, string>>> {
-  const hashes = outside.map(async (path) => [path, await hashOf(path)] as const);
-  return { ...Object.fromEntries(await Promise.all(hashes)), "another task": await ground.otherTasksOutput() };
-}
-
-const known = new Map<string, string>();
-
-/** Read again only when the file is another one or was written: that is half a second for each case otherwise. */
-async function hashOf(path: string): Promise<string> {
-  const { dev, ino, size, mode, uid, gid, mtimeNs, ctimeNs } = await stat(path, { bigint: true });
-  const identity = [path, dev, ino, size, mode, uid, gid, mtimeNs, ctimeNs].join(" ");
-  const hash = known.get(identity) ?? (await sha256(path));
-  known.set(identity, hash);
-  return hash;
-}
-
-/** Whether every file outside still reads as its times say: for the end of a suite, which trusts them until then. */
-export async function expectOutsideAsRead(): Promise<void> {
-  for (const path of outside) expect(await sha256(path), `I4 ${path} at the end`).toBe(await hashOf(path));
-}
-
-async function sha256(path: string): Promise<string> {
-  const hash = createHash("sha256");
-  for await (const chunk of createReadStream(path, { highWaterMark: 1024 * 1024 })) hash.update(chunk);
-  return hash.digest("hex");
+  return { ...(await hashesOfHost()), "another task": await ground.otherTasksOutput() };
 }
 
 async function oneTerminalRow({ house }: Ground, { key, result, record }: Ran): Promise<void> {

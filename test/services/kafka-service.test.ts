@@ -77,7 +77,7 @@ test("a message in runs Python in a container, and its result comes out", async 
   expect(told.at(-1)).toMatchObject({ task_id: "t-1", tenant_id: "acme", status: "success", reason: "ok" });
 });
 
-test("the same message 100 times at once over several partitions runs once, and every answer has the same bytes", async () => {
+test("G9 the same message 100 times at once over several partitions runs once, and every answer has the same bytes", async () => {
   await using house = await testHouse();
   await using ends = await kafkaEnds(broker().broker);
   await using service = serviceUnderTest(house, ends.open());

@@ -77,7 +77,8 @@ export async function bareDoor(front: Partial<ServerFront>, differences: Partial
   };
 }
 
-async function rawAnswer(port: number, bytes: string | Buffer): Promise<string> {
+/** Writes these bytes to a port of the loopback as they are, and answers all that comes until the other side closes. */
+export async function rawAnswer(port: number, bytes: string | Buffer): Promise<string> {
   const socket = connect(port, "127.0.0.1");
   const parts: Buffer[] = [];
   socket.on("data", (part: Buffer) => parts.push(part));

@@ -4,7 +4,7 @@ import { type FileHandle, mkdir, open, readdir, rename, rm, rmdir, stat } from "
 import { dirname, join } from "node:path";
 import { ExecutorError } from "../../model/failure.ts";
 import { objectKeySegments } from "../../model/object-key.ts";
-import type { ObjectStore, StoredObject } from "../../ports/object-store.ts";
+import type { ObjectStore, Old, StoredObject } from "../../ports/object-store.ts";
 
 /**
  * Objects as files below `root` (0700, made at the first write), a key's segments being its folders. A body is written beside its place
@@ -28,8 +28,12 @@ export function diskObjectStore(root: string): ObjectStore {
           await removeFile(root, path);
         }
       }),
-    expire: (prefix, putBefore, limit, signal) =>
-      translated(root, "remove", prefix, () => expire(root, pathOf(root, prefix), putBefore, limit, signal)),
+    expire: (prefix, old, signal) =>
+      translated(root, "remove", prefix, () => {
+        // Checked before it is looked at.
+        pathOf(root, prefix);
+        return expire(root, prefix, old, signal);
+      }),
     sweep: (olderThanMs, signal) => translated(root, "sweep", "drafts", () => sweep(root, olderThanMs, signal)),
     async [Symbol.asyncDispose]() {},
   };
@@ -132,26 +136,21 @@ async function sweep(folder: string, olderThanMs: number, signal: AbortSignal): 
   return swept;
 }
 
-async function expire(
-  root: string,
-  path: string,
-  putBefore: number,
-  limit: number,
-  signal: AbortSignal,
-): Promise<number> {
+async function expire(root: string, key: string, old: Old, signal: AbortSignal): Promise<number> {
   signal.throwIfAborted();
+  const path = join(root, key);
   const entries = await entriesIfThere(path);
   if (entries === null) {
     const found = await stat(path).catch(nullIfMissing);
-    if (limit < 1 || !found?.isFile() || found.mtimeMs >= putBefore) return 0;
+    if (old.limit < 1 || !found?.isFile() || found.mtimeMs >= old.putBefore || old.isSpared?.(key)) return 0;
     await removeFile(root, path);
     return 1;
   }
   let removed = 0;
   for (const { name } of entries) {
-    if (removed >= limit) break;
+    if (removed >= old.limit) break;
     if (name.startsWith(draftPrefix)) continue;
-    removed += await expire(root, join(path, name), putBefore, limit - removed, signal);
+    removed += await expire(root, `${key}/${name}`, { ...old, limit: old.limit - removed }, signal);
   }
   return removed;
 }

@@ -45,10 +45,10 @@ export function memoryObjectStore(): ObjectStore {
       for (const key of keys) objectKeySegments(key);
       for (const key of keys) objects.delete(key);
     },
-    async expire(prefix, putBefore, limit, signal) {
+    async expire(prefix, { putBefore, limit, isSpared = () => false }, signal) {
       signal.throwIfAborted();
       objectKeySegments(prefix);
-      const old = under(prefix).filter((key) => (putAt.get(key) ?? 0) < putBefore);
+      const old = under(prefix).filter((key) => (putAt.get(key) ?? 0) < putBefore && !isSpared(key));
       for (const key of old.slice(0, limit)) objects.delete(key);
       return Math.min(old.length, limit);
     },

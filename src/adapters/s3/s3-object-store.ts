@@ -42,10 +42,11 @@ export function s3ObjectStore(address: S3Address, bounds: S3Bounds = defaultS3Bo
       for (const key of keys) objectKeySegments(key);
       if (keys.length > 0) await removeKeys(calls, keys[0] ?? "", keys, signal);
     },
-    async expire(prefix, putBefore, limit, signal) {
+    async expire(prefix, { putBefore, limit, isSpared = () => false }, signal) {
       signal.throwIfAborted();
       objectKeySegments(prefix);
-      const old = (await list(calls, prefix, signal)).filter(({ putAt }) => putAt < putBefore).slice(0, limit);
+      const found = await list(calls, prefix, signal);
+      const old = found.filter(({ key, putAt }) => putAt < putBefore && !isSpared(key)).slice(0, limit);
       if (old.length > 0)
         await removeKeys(
           calls,

@@ -6,6 +6,7 @@ import { type Owner, ownerText } from "../../model/owner.ts";
 import type { Result } from "../../model/result.ts";
 import type { TaskKey } from "../../model/task.ts";
 import type { Clock } from "../../ports/clock.ts";
+import { type Look, queueRoom } from "../../ports/queue-room.ts";
 import { type Holder, type QueueBounds, type TaskRecord, type TaskStore, unbounded } from "../../ports/task-store.ts";
 import { oldTasks } from "./old-tasks.ts";
 import { openDatabase } from "./open-database.ts";
@@ -77,24 +78,31 @@ export function sqliteTaskStore(path: string, clock: Clock, bounds: QueueBounds 
     return found === undefined ? null : taskRecord(found);
   };
 
+  const room = queueRoom(bounds, clock.monotonicMs);
+  /** How many tasks of the tenant wait, and how many in all; null: not counted. */
+  const counts = (tenantId: string, { countTenant, countAll }: Look): [number | null, number | null] => {
+    const waiting = { tenantId, maxOfTenant: bounds.perTenant };
+    return [
+      countTenant ? Number(row(statements.countOfTenant, waiting)?.waiting) : null,
+      countAll ? Number(row(statements.countInAll, { maxInAll: bounds.inAll })?.waiting) : null,
+    ];
+  };
+
   return {
     ...oldTasks({ rows: (sql, values) => prepare(sql).all(values), changed, transaction }, clock),
     intake: (task, requestSha256, signal) =>
       transaction(signal, () => {
         const now = clock.now();
         const key: TaskKey = { tenantId: task.tenant_id, taskId: task.task_id };
-        const isNew = changes(statements.insertTask, {
-          ...key,
-          requestSha256,
-          request: JSON.stringify(task),
-          priority: task.priority,
+        const look = room.look(key.tenantId);
+        const full = look.full ?? look.counted(...counts(key.tenantId, look));
+        const values = {
+          ...{ ...key, requestSha256, request: JSON.stringify(task), priority: task.priority, now },
           notBeforeAt: task.not_before === null ? null : Date.parse(task.not_before),
-          now,
-          maxOfTenant: bounds.perTenant,
-          maxInAll: bounds.inAll,
           callbackUrl: task.callback_url ?? null,
-        });
-        if (isNew) {
+        };
+        if (full === null && changes(statements.insertTask, values)) {
+          look.inserted();
           changes(statements.dropStub, { ...key });
           changes(statements.dropExpiredStubs, { now });
           return { kind: "accepted" };
@@ -102,10 +110,8 @@ export function sqliteTaskStore(path: string, clock: Clock, bounds: QueueBounds 
         const record = get(key);
         if (record !== null)
           return record.requestSha256 === requestSha256 ? { kind: "duplicate", record } : { kind: "conflict" };
-        const waiting = row(statements.countQueued, { tenantId: key.tenantId, maxOfTenant: bounds.perTenant });
-        return Number(waiting?.of_tenant) >= bounds.perTenant
-          ? { kind: "full", of: "tenant", maxCount: bounds.perTenant }
-          : { kind: "full", of: "all", maxCount: bounds.inAll };
+        if (full !== null) return full;
+        throw new Error(`a task of tenant ${key.tenantId} was neither new nor known`);
       }),
     leaseTask: (key, owner, leaseMs, signal) => leaseWith(statements.leaseTask, owner, leaseMs, { ...key }, signal),
     leaseNext: (owner, leaseMs, signal) => leaseWith(statements.leaseNext, owner, leaseMs, {}, signal),

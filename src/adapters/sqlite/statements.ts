@@ -1,19 +1,20 @@
 /** Every statement of the task store. Named parameters only; every write after a lease holds the fence in its `where`. */
 
-/** No more are counted than count. */
-const queuedOfTenant = `
-  (select count(*) from (select 1 from tasks where tenant_id = :tenantId and state = 'QUEUED' limit :maxOfTenant))`;
-
 export const insertTask = `
   insert into tasks (tenant_id, task_id, request_sha256, request, state, priority, not_before_at, received_at, callback_url,
     cancel_requested)
   select :tenantId, :taskId, :requestSha256, :request, 'QUEUED', :priority, :notBeforeAt, :now, :callbackUrl,
     exists (select 1 from cancel_stubs where tenant_id = :tenantId and task_id = :taskId and expires_at > :now)
-  where ${queuedOfTenant} < :maxOfTenant
-    and (select count(*) from (select 1 from tasks where state = 'QUEUED' limit :maxInAll)) < :maxInAll
+  where true
   on conflict (tenant_id, task_id) do nothing`;
 
-export const countQueued = `select ${queuedOfTenant} as of_tenant`;
+/** No more are counted than count. */
+export const countOfTenant = `
+  select count(*) as waiting
+  from (select 1 from tasks where tenant_id = :tenantId and state = 'QUEUED' limit :maxOfTenant)`;
+
+export const countInAll =
+  "select count(*) as waiting from (select 1 from tasks where state = 'QUEUED' limit :maxInAll)";
 
 export const selectTask = "select * from tasks where tenant_id = :tenantId and task_id = :taskId";
 

@@ -38,7 +38,8 @@ export function shellTool(): Tool {
     retry: "safe",
     command: (payload) => ({
       image: "shell",
-      argv: "argv" in payload ? payload.argv : ["bash", "-c", payload.command],
+      // A line that begins with a dash is still no option of bash.
+      argv: "argv" in payload ? payload.argv : ["bash", "-c", "--", payload.command],
       env: {},
       cwd: payload.cwd ?? "/workspace",
       files: [],

@@ -7,6 +7,7 @@ import { removeLogFiles } from "../../../src/adapters/disk/log-files.ts";
 import { memoryObjectStore } from "../../../src/adapters/memory/memory-object-store.ts";
 import { memoryTaskStore } from "../../../src/adapters/memory/memory-task-store.ts";
 import { sqliteTaskStore } from "../../../src/adapters/sqlite/sqlite-task-store.ts";
+import { inputFileKey } from "../../../src/executor/prepare.ts";
 import { keepPassing } from "../../../src/loops/keep-passing.ts";
 import { type SweepPorts, type SweepReport, sweepOnce } from "../../../src/loops/sweep.ts";
 import { taskKey } from "../../../src/model/task.ts";
@@ -16,8 +17,11 @@ import { anOwner, aResult, aTask, handClock, never } from "../../support/samples
 import { until } from "../../support/until.ts";
 
 const dayMs = 24 * 60 * 60 * 1000;
-const ages = { logsMs: dayMs, artifactsMs: 2 * dayMs, resultsMs: 3 * dayMs, deadLettersMs: dayMs, outboxMs: dayMs };
-const nothing: SweepReport = { results: 0, logs: 0, artifacts: 0, dead_letters: 0, messages: 0, uploads: 0 };
+const ages = {
+  ...{ logsMs: dayMs, artifactsMs: 2 * dayMs, resultsMs: 3 * dayMs, deadLettersMs: dayMs, outboxMs: dayMs },
+  filesMs: dayMs,
+};
+const nothing: SweepReport = { results: 0, logs: 0, artifacts: 0, dead_letters: 0, messages: 0, files: 0, uploads: 0 };
 
 let folder: string;
 let clock: ReturnType<typeof handClock>;
@@ -88,11 +92,14 @@ test("where nobody sends anything, what waits to be sent holds nothing back", as
 });
 
 test("what is to be kept for ever is kept", async () => {
-  const forEver = { resultsMs: null, logsMs: null, artifactsMs: null, deadLettersMs: null, outboxMs: null };
+  const forEver = {
+    ...{ resultsMs: null, logsMs: null, artifactsMs: null, deadLettersMs: null, outboxMs: null, filesMs: null },
+  };
   const { store, objects, sweep } = oneMachine({ retention: forEver });
   await using _store = store;
   await ended(store, objects, "t-1");
   await put(objects, "dead_letters/topic/0/17");
+  await put(objects, inputFileKey("acme", "a".repeat(64)));
   clock.advance(10_000 * dayMs);
   expect(await sweep()).toEqual(nothing);
 });
@@ -109,6 +116,36 @@ test("dead letters go with the objects that they name, once they were sent", asy
   expect(await sweep()).toMatchObject({ dead_letters: 1 });
   expect(await objects.list("dead_letters", never())).toEqual([]);
   expect((await store.claimOutbox(10, 1, never())).map(({ value }) => value.toString())).toEqual(["waits"]);
+});
+
+test("input files go when they are old, but those that a task names which has not ended", async () => {
+  const { store, objects, sweep } = oneMachine();
+  await using _store = store;
+  const [queued, running, over, theirs] = ["a", "b", "c", "d"].map((digit) => digit.repeat(64)) as [
+    string,
+    string,
+    string,
+    string,
+  ];
+  const naming = (task_id: string, sha256: string) =>
+    store.intake(aTask({ task_id, files: [{ path: "in", executable: false, sha256 }] }), "h", never());
+  // More than one page of requests.
+  for (let each = 0; each < 50; each++) await store.intake(aTask({ task_id: `t-${each}` }), "h", never());
+  await naming("t-queued", queued);
+  await naming("t-running", running);
+  await store.leaseTask(taskKey(aTask({ task_id: "t-running" })), anOwner(), 1, never());
+  for (let each = 50; each < 100; each++) await store.intake(aTask({ task_id: `t-${each}` }), "h", never());
+  for (const sha256 of [queued, running, over, theirs]) await put(objects, inputFileKey("acme", sha256));
+  // The same bytes of another tenant, whom nobody's task spares.
+  await put(objects, inputFileKey("other", queued));
+  for (let each = 0; each < 150; each++) await put(objects, inputFileKey("many", `${each}`.padStart(64, "0")));
+  clock.advance(dayMs - 60_000);
+  expect(await sweep()).toMatchObject({ files: 0 });
+  clock.advance(120_000);
+  expect(await sweep()).toMatchObject({ files: 153 });
+  expect((await objects.list("files", never())).map(({ key }) => key)).toEqual(
+    [queued, running].map((sha256) => inputFileKey("acme", sha256)),
+  );
 });
 
 test("more than one batch goes in one pass", async () => {

@@ -50,7 +50,7 @@ describe("shell", () => {
   test("gives a command line to bash", () => {
     expect(command("shell", { command: "echo hi; ls" })).toEqual({
       image: "shell",
-      argv: ["bash", "-c", "echo hi; ls"],
+      argv: ["bash", "-c", "--", "echo hi; ls"],
       env: {},
       cwd: "/workspace",
       files: [],

@@ -62,12 +62,48 @@ function requestTo(url: string, apiKey: string, options: RequestOptions) {
   return protocol === "https:" ? httpsRequest(whole) : httpRequest(whole);
 }
 
-/** The whole body of an answer that is known to be small. */
+/**
+ * The whole body of an answer that is known to be small.
+ * @throws ExecutorError internal, when it is longer than any of ours or breaks off; what aborted the call.
+ */
 export async function bodyOf(answer: IncomingMessage): Promise<Buffer> {
   const parts: Buffer[] = [];
-  for await (const part of answer) parts.push(part as Buffer);
+  let sizeBytes = 0;
+  try {
+    for await (const part of answer) {
+      parts.push(part as Buffer);
+      sizeBytes += part.length;
+      if (sizeBytes > maxAnswerBytes) throw strange(`is longer than ${maxAnswerBytes} bytes`);
+    }
+  } catch (cause) {
+    if (cause instanceof ExecutorError || (cause instanceof Error && cause.name === "AbortError")) throw cause;
+    throw strange("broke off in the middle", cause);
+  }
   return Buffer.concat(parts);
 }
+
+/** A dead letter is the longest there is: a request, in base64. */
+const maxAnswerBytes = 64 * 1024 * 1024;
+
+/** The JSON object that an answer is. @throws ExecutorError internal, for anything else. */
+export function objectOf<T extends object>(text: string): T {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    // Not kept as the cause: the parser's own message quotes the text.
+    throw strange("is no JSON");
+  }
+  if (typeof value !== "object" || value === null || Array.isArray(value)) throw strange("is no JSON object");
+  return value as T;
+}
+
+/** An answer that is none of ours: something else may listen there. */
+export const strange = (why: string, cause?: unknown): ExecutorError =>
+  new ExecutorError("internal", `the server's answer ${why}`, {
+    cause,
+    hint: "does TOOL_EXECUTOR_URL name a server of this program?",
+  });
 
 const placeText = (place: ServerPlace): string => (place.kind === "socket" ? place.socketPath : place.url);
 
@@ -81,24 +117,29 @@ function unreachable(place: ServerPlace, cause: unknown): ExecutorError {
 
 async function refusal(place: ServerPlace, status: number, answer: IncomingMessage): Promise<ExecutorError> {
   const text = (await bodyOf(answer)).toString("utf8");
-  let problem: Partial<ProblemDetails> = {};
+  let problem: { readonly [field in keyof ProblemDetails]?: unknown } = {};
   try {
-    problem = JSON.parse(text) as ProblemDetails;
+    problem = objectOf(text);
   } catch {
     // Something between us and the server, perhaps, that speaks otherwise.
   }
   const { code, detail, hint, details } = problem;
   const options = {
     ...(typeof hint === "string" && { hint }),
-    ...(Array.isArray(details) && { details: details as readonly FailureDetail[] }),
+    ...(Array.isArray(details) && { details: details.filter(isDetail) }),
   };
-  const message = detail ?? `the server at ${placeText(place)} answered with status ${status}`;
-  return new ExecutorError(reasonFor(code, status), message, options);
+  const answered = `the server at ${placeText(place)} answered with status ${status}`;
+  return new ExecutorError(reasonFor(code, status), typeof detail === "string" ? detail : answered, options);
+}
+
+function isDetail(value: unknown): value is FailureDetail {
+  if (typeof value !== "object" || value === null || !("path" in value) || !("message" in value)) return false;
+  return typeof value.path === "string" && typeof value.message === "string";
 }
 
 /** The server's reason; what HTTP alone can say becomes the nearest one. */
-function reasonFor(code: string | undefined, status: number): Reason {
-  if (code !== undefined && Object.hasOwn(reasonTable, code)) return code as Reason;
+function reasonFor(code: unknown, status: number): Reason {
+  if (typeof code === "string" && code !== "ok" && Object.hasOwn(reasonTable, code)) return code as Reason;
   if (status === 401 || status === 403) return "policy_denied";
   return status >= 500 ? "internal" : "validation";
 }

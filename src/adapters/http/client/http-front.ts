@@ -6,7 +6,7 @@ import type { ManifestEntry, ManifestName } from "../../../model/manifest.ts";
 import type { JsonObject, TaskKey } from "../../../model/task.ts";
 import type { TaskSummary } from "../../../model/task-summary.ts";
 import type { CancelAnswer, LetterReplay, ServerFront, TaskEvent, ToolReport } from "../../../ports/front.ts";
-import { bodyOf, type Call, httpCall, type ServerPlace } from "./http-call.ts";
+import { bodyOf, type Call, httpCall, objectOf, type ServerPlace, strange } from "./http-call.ts";
 
 /** The tenant of whoever names none; an API key brings its own. */
 const defaultTenant = "default";
@@ -14,8 +14,8 @@ const defaultTenant = "default";
 /** A server, as if it were here. Every call is a request of its own; nothing is kept open between them. */
 export function httpFront(place: ServerPlace): ServerFront {
   const call = (what: Call, signal: AbortSignal): Promise<IncomingMessage> => httpCall(place, what, signal);
-  const json = async <T>(what: Call, signal: AbortSignal): Promise<T> =>
-    JSON.parse((await bodyOf(await call(what, signal))).toString("utf8")) as T;
+  const json = async <T extends object>(what: Call, signal: AbortSignal): Promise<T> =>
+    objectOf((await bodyOf(await call(what, signal))).toString("utf8"));
   return {
     async submit(request, _asked, _traceparent, signal) {
       const answer = await call(
@@ -29,7 +29,7 @@ export function httpFront(place: ServerPlace): ServerFront {
         },
         signal,
       );
-      const body = JSON.parse((await bodyOf(answer)).toString("utf8")) as TaskSummary;
+      const body: TaskSummary = objectOf((await bodyOf(answer)).toString("utf8"));
       const key = { tenantId: body.tenant_id, taskId: body.task_id };
       return { key, isNew: answer.headers[intakeHeader] === "accepted" };
     },
@@ -39,7 +39,7 @@ export function httpFront(place: ServerPlace): ServerFront {
       const answer = await call(what, signal);
       const bytes = await bodyOf(answer);
       if (answer.statusCode === 404) return null;
-      const body = JSON.parse(bytes.toString("utf8")) as TaskSummary;
+      const body: TaskSummary = objectOf(bytes.toString("utf8"));
       return answer.headers["tool-executor-state"] === "FINISHED"
         ? { summary: { ...body, state: "FINISHED" }, resultBytes: bytes }
         : { summary: body, resultBytes: null };
@@ -110,7 +110,7 @@ export function httpFront(place: ServerPlace): ServerFront {
       const query = tenantId === null ? {} : { tenant_id: tenantId };
       const answer = await call({ method: "GET", path: `/v1/dead_letters/${id}`, query, also: 404 }, signal);
       const bytes = await bodyOf(answer);
-      return answer.statusCode === 404 ? null : (JSON.parse(bytes.toString("utf8")) as Letter);
+      return answer.statusCode === 404 ? null : objectOf<Letter>(bytes.toString("utf8"));
     },
     async replay(key, taskId, signal) {
       const headers = { "idempotency-key": taskId };
@@ -124,9 +124,9 @@ export function httpFront(place: ServerPlace): ServerFront {
       const answer = await call({ method: "POST", path: `/v1/dead_letters/${id}/replay`, query, also: 404 }, signal);
       const bytes = await bodyOf(answer);
       if (answer.statusCode === 404) return null;
-      const body = JSON.parse(bytes.toString("utf8")) as Pick<TaskSummary, "tenant_id" | "task_id"> & {
-        readonly replayed: LetterReplay["kind"];
-      };
+      const body: Pick<TaskSummary, "tenant_id" | "task_id"> & { readonly replayed: LetterReplay["kind"] } = objectOf(
+        bytes.toString("utf8"),
+      );
       const key = { tenantId: body.tenant_id, taskId: body.task_id };
       return body.replayed === "callback"
         ? { kind: "callback", key }
@@ -173,16 +173,22 @@ async function* linesOf(answer: IncomingMessage, place: ServerPlace): AsyncGener
     for await (const chunk of answer) {
       const lines = (rest + chunk).split("\n");
       rest = lines.pop() ?? "";
+      if (rest.length > maxLineLength) throw strange("has a line without an end");
       yield* lines;
     }
   } catch (cause) {
+    if (cause instanceof ExecutorError) throw cause;
     const where = place.kind === "socket" ? place.socketPath : place.url;
     throw new ExecutorError("internal", `the server at ${where} went away`, { cause });
   }
 }
 
+/** Longer than any line that is stored: those are cut at 64 KiB, before JSON and escapes. */
+const maxLineLength = 1024 * 1024;
+
 function eventOf(text: string): TaskEvent {
-  const { event, id, attempt, state, ...rest } = JSON.parse(text);
+  // biome-ignore lint/suspicious/noExplicitAny: whatever an event of ours holds.
+  const { event, id, attempt, state, ...rest } = objectOf<any>(text);
   switch (event) {
     case "state":
       return { kind: "state", state, attempt };
@@ -199,7 +205,7 @@ function eventOf(text: string): TaskEvent {
 }
 
 function lineOf(text: string): TaskEvent {
-  const line = JSON.parse(text) as JsonObject;
+  const line: JsonObject = objectOf(text);
   const position: LogPosition = { ...logStart, seq: typeof line.seq === "number" ? line.seq : 0 };
   return { kind: "line", position, isGap: line.gap !== undefined, line: text };
 }

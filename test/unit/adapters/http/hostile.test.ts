@@ -1,11 +1,14 @@
 import { once } from "node:events";
+import { readdirSync, readFileSync } from "node:fs";
 import { connect } from "node:net";
+import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { ExecutorError } from "../../../../src/model/failure.ts";
 import type { FoundTask, ServerFront } from "../../../../src/ports/front.ts";
-import { newApiKey } from "../../../../src/schema/api-key.ts";
+import { newApiKey, opens } from "../../../../src/schema/api-key.ts";
 import { type BareDoor, bareDoor } from "../../../support/bare-door.ts";
+import { requestHead as head, strangersRequests, unclearRequests } from "../../../support/unclear-requests.ts";
 
 const theTask: FoundTask = {
   summary: {
@@ -42,43 +45,13 @@ afterEach(async () => {
   await open[Symbol.asyncDispose]();
 });
 
-const head = (line: string, ...headers: readonly string[]): string =>
-  [line, "Host: localhost", ...headers, "", ""].join("\r\n");
-
 const statusOf = (answer: string): number => Number(/^HTTP\/1\.1 (\d{3}) /.exec(answer)?.[1]);
 
 /** The body of the first answer. */
 const bodyOf = (answer: string): string => answer.split("\r\n\r\n")[1] ?? "";
 
 describe("what is no clear request is answered with 4xx and the connection is closed", () => {
-  const body = '{"task_id":"a"}';
-  const post = (...headers: readonly string[]): string =>
-    head("POST /v1/tasks HTTP/1.1", "Content-Type: application/json", ...headers);
-  test.each<[string, string, number]>([
-    ["G28 both lengths", `${post("Content-Length: 15", "Transfer-Encoding: chunked")}${body}`, 400],
-    ["G28 two lengths", `${post("Content-Length: 15", "Content-Length: 16")}${body}`, 400],
-    ["G28 a negative length", `${post("Content-Length: -1")}${body}`, 400],
-    ["G28 a length that is no number", `${post("Content-Length: 1e9")}${body}`, 400],
-    ["G28 an unknown transfer coding", `${post("Transfer-Encoding: xchunked")}0\r\n\r\n`, 400],
-    ["G28 chunked not last", `${post("Transfer-Encoding: chunked, identity")}0\r\n\r\n`, 400],
-    ["G28 garbage for a chunk", `${post("Transfer-Encoding: chunked")}zz\r\n\r\n`, 400],
-    ["G28 a chunk extension of 1 MB", `${post("Transfer-Encoding: chunked")}1;${"x".repeat(1 << 20)}\r\na\r\n`, 400],
-    ["G28 100 KB of header", head("GET /healthz HTTP/1.1", `X: ${"x".repeat(100_000)}`), 431],
-    [
-      "G28 100,000 headers",
-      head("GET /healthz HTTP/1.1", ...Array.from({ length: 100_000 }, (_, n) => `X${n}: 1`)),
-      431,
-    ],
-    ["G28 a line folded", head("GET /healthz HTTP/1.1", "X: a\r\n b"), 400],
-    ["G28 bare line feeds", "GET /healthz HTTP/1.1\nHost: localhost\n\n", 400],
-    ["G28 a NUL in a header", head("GET /healthz HTTP/1.1", "X: a\0b"), 400],
-    ["G28 an expectation nobody knows", head("GET /healthz HTTP/1.1", "Expect: 42"), 417],
-    ["F16 two hosts", head("GET /healthz HTTP/1.1", "Host: localhost", "Connection: close"), 400],
-    ["F16 no host", "GET /healthz HTTP/1.1\r\n\r\n", 400],
-    ["F19 HTTP/2 by prior knowledge", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400],
-    ["a TLS hello", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400],
-    ["no HTTP at all", "hello\r\n\r\n", 400],
-  ])("%s", async (_name, bytes, status) => {
+  test.each(unclearRequests)("%s %s", async (_row, _name, bytes, status) => {
     const answer = await open.raw(bytes);
     expect(statusOf(answer)).toBe(status);
     expect(answer).not.toMatch(/node_modules|at .+:\d+:\d+/);
@@ -133,15 +106,8 @@ describe("a request that is longer, packed, or of another kind than it may be", 
 });
 
 describe("G31 a browser that works for somebody else", () => {
-  test.each([
-    ["by a name of theirs that resolves to here", "GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n"],
-    ["by that name and our port", "GET / HTTP/1.1\r\nHost: evil.example:80\r\n\r\n"],
-    ["by a name that only begins as ours", "GET / HTTP/1.1\r\nHost: localhost.evil.example\r\n\r\n"],
-    ["from a page of theirs", head("GET /v1/tools HTTP/1.1", "Origin: http://evil.example")],
-    ["from a sandboxed page", head("GET /v1/tools HTTP/1.1", "Origin: null")],
-    ["from another port of this host", head("GET /v1/tools HTTP/1.1", "Origin: http://localhost:1")],
-  ])("%s: 403", async (_name, bytes) => {
-    expect(statusOf(await open.raw(bytes.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n")))).toBe(403);
+  test.each(strangersRequests)("%s: 403", async (_name, bytes) => {
+    expect(statusOf(await open.raw(bytes))).toBe(403);
   });
 
   test("our own names are answered", async () => {
@@ -210,6 +176,23 @@ describe("G26 API keys and tenants", () => {
     expect(await status("/v1/tasks/t-1", {})).toBe(401);
     expect(await status("/v1/tools", {})).toBe(401);
     expect(await status("/v1/tasks/t-1", { headers: { authorization: `Basic ${text}` } })).toBe(401);
+  });
+
+  test("the secret is compared in one place, by its hash, for as long when the key is not known", () => {
+    const src = join(import.meta.dirname, "../../../../src");
+    const sources = readdirSync(src, { recursive: true, encoding: "utf8" }).filter((path) => path.endsWith(".ts"));
+    const text = (path: string): string => readFileSync(join(src, path), "utf8");
+    expect(sources.filter((path) => text(path).includes("secretSha256")).sort()).toEqual([
+      "adapters/disk/api-keys-folder.ts",
+      "model/api-key.ts",
+      "schema/api-key.ts",
+    ]);
+    // The folder checks the shape of a stored hash, and compares nothing.
+    expect(text("adapters/disk/api-keys-folder.ts")).not.toMatch(/secretSha256\s*[!=]=/);
+    expect(text("schema/api-key.ts")).not.toMatch(/(secret|expected)\w*\s*[!=]=|[!=]=+\s*(secret|expected)/i);
+    expect(text("schema/api-key.ts")).toContain("timingSafeEqual(sha256(secret), expected)");
+    // Nobody is let in before that comparison.
+    expect(opens(null, "x".repeat(43), 0)).toBe(false);
   });
 
   test("a door that was once locked does not open again when the last key is revoked", async () => {

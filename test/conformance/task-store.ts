@@ -3,6 +3,7 @@ import type { Attempt } from "../../src/model/attempt.ts";
 import { type TaskKey, taskKey } from "../../src/model/task.ts";
 import type { Clock } from "../../src/ports/clock.ts";
 import type { QueueBounds, TaskStore } from "../../src/ports/task-store.ts";
+import { leaseOne } from "../support/lease-one.ts";
 import { anOwner, aResult, aTask, handClock, never } from "../support/samples.ts";
 import { callbackConformance } from "./task-store-callbacks.ts";
 import { letterConformance } from "./task-store-letters.ts";
@@ -78,7 +79,7 @@ export function taskStoreConformance(name: string, open: OpenTaskStores): void {
       withStores(async (store) => {
         expect(await store.get(key, never())).toBeNull();
         expect(await store.leaseTask(key, us, leaseMs, never())).toBeNull();
-        expect(await store.leaseNext(us, leaseMs, never())).toBeNull();
+        expect(await leaseOne(store, us, leaseMs)).toBeNull();
       }));
 
     test("of a hundred intakes of one request at once, one is accepted and the others get that task", () =>
@@ -212,7 +213,7 @@ export function taskStoreConformance(name: string, open: OpenTaskStores): void {
         expect(await store.collecting(attempt, never())).toBe(false);
         expect(await store.renew(attempt, leaseMs, never())).toBeNull();
         expect(await store.leaseTask(key, them, leaseMs, never())).toBeNull();
-        expect(await other.leaseNext(them, leaseMs, never())).toBeNull();
+        expect(await leaseOne(other, them, leaseMs)).toBeNull();
         const unleased = { attempt: 1, owner: null };
         expect(await other.finishUnleased(key, unleased, aResult(), Buffer.from("x"), never())).toBe(false);
         expect(await other.requestCancel(key, 1000, never())).toEqual(before);
@@ -250,11 +251,7 @@ export function taskStoreConformance(name: string, open: OpenTaskStores): void {
           clock.advance(1);
         }
         const order: string[] = [];
-        for (
-          let next = await other.leaseNext(us, leaseMs, never());
-          next;
-          next = await other.leaseNext(us, leaseMs, never())
-        ) {
+        for (let next = await leaseOne(other, us, leaseMs); next; next = await leaseOne(other, us, leaseMs)) {
           order.push(next.key.taskId);
         }
         expect(order).toEqual(["high", "first", "second", "low"]);
@@ -266,7 +263,7 @@ export function taskStoreConformance(name: string, open: OpenTaskStores): void {
           await store.intake(aTask({ task_id: taskId, priority: 9 }), "h1", never());
         for (const taskId of ["small-1", "small-2"])
           await store.intake(aTask({ tenant_id: "beta", task_id: taskId, priority: 0 }), "h1", never());
-        const next = async (view: TaskStore) => (await view.leaseNext(us, leaseMs, never()))?.key.taskId;
+        const next = async (view: TaskStore) => (await leaseOne(view, us, leaseMs))?.key.taskId;
         expect([await next(store), await next(other), await next(store)]).toEqual(["flood-1", "small-1", "flood-2"]);
         expect([await next(other), await next(store), await next(other)]).toEqual(["small-2", "flood-3", undefined]);
       }));
@@ -275,11 +272,11 @@ export function taskStoreConformance(name: string, open: OpenTaskStores): void {
       withStores(async (store, other, clock) => {
         for (const taskId of ["flood-1", "flood-2"])
           await store.intake(aTask({ task_id: taskId, priority: 9 }), "h1", never());
-        const first = await store.leaseNext(us, leaseMs, never());
+        const first = await leaseOne(store, us, leaseMs);
         await store.intake(aTask({ tenant_id: "beta", task_id: "small" }), "h1", never());
         clock.advance(1);
         if (first !== null) await store.finish(first, aResult({ task_id: "flood-1" }), bytes, never());
-        const order = [await other.leaseNext(us, leaseMs, never()), await store.leaseNext(us, leaseMs, never())];
+        const order = [await leaseOne(other, us, leaseMs), await leaseOne(store, us, leaseMs)];
         expect(order.map((attempt) => attempt?.key.taskId)).toEqual(["small", "flood-2"]);
       }));
 
@@ -290,7 +287,7 @@ export function taskStoreConformance(name: string, open: OpenTaskStores): void {
         await store.intake(aTask({ task_id: "t-2" }), "h1", never());
         await store.leaseTask({ tenantId: "acme", taskId: "t-2" }, us, leaseMs, never());
         await store.intake(aTask({ task_id: "t-3" }), "h1", never());
-        expect((await store.leaseNext(us, leaseMs, never()))?.key.taskId).toBe("t-3");
+        expect((await leaseOne(store, us, leaseMs))?.key.taskId).toBe("t-3");
       }));
 
     test("a task released keeps its age", () =>
@@ -298,7 +295,7 @@ export function taskStoreConformance(name: string, open: OpenTaskStores): void {
         const attempt = await leased(store);
         await store.intake(aTask({ task_id: "t-2" }), "h1", never());
         await store.release(attempt, false, never());
-        expect((await store.leaseNext(us, leaseMs, never()))?.key.taskId).toBe("t-1");
+        expect((await leaseOne(store, us, leaseMs))?.key.taskId).toBe("t-1");
       }));
 
     test("a task put off is leased from its time on, and holds up no other", () =>
@@ -307,10 +304,10 @@ export function taskStoreConformance(name: string, open: OpenTaskStores): void {
         await store.intake(aTask({ not_before: due, priority: 9 }), "h1", never());
         await store.intake(aTask({ task_id: "t-2" }), "h1", never());
         expect(await store.leaseTask(key, us, leaseMs, never())).toBeNull();
-        expect((await store.leaseNext(us, leaseMs, never()))?.key.taskId).toBe("t-2");
-        expect(await store.leaseNext(us, leaseMs, never())).toBeNull();
+        expect((await leaseOne(store, us, leaseMs))?.key.taskId).toBe("t-2");
+        expect(await leaseOne(store, us, leaseMs)).toBeNull();
         clock.advance(60_000);
-        expect((await store.leaseNext(us, leaseMs, never()))?.key.taskId).toBe("t-1");
+        expect((await leaseOne(store, us, leaseMs))?.key.taskId).toBe("t-1");
       }));
 
     test("renewing prolongs the lease and tells of a cancel", () =>
@@ -338,7 +335,7 @@ export function taskStoreConformance(name: string, open: OpenTaskStores): void {
           sandboxId: null,
           startedAt: null,
         });
-        expect((await store.leaseNext(them, leaseMs, never()))?.number).toBe(2);
+        expect((await leaseOne(store, them, leaseMs))?.number).toBe(2);
       }),
     );
 

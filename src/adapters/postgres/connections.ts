@@ -30,14 +30,14 @@ export interface Connections extends AsyncDisposable {
    */
   rows(sql: string, values: Values, signal: AbortSignal, repeat?: "twice is once" | "once"): Promise<readonly Row[]>;
   /**
-   * The same for a write that its own success refuses a second time, and whether an answer was lost on the way: then no row means that the
-   * caller has to look.
+   * The same for a write that its own success refuses a second time, and whether an answer was lost on the way: then a row that is missing
+   * means that the caller has to look.
    */
   write(
     sql: string,
     values: Values,
     signal: AbortSignal,
-  ): Promise<{ readonly isWritten: boolean; readonly isLost: boolean }>;
+  ): Promise<{ readonly rows: readonly Row[]; readonly isLost: boolean }>;
   /** Several statements in one transaction, on one connection; rolled back when `work` throws. Never tried again. */
   transaction<T>(
     work: (rows: (sql: string, values?: Values) => Promise<readonly Row[]>) => Promise<T>,
@@ -99,7 +99,7 @@ export function openConnections(address: DatabaseAddress, { callMs, retryMs }: C
 
   const bounded = async <T>(signal: AbortSignal, work: (signal: AbortSignal) => Promise<T>): Promise<T> => {
     signal.throwIfAborted();
-    using bound = deadline(signal, callMs, noAnswer(where, callMs));
+    using bound = deadline(signal, callMs, () => noAnswer(where, callMs));
     try {
       return await work(bound.signal);
     } catch (cause) {
@@ -134,7 +134,7 @@ export function openConnections(address: DatabaseAddress, { callMs, retryMs }: C
         isLost = true;
         return true;
       });
-      return { isWritten: rows.length > 0, isLost };
+      return { rows, isLost };
     },
     transaction: (work, signal) =>
       bounded(signal, (bound) =>

@@ -280,6 +280,92 @@ export function taskStoreConformance(name: string, open: OpenTaskStores): void {
         expect(order.map((attempt) => attempt?.key.taskId)).toEqual(["small", "flood-2"]);
       }));
 
+    test.each([
+      ["several at once are those that one by one would be", 3],
+      ["no more are leased than are asked for", 1],
+      ["fewer are leased where there are no more", 9],
+    ])("%s: %i", (_name, count) =>
+      withStores(async (store, other, clock) => {
+        const queued = async (tenant_id: string, task_id: string, priority = 5): Promise<void> => {
+          await store.intake(aTask({ tenant_id, task_id, priority }), "h1", never());
+        };
+        await queued("acme", "held");
+        await leaseOne(store, us, leaseMs);
+        clock.advance(1);
+        for (const id of ["a-1", "a-2", "a-3"]) await queued("acme", id);
+        for (const id of ["b-1", "b-2"]) await queued("beta", id, 0);
+        await queued("beta", "b-first", 9);
+        const leased = await other.leaseNext(count, them, leaseMs, never());
+        const order = ["b-first", "a-1", "b-1", "a-2", "b-2", "a-3"].slice(0, count);
+        expect(leased.map(({ attempt }) => attempt.key.taskId).sort()).toEqual(order.sort());
+        for (const { attempt, record } of leased) {
+          expect(attempt).toMatchObject({ number: 1, owner: them });
+          expect(record).toEqual(await store.get(attempt.key, never()));
+          expect(record.state).toBe("LEASED");
+        }
+      }),
+    );
+
+    test("of many leases of several at once each gets others", () =>
+      withStores(async (store, other) => {
+        const ids = Array.from({ length: 40 }, (_, index) => `t-${index}`);
+        for (const task_id of ids) await store.intake(aTask({ task_id }), "h1", never());
+        const leases = await Promise.all(
+          Array.from({ length: 8 }, (_, index) =>
+            (index % 2 === 0 ? store : other).leaseNext(4, anOwner(index + 1), leaseMs, never()),
+          ),
+        );
+        const rest = await store.leaseNext(100, us, leaseMs, never());
+        expect(leases.every(({ length }) => length <= 4)).toBe(true);
+        expect([...leases.flat(), ...rest].map(({ attempt }) => attempt.key.taskId).sort()).toEqual(ids.sort());
+      }));
+
+    test("steps, renewals and ends of many attempts at once each have their own fence and their own answer", () =>
+      withStores(async (store, other) => {
+        const ids = Array.from({ length: 40 }, (_, index) => `t-${index}`);
+        await Promise.all(ids.map((task_id) => store.intake(aTask({ task_id }), `h-${task_id}`, never())));
+        const leased = (await store.leaseNext(40, us, leaseMs, never())).map(({ attempt }) => attempt);
+        // Every other one has been lost to another owner meanwhile.
+        const isOurs = (index: number): boolean => index % 2 === 0;
+        for (const [index, attempt] of leased.entries())
+          if (!isOurs(index)) await other.adopt(attempt, them, leaseMs, never());
+        const ours = leased.map((_, index) => isOurs(index));
+        const all = async <T>(call: (attempt: Attempt, index: number) => Promise<T>): Promise<readonly T[]> =>
+          await Promise.all(leased.map(call));
+        expect(await all((attempt) => store.starting(attempt, never()))).toEqual(ours);
+        expect(await all((attempt) => store.running(attempt, attempt.key.taskId, 5, never()))).toEqual(ours);
+        expect((await all((attempt) => store.renew(attempt, leaseMs, never()))).map((each) => each !== null)).toEqual(
+          ours,
+        );
+        expect(await all((attempt) => store.collecting(attempt, never()))).toEqual(ours);
+        const ended = await all((attempt, index) =>
+          store.finish(attempt, aResult(), Buffer.from(`result ${index}`), never()),
+        );
+        expect(ended).toEqual(ours);
+        for (const [index, { key }] of leased.entries()) {
+          const record = await other.get(key, never());
+          expect(record).toMatchObject(
+            isOurs(index) ? { state: "FINISHED", sandboxId: key.taskId } : { state: "LEASED", owner: them },
+          );
+          expect(record?.resultBytes?.toString() ?? null).toBe(isOurs(index) ? `result ${index}` : null);
+        }
+        const sent = await other.claimOutbox(100, 1000, never());
+        expect(sent.map(({ value }) => value.toString()).sort()).toEqual(
+          ids.flatMap((_, index) => (isOurs(index) ? [`result ${index}`] : [])).sort(),
+        );
+      }));
+
+    test("of two ends of one attempt at once one counts, and its bytes are there", () =>
+      withStores(async (store) => {
+        const attempt = await running(store);
+        const [one, other] = ["one", "other"];
+        const counts = await Promise.all(
+          [one, other].map((each) => store.finish(attempt, aResult(), Buffer.from(each ?? ""), never())),
+        );
+        expect(counts.filter((isCounted) => isCounted)).toHaveLength(1);
+        expect((await store.get(key, never()))?.resultBytes?.toString()).toBe(counts[0] ? one : other);
+      }));
+
     test("a tenant whose tasks are all put off holds up no other", () =>
       withStores(async (store, _other, clock) => {
         const due = new Date(clock.now() + 60_000).toISOString();

@@ -46,6 +46,16 @@ export interface Connections extends AsyncDisposable {
 }
 
 const maxConnections = 8;
+
+const sessionSettings = {
+  // A call that we have given up must not be carried out later, nor hold its locks for ever.
+  client_connection_check_interval: 250,
+  // Our statements are made for indexes. What the server knows of a table that fills and empties by the minute says otherwise at times, and a
+  // bitmap does not clear an index of what is gone, as the walk along it does.
+  enable_seqscan: "off",
+  enable_bitmapscan: "off",
+} as const;
+
 const connectMs = 3000;
 const retryDelayMs = 25;
 const goodbyeMs = 1000;
@@ -61,8 +71,9 @@ export function openConnections(address: DatabaseAddress, { callMs, retryMs }: C
     application_name: "tool-executor",
     max: maxConnections,
     connectionTimeoutMillis: connectMs,
-    // A call that we have given up must not be carried out later, nor hold its locks for ever.
-    options: "-c client_connection_check_interval=250",
+    options: Object.entries(sessionSettings)
+      .map(([name, value]) => `-c ${name}=${value}`)
+      .join(" "),
     statement_timeout: callMs,
     idle_in_transaction_session_timeout: callMs,
     keepAlive: true,

@@ -4,7 +4,7 @@ import { isAway, type Reason, reasonTable } from "../../model/failure.ts";
 import { ownerText } from "../../model/owner.ts";
 import { keyText, type TaskKey, type TaskState } from "../../model/task.ts";
 import type { Holder, TaskRecord, TaskStore } from "../../ports/task-store.ts";
-import type { Connections } from "./connections.ts";
+import type { Connections, Row } from "./connections.ts";
 import { joined } from "./joined.ts";
 import { inLots, type LotBounds } from "./lots.ts";
 import type { Values } from "./positional.ts";
@@ -22,14 +22,14 @@ interface End extends Held {
   readonly bytes: Buffer;
 }
 
-type FencedWrites = Pick<TaskStore, "starting" | "running" | "collecting" | "finish" | "finishUnleased">;
+type FencedWrites = Pick<TaskStore, "starting" | "running" | "collecting" | "renew" | "finish" | "finishUnleased">;
 
 /**
  * The writes that every attempt makes, those of many attempts in one statement while they come at once. Each has its own fence in it and
  * its own answer. One whose answer was lost has been carried out if its task now says so.
  */
 export function fencedLots(
-  { write }: Connections,
+  { rows, write }: Connections,
   get: (key: TaskKey, signal: AbortSignal) => Promise<TaskRecord | null>,
 ): FencedWrites {
   /** For each of `helds`, which name different tasks, whether it was written. */
@@ -39,16 +39,14 @@ export function fencedLots(
     more: Values,
     isSo: (held: H, now: TaskRecord) => boolean,
     signal: AbortSignal,
-  ): Promise<readonly boolean[]> => {
+  ): Promise<readonly Promise<boolean>[]> => {
     const { rows: found, isLost } = await write(sql, { ...fences(helds), ...more }, signal);
-    const done = new Set(found.map((row) => keyText({ tenantId: String(row.tenant_id), taskId: String(row.task_id) })));
-    return await Promise.all(
-      helds.map(async (held) => {
-        if (done.has(keyText(held.key)) || !isLost) return done.has(keyText(held.key));
-        const now = await get(held.key, signal);
-        return now !== null && isSo(held, now);
-      }),
-    );
+    const done = new Set(found.map((row) => keyText(keyOf(row))));
+    return helds.map(async (held) => {
+      if (done.has(keyText(held.key)) || !isLost) return done.has(keyText(held.key));
+      const now = await get(held.key, signal);
+      return now !== null && isSo(held, now);
+    });
   };
 
   /** To the next state; nobody else brings our attempt there. */
@@ -71,6 +69,16 @@ export function fencedLots(
     deadlines: helds.map(({ deadlineAt }) => deadlineAt),
   }));
   const collecting = step(statements.collecting, "COLLECTING");
+  /** Of those that this statement passed over each asks by itself. */
+  const renewSome = inLots(
+    async (helds: readonly Renewed[]) => {
+      const values = { ...fences(helds), leaseMs: helds.map(({ leaseMs }) => leaseMs) };
+      const found = await rows(statements.renewLot, values, uninterrupted, "twice is once");
+      const renewed = new Map(found.map((row) => [keyText(keyOf(row)), row.cancel_requested === true]));
+      return helds.map(({ key }) => renewed.get(keyText(key)) ?? null);
+    },
+    bounds<Renewed>(() => 0),
+  );
   const finish = inLots(
     (ends: readonly End[]) => written(statements.finish, ends, endings(ends, "finished"), isEnded, uninterrupted),
     bounds(({ bytes }: End) => bytes.length),
@@ -79,14 +87,25 @@ export function fencedLots(
     starting: (attempt, signal) => starting(fence(attempt), signal),
     running: (attempt, sandboxId, deadlineAt, signal) => running({ ...fence(attempt), sandboxId, deadlineAt }, signal),
     collecting: (attempt, signal) => collecting(fence(attempt), signal),
+    async renew(attempt, leaseMs, signal) {
+      const isAsked = await renewSome({ ...fence(attempt), leaseMs }, signal);
+      if (isAsked !== null) return { cancelRequested: isAsked };
+      const { key, ...held } = fence(attempt);
+      const [renewed] = await rows(statements.renew, { ...key, ...held, leaseMs }, signal, "twice is once");
+      return renewed === undefined ? null : { cancelRequested: renewed.cancel_requested === true };
+    },
     finish: (attempt, { reason }, bytes, signal) => finish({ ...fence(attempt), reason, bytes }, signal),
     async finishUnleased(key, { attempt, owner, leaseExpired = false }: Holder, { reason }, bytes, signal) {
       const end: End = { key, number: attempt, owner: owner === null ? null : ownerText(owner), reason, bytes };
       const values = { ...endings([end], "lost"), leaseExpired };
-      const [isWritten = false] = await written(statements.finishUnleased, [end], values, isEnded, signal);
-      return isWritten;
+      const [isWritten] = await written(statements.finishUnleased, [end], values, isEnded, signal);
+      return (await isWritten) ?? false;
     },
   };
+}
+
+interface Renewed extends Held {
+  readonly leaseMs: number;
 }
 
 interface Begun extends Held {
@@ -103,6 +122,8 @@ const bounds = <H extends Held>(bytesOf: (held: H) => number): LotBounds<H> => (
 });
 
 const fence = ({ key, number, owner }: Attempt): Held => ({ key, number, owner: ownerText(owner) });
+
+const keyOf = (row: Row): TaskKey => ({ tenantId: String(row.tenant_id), taskId: String(row.task_id) });
 
 const fences = (helds: readonly Held[]): Values => ({
   tenantIds: helds.map(({ key }) => key.tenantId),

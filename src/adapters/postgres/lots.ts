@@ -25,7 +25,7 @@ interface Waiting<Ask, Answer> {
  * ask in their order, or fails as it does. A caller whose signal aborts waits no longer; what it asked for may be carried out all the same.
  */
 export function inLots<Ask, Answer>(
-  carryOut: (asks: readonly Ask[]) => Promise<readonly Answer[]>,
+  carryOut: (asks: readonly Ask[]) => Promise<readonly (Answer | Promise<Answer>)[]>,
   { maxCount, maxBytes, bytesOf, nameOf, isUndone }: LotBounds<Ask>,
 ): (ask: Ask, signal: AbortSignal) => Promise<Answer> {
   const waiting = new Set<Waiting<Ask, Answer>>();
@@ -48,7 +48,8 @@ export function inLots<Ask, Answer>(
   const answer = async (lot: readonly Waiting<Ask, Answer>[]): Promise<void> => {
     try {
       const answers = await carryOut(lot.map(({ ask }) => ask));
-      for (const [index, { resolve }] of lot.entries()) resolve(answers[index] as Answer);
+      for (const [index, { resolve, reject }] of lot.entries())
+        Promise.resolve(answers[index] as Answer | Promise<Answer>).then(resolve, reject);
     } catch (error) {
       if (lot.length > 1 && isUndone(error)) await Promise.all(lot.map((each) => answer([each])));
       else for (const { reject } of lot) reject(error);

@@ -82,10 +82,6 @@ export async function postgresTaskStore(
     },
     leaseNext: (count, owner, leaseMs, signal) =>
       leaseWith(statements.leaseNext, owner, { count: atMost1000(count), leaseMs }, signal),
-    async renew(attempt, leaseMs, signal) {
-      const [renewed] = await rows(statements.renew, { ...fence(attempt), leaseMs }, signal, "twice is once");
-      return renewed === undefined ? null : { cancelRequested: renewed.cancel_requested === true };
-    },
     release: (attempt, strike, signal) =>
       written(statements.release, { ...fence(attempt), ending: "released", strike: strike ? 1 : 0 }, signal),
     async listExpired(limit, signal) {

@@ -22,9 +22,9 @@ export const insertTasks = `
     select * from unnest(:tenantIds::text[], :taskIds::text[], :sha256s::text[], :starts::integer[], :lengths::integer[],
       :priorities::smallint[], :notBeforeAts::bigint[], :callbackUrls::text[]) with ordinality
       as given (tenant_id, task_id, request_sha256, start, length, priority, not_before_at, callback_url, place)),
-  full_at as (
+  queue as materialized (
     select ${queuedInAll} as in_all),
-  tenants as (
+  tenants as materialized (
     select tenant_id, ${queuedOf("named.tenant_id")} as queued
     from (select distinct tenant_id from given) as named),
   placed as (
@@ -32,7 +32,7 @@ export const insertTasks = `
     from given join tenants using (tenant_id)),
   numbered as materialized (
     select nextval(pg_get_serial_sequence('tasks', 'id')) as id, placed.*
-    from placed, full_at
+    from placed, queue
     where queued + of_tenant <= :maxOfTenant::bigint and in_all + place <= :maxInAll::bigint
     order by place)
   insert into tasks (id, tenant_id, task_id, request_sha256, request, state, priority, not_before_at, received_at, callback_url)
@@ -98,7 +98,7 @@ export const leaseNext = lease(`
     union all
     select (select tenant_id from tasks where ${isQueued} and tenant_id > name order by tenant_id limit 1)
     from tenants where name is not null),
-  turns as (
+  turns as materialized (
     select name,
       (select count(*) from tasks where tenant_id = name and lease_until is not null) as held,
       (select max(leased_at) from attempts where tenant_id = name) as last_at
@@ -146,6 +146,17 @@ export const running = `
   returning attempts.tenant_id, attempts.task_id`;
 
 export const collecting = lotStep("RUNNING", "COLLECTING");
+
+/** What is being written at this moment is passed over: who holds many locks and waits for one more could be waited for. */
+export const renewLot = `
+  with ${givenAttempts(", :leaseMs::bigint[]", ", lease_ms")},
+  chosen as (
+    select tasks.id, lease_ms from given join tasks on ${fencedLot} where state <> 'FINISHED'
+    for update of tasks skip locked)
+  update tasks set lease_until = clock_ms() + lease_ms
+  from chosen
+  where tasks.id = chosen.id
+  returning tenant_id, task_id, cancel_requested`;
 
 export const renew = `
   update tasks set lease_until = clock_ms() + :leaseMs

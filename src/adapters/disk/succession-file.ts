@@ -1,5 +1,6 @@
-import { closeSync, constants, fstatSync, openSync, readFileSync, readSync, writeSync } from "node:fs";
+import { closeSync, constants, fstatSync, open, readFileSync, readSync, writeSync } from "node:fs";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import type { Succession } from "../../ports/attempt-journal.ts";
 import { ifThere, translated } from "./record-file.ts";
 
@@ -21,21 +22,34 @@ const headBytes = digits + 1;
 /** A line like a note: who wrote the one before let go of it on purpose. */
 const handedOver = "handed over";
 
-export function successionFile(folder: string): SuccessionFile {
+/** @throws ExecutorError internal, when the disk is full or not writable. */
+export async function successionFile(folder: string): Promise<SuccessionFile> {
   const path = join(folder, fileName);
-  let opened: { readonly file: number; endsAt: number } | null = null;
+  // Not in the way of everybody else: it is the making that waits for the disk.
+  const file = await promisify(open)(path, constants.O_RDWR | constants.O_CREAT, 0o600).catch((cause: unknown) =>
+    translated("make", path, (): never => {
+      throw cause;
+    }),
+  );
+  let isOpen = true;
   let last = 0;
-  const open = () => {
-    opened ??= openedFile(path);
-    return opened;
+  let endsAt = headBytes;
+  const close = (): void => {
+    if (isOpen) closeSync(file);
+    isOpen = false;
   };
   const append = (line: string): void =>
     translated("write", path, () => {
-      const at = open();
       const bytes = Buffer.from(`${line}\n`);
-      writeAll(at.file, bytes, at.endsAt);
-      at.endsAt += bytes.length;
+      writeAll(file, bytes, endsAt);
+      endsAt += bytes.length;
     });
+  try {
+    endsAt = translated("write", path, () => endOfNotes(file));
+  } catch (error) {
+    close();
+    throw error;
+  }
   return {
     write: (succession) => append(JSON.stringify(succession)),
     handOver: () => append(handedOver),
@@ -43,29 +57,20 @@ export function successionFile(folder: string): SuccessionFile {
       if (seq <= last) return;
       last = seq;
       // One write of one length in one place: a process that dies leaves the old number or the new one.
-      translated("write", path, () => writeSync(open().file, head(seq), 0));
+      translated("write", path, () => writeSync(file, head(seq), 0));
     },
-    [Symbol.dispose]() {
-      if (opened !== null) closeSync(opened.file);
-      opened = null;
-    },
+    [Symbol.dispose]: close,
   };
 }
 
 const head = (seq: number): string => `${String(seq).padStart(digits, "0")}\n`;
 
-/** A new one, or one that another process left: what it was writing when it died is written over. */
-function openedFile(path: string): { readonly file: number; endsAt: number } {
-  const file = openSync(path, constants.O_RDWR | constants.O_CREAT, 0o600);
-  try {
-    const there = Buffer.alloc(fstatSync(file).size);
-    readSync(file, there, 0, there.length, 0);
-    if (there.length < headBytes) writeAll(file, Buffer.from(head(0)), 0);
-    return { file, endsAt: Math.max(headBytes, there.lastIndexOf("\n") + 1) };
-  } catch (error) {
-    closeSync(file);
-    throw error;
-  }
+/** Of a new one, or one that another process left: what it was writing when it died is written over. */
+function endOfNotes(file: number): number {
+  const there = Buffer.alloc(fstatSync(file).size);
+  readSync(file, there, 0, there.length, 0);
+  if (there.length < headBytes) writeAll(file, Buffer.from(head(0)), 0);
+  return Math.max(headBytes, there.lastIndexOf("\n") + 1);
 }
 
 function writeAll(file: number, bytes: Buffer, at: number): void {

@@ -4,7 +4,7 @@ import type { TakenOver } from "../executor/take-over.ts";
 import type { Attempt } from "../model/attempt.ts";
 import { ExecutorError, reasonOf } from "../model/failure.ts";
 import { keyText, type TaskKey } from "../model/task.ts";
-import type { TaskRecord } from "../ports/task-store.ts";
+import type { Leased } from "../ports/task-store.ts";
 import type { Bell } from "./bell.ts";
 
 /** What is under way in this process. */
@@ -47,9 +47,9 @@ export function schedule(parts: Parts, options: ScheduleOptions): Schedule {
   const adopted = new Map<string, TakenOver>();
   const nameOf = ({ key, number }: Pick<Attempt, "key" | "number">): string => `${keyText(key)}/${number}`;
 
-  const start = (attempt: Attempt, giveUp: AbortSignal, taken?: TakenOver): void => {
-    const name = nameOf(attempt);
-    const ended = attempted(parts, options, attempt, giveUp, taken).finally(() => {
+  const start = (leased: Leased, giveUp: AbortSignal, taken?: TakenOver): void => {
+    const name = nameOf(leased.attempt);
+    const ended = attempted(parts, options, leased, giveUp, taken).finally(() => {
       running.delete(name);
       bell.ring();
     });
@@ -68,15 +68,16 @@ export function schedule(parts: Parts, options: ScheduleOptions): Schedule {
     async run(stop, giveUp) {
       const goOn = (): void => {
         for (const [name, taken] of adopted) {
-          start(taken.attempt, giveUp, taken);
+          start(taken, giveUp, taken);
           adopted.delete(name);
         }
       };
       while (!stop.aborted) {
         goOn();
-        const attempt = running.size < options.slots ? await next(parts) : null;
-        if (attempt !== null) start(attempt, giveUp);
-        else await bell.heard(options.pollMs, stop);
+        const leased = running.size < options.slots ? await next(parts, options.slots - running.size) : [];
+        for (const each of leased) start(each, giveUp);
+        // Whoever has got all there was looks again when there may be more.
+        if (leased.length === 0) await bell.heard(options.pollMs, stop);
       }
       goOn();
       await Promise.all(running.values());
@@ -89,42 +90,30 @@ export function schedule(parts: Parts, options: ScheduleOptions): Schedule {
 }
 
 /** A store that cannot be asked now can be asked later. */
-async function next({ store, liveness, policy, log }: Parts): Promise<Attempt | null> {
+async function next({ store, liveness, policy, log }: Parts, count: number): Promise<readonly Leased[]> {
   try {
-    return await store.leaseNext(liveness.self, policy.leaseMs, uninterrupted);
+    return await store.leaseNext(count, liveness.self, policy.leaseMs, uninterrupted);
   } catch (error) {
     log.note("error", "lease.failed", { reason: reasonOf(error), message: messageOf(error) });
-    return null;
+    return [];
   }
 }
 
 async function attempted(
   parts: Parts,
   { watch }: ScheduleOptions,
-  attempt: Attempt,
+  { attempt, record }: Leased,
   giveUp: AbortSignal,
   taken?: TakenOver,
 ): Promise<void> {
   const { key, number } = attempt;
   const watcher = (event: LiveEvent): void => watch(key, event);
   try {
-    const record = taken?.record ?? (await leasedTask(parts, attempt));
-    const following = { watcher, stdin: null, ...(taken && { taken }) };
-    if (record !== null) await attemptTask(parts, attempt, record, following, giveUp);
+    await attemptTask(parts, attempt, record, { watcher, stdin: null, ...(taken && { taken }) }, giveUp);
   } catch (error) {
     // Its end could not be stored. The lease runs out, and the reaper finds a task that nobody is at.
     const place = { tenant_id: key.tenantId, task_id: key.taskId, attempt: number };
     parts.log.note("error", "attempt.failed", { ...place, reason: reasonOf(error), message: messageOf(error) });
-  }
-}
-
-/** Given back when it cannot be read: nothing has begun. */
-async function leasedTask({ store }: Parts, attempt: Attempt): Promise<TaskRecord | null> {
-  try {
-    return await store.get(attempt.key, uninterrupted);
-  } catch (error) {
-    await store.release(attempt, false, uninterrupted);
-    throw error;
   }
 }
 

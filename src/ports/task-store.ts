@@ -64,6 +64,12 @@ export interface LetterFilter {
 /** A dead letter without its bytes. */
 export type LetterHead = Omit<OutboxRow, "value" | "kind">;
 
+/** An attempt that has begun, and its task as it stands since. */
+export interface Leased {
+  readonly attempt: Attempt;
+  readonly record: TaskRecord;
+}
+
 /** Who was seen to hold a task, or that nobody does. */
 export interface Holder {
   readonly attempt: number;
@@ -87,11 +93,11 @@ export interface TaskStore extends OldTasks, AsyncDisposable {
   /** The next attempt of one queued task for `owner`, or null when it is not QUEUED, or `not_before` is to come. */
   leaseTask(key: TaskKey, owner: Owner, leaseMs: number, signal: AbortSignal): Promise<Attempt | null>;
   /**
-   * The next attempt of any queued task that is due: of the tenant that has least under way, among those of the one whose last lease
-   * was longest ago, and of it by priority, then age. Null when there is none, or others are taking all at this moment.
-   * A tenant's priority orders its own tasks, so a flood of one delays another's task by one task and not by the flood.
+   * The next attempts of at most `count` queued tasks that are due (1–1000): each of the tenant that has least under way, among those of the
+   * one whose last lease was longest ago, and of it by priority, then age. Fewer when there are no more, or others are taking them at this
+   * moment. A tenant's priority orders its own tasks, so a flood of one delays another's task by one task and not by the flood.
    */
-  leaseNext(owner: Owner, leaseMs: number, signal: AbortSignal): Promise<Attempt | null>;
+  leaseNext(count: number, owner: Owner, leaseMs: number, signal: AbortSignal): Promise<readonly Leased[]>;
   /** LEASED → STARTING. */
   starting(attempt: Attempt, signal: AbortSignal): Promise<boolean>;
   /** STARTING → RUNNING, with what adoption and the reaper need; before the task is given its command. */

@@ -1,18 +1,29 @@
-/** What is told of one contestant's times, milliseconds. */
+/** What is told of one contestant's samples, in their unit. */
 export interface Figures {
   readonly min: number;
   readonly median: number;
   readonly p95: number;
+  readonly p99: number;
   readonly max: number;
+  readonly count: number;
 }
 
 /** @throws Error for no samples: a median of nothing is our bug. */
-export function figures(samplesMs: readonly number[]): Figures {
-  const sorted = samplesMs.toSorted((a, b) => a - b);
-  return { min: at(sorted, 0), median: at(sorted, 0.5), p95: at(sorted, 0.95), max: at(sorted, 1) };
+export function figures(samples: readonly number[]): Figures {
+  const sorted = samples.toSorted((a, b) => a - b);
+  return {
+    ...{
+      min: at(sorted, 0),
+      median: at(sorted, 0.5),
+      p95: at(sorted, 0.95),
+      p99: at(sorted, 0.99),
+      max: at(sorted, 1),
+    },
+    count: sorted.length,
+  };
 }
 
-/** Nearest rank: always a time that was measured. */
+/** Nearest rank: always one that was measured. */
 function at(sorted: readonly number[], share: number): number {
   const found = sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)];
   if (found === undefined) throw new Error("no samples");
@@ -23,10 +34,10 @@ function at(sorted: readonly number[], share: number): number {
 export function figuresTable(rows: readonly (readonly [string, Figures])[]): string {
   const width = Math.max(...rows.map(([name]) => name.length));
   const cells = (values: readonly string[]): string => values.map((value) => value.padStart(9)).join("");
-  const heading = "".padEnd(width) + cells(["min", "median", "p95", "max"]);
+  const heading = "".padEnd(width) + cells(["min", "median", "p95", "p99", "max", "samples"]);
   const lines = rows.map(
-    ([name, { min, median, p95, max }]) =>
-      name.padEnd(width) + cells([min, median, p95, max].map((ms) => ms.toFixed(1))),
+    ([name, { min, median, p95, p99, max, count }]) =>
+      name.padEnd(width) + cells([...[min, median, p95, p99, max].map((each) => each.toFixed(1)), String(count)]),
   );
   return `${[heading, ...lines].join("\n")}\n`;
 }

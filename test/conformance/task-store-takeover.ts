@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 import type { Attempt } from "../../src/model/attempt.ts";
 import { type TaskKey, type TaskState, taskKey } from "../../src/model/task.ts";
 import type { TaskStore } from "../../src/ports/task-store.ts";
+import { leaseOne } from "../support/lease-one.ts";
 import { anOwner, aResult, aTask, handClock, never } from "../support/samples.ts";
 import type { OpenTaskStores } from "./task-store.ts";
 
@@ -97,7 +98,7 @@ export function takeoverConformance(name: string, open: OpenTaskStores): void {
           ...{ state: "QUEUED", attempt: 1, strikes, owner: null, leaseUntil: null, sandboxId: null, startedAt: null },
         });
         expect(await store.finish(attempt, aResult(), bytes, never())).toBe(false);
-        expect((await other.leaseNext(successor, leaseMs, never()))?.number).toBe(2);
+        expect((await leaseOne(other, successor, leaseMs))?.number).toBe(2);
       }),
     );
 

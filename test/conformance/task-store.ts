@@ -3,6 +3,7 @@ import type { Attempt } from "../../src/model/attempt.ts";
 import { type TaskKey, taskKey } from "../../src/model/task.ts";
 import type { Clock } from "../../src/ports/clock.ts";
 import type { QueueBounds, TaskStore } from "../../src/ports/task-store.ts";
+import { leaseOne } from "../support/lease-one.ts";
 import { anOwner, aResult, aTask, handClock, never } from "../support/samples.ts";
 import { callbackConformance } from "./task-store-callbacks.ts";
 import { letterConformance } from "./task-store-letters.ts";
@@ -78,7 +79,7 @@ export function taskStoreConformance(name: string, open: OpenTaskStores): void {
       withStores(async (store) => {
         expect(await store.get(key, never())).toBeNull();
         expect(await store.leaseTask(key, us, leaseMs, never())).toBeNull();
-        expect(await store.leaseNext(us, leaseMs, never())).toBeNull();
+        expect(await leaseOne(store, us, leaseMs)).toBeNull();
       }));
 
     test("of a hundred intakes of one request at once, one is accepted and the others get that task", () =>
@@ -212,7 +213,7 @@ export function taskStoreConformance(name: string, open: OpenTaskStores): void {
         expect(await store.collecting(attempt, never())).toBe(false);
         expect(await store.renew(attempt, leaseMs, never())).toBeNull();
         expect(await store.leaseTask(key, them, leaseMs, never())).toBeNull();
-        expect(await other.leaseNext(them, leaseMs, never())).toBeNull();
+        expect(await leaseOne(other, them, leaseMs)).toBeNull();
         const unleased = { attempt: 1, owner: null };
         expect(await other.finishUnleased(key, unleased, aResult(), Buffer.from("x"), never())).toBe(false);
         expect(await other.requestCancel(key, 1000, never())).toEqual(before);
@@ -250,11 +251,7 @@ export function taskStoreConformance(name: string, open: OpenTaskStores): void {
           clock.advance(1);
         }
         const order: string[] = [];
-        for (
-          let next = await other.leaseNext(us, leaseMs, never());
-          next;
-          next = await other.leaseNext(us, leaseMs, never())
-        ) {
+        for (let next = await leaseOne(other, us, leaseMs); next; next = await leaseOne(other, us, leaseMs)) {
           order.push(next.key.taskId);
         }
         expect(order).toEqual(["high", "first", "second", "low"]);
@@ -266,7 +263,7 @@ export function taskStoreConformance(name: string, open: OpenTaskStores): void {
           await store.intake(aTask({ task_id: taskId, priority: 9 }), "h1", never());
         for (const taskId of ["small-1", "small-2"])
           await store.intake(aTask({ tenant_id: "beta", task_id: taskId, priority: 0 }), "h1", never());
-        const next = async (view: TaskStore) => (await view.leaseNext(us, leaseMs, never()))?.key.taskId;
+        const next = async (view: TaskStore) => (await leaseOne(view, us, leaseMs))?.key.taskId;
         expect([await next(store), await next(other), await next(store)]).toEqual(["flood-1", "small-1", "flood-2"]);
         expect([await next(other), await next(store), await next(other)]).toEqual(["small-2", "flood-3", undefined]);
       }));
@@ -275,12 +272,98 @@ export function taskStoreConformance(name: string, open: OpenTaskStores): void {
       withStores(async (store, other, clock) => {
         for (const taskId of ["flood-1", "flood-2"])
           await store.intake(aTask({ task_id: taskId, priority: 9 }), "h1", never());
-        const first = await store.leaseNext(us, leaseMs, never());
+        const first = await leaseOne(store, us, leaseMs);
         await store.intake(aTask({ tenant_id: "beta", task_id: "small" }), "h1", never());
         clock.advance(1);
         if (first !== null) await store.finish(first, aResult({ task_id: "flood-1" }), bytes, never());
-        const order = [await other.leaseNext(us, leaseMs, never()), await store.leaseNext(us, leaseMs, never())];
+        const order = [await leaseOne(other, us, leaseMs), await leaseOne(store, us, leaseMs)];
         expect(order.map((attempt) => attempt?.key.taskId)).toEqual(["small", "flood-2"]);
+      }));
+
+    test.each([
+      ["several at once are those that one by one would be", 3],
+      ["no more are leased than are asked for", 1],
+      ["fewer are leased where there are no more", 9],
+    ])("%s: %i", (_name, count) =>
+      withStores(async (store, other, clock) => {
+        const queued = async (tenant_id: string, task_id: string, priority = 5): Promise<void> => {
+          await store.intake(aTask({ tenant_id, task_id, priority }), "h1", never());
+        };
+        await queued("acme", "held");
+        await leaseOne(store, us, leaseMs);
+        clock.advance(1);
+        for (const id of ["a-1", "a-2", "a-3"]) await queued("acme", id);
+        for (const id of ["b-1", "b-2"]) await queued("beta", id, 0);
+        await queued("beta", "b-first", 9);
+        const leased = await other.leaseNext(count, them, leaseMs, never());
+        const order = ["b-first", "a-1", "b-1", "a-2", "b-2", "a-3"].slice(0, count);
+        expect(leased.map(({ attempt }) => attempt.key.taskId).sort()).toEqual(order.sort());
+        for (const { attempt, record } of leased) {
+          expect(attempt).toMatchObject({ number: 1, owner: them });
+          expect(record).toEqual(await store.get(attempt.key, never()));
+          expect(record.state).toBe("LEASED");
+        }
+      }),
+    );
+
+    test("of many leases of several at once each gets others", () =>
+      withStores(async (store, other) => {
+        const ids = Array.from({ length: 40 }, (_, index) => `t-${index}`);
+        for (const task_id of ids) await store.intake(aTask({ task_id }), "h1", never());
+        const leases = await Promise.all(
+          Array.from({ length: 8 }, (_, index) =>
+            (index % 2 === 0 ? store : other).leaseNext(4, anOwner(index + 1), leaseMs, never()),
+          ),
+        );
+        const rest = await store.leaseNext(100, us, leaseMs, never());
+        expect(leases.every(({ length }) => length <= 4)).toBe(true);
+        expect([...leases.flat(), ...rest].map(({ attempt }) => attempt.key.taskId).sort()).toEqual(ids.sort());
+      }));
+
+    test("steps, renewals and ends of many attempts at once each have their own fence and their own answer", () =>
+      withStores(async (store, other) => {
+        const ids = Array.from({ length: 40 }, (_, index) => `t-${index}`);
+        await Promise.all(ids.map((task_id) => store.intake(aTask({ task_id }), `h-${task_id}`, never())));
+        const leased = (await store.leaseNext(40, us, leaseMs, never())).map(({ attempt }) => attempt);
+        // Every other one has been lost to another owner meanwhile.
+        const isOurs = (index: number): boolean => index % 2 === 0;
+        for (const [index, attempt] of leased.entries())
+          if (!isOurs(index)) await other.adopt(attempt, them, leaseMs, never());
+        const ours = leased.map((_, index) => isOurs(index));
+        const all = async <T>(call: (attempt: Attempt, index: number) => Promise<T>): Promise<readonly T[]> =>
+          await Promise.all(leased.map(call));
+        expect(await all((attempt) => store.starting(attempt, never()))).toEqual(ours);
+        expect(await all((attempt) => store.running(attempt, attempt.key.taskId, 5, never()))).toEqual(ours);
+        expect((await all((attempt) => store.renew(attempt, leaseMs, never()))).map((each) => each !== null)).toEqual(
+          ours,
+        );
+        expect(await all((attempt) => store.collecting(attempt, never()))).toEqual(ours);
+        const ended = await all((attempt, index) =>
+          store.finish(attempt, aResult(), Buffer.from(`result ${index}`), never()),
+        );
+        expect(ended).toEqual(ours);
+        for (const [index, { key }] of leased.entries()) {
+          const record = await other.get(key, never());
+          expect(record).toMatchObject(
+            isOurs(index) ? { state: "FINISHED", sandboxId: key.taskId } : { state: "LEASED", owner: them },
+          );
+          expect(record?.resultBytes?.toString() ?? null).toBe(isOurs(index) ? `result ${index}` : null);
+        }
+        const sent = await other.claimOutbox(100, 1000, never());
+        expect(sent.map(({ value }) => value.toString()).sort()).toEqual(
+          ids.flatMap((_, index) => (isOurs(index) ? [`result ${index}`] : [])).sort(),
+        );
+      }));
+
+    test("of two ends of one attempt at once one counts, and its bytes are there", () =>
+      withStores(async (store) => {
+        const attempt = await running(store);
+        const [one, other] = ["one", "other"];
+        const counts = await Promise.all(
+          [one, other].map((each) => store.finish(attempt, aResult(), Buffer.from(each ?? ""), never())),
+        );
+        expect(counts.filter((isCounted) => isCounted)).toHaveLength(1);
+        expect((await store.get(key, never()))?.resultBytes?.toString()).toBe(counts[0] ? one : other);
       }));
 
     test("a tenant whose tasks are all put off holds up no other", () =>
@@ -290,7 +373,7 @@ export function taskStoreConformance(name: string, open: OpenTaskStores): void {
         await store.intake(aTask({ task_id: "t-2" }), "h1", never());
         await store.leaseTask({ tenantId: "acme", taskId: "t-2" }, us, leaseMs, never());
         await store.intake(aTask({ task_id: "t-3" }), "h1", never());
-        expect((await store.leaseNext(us, leaseMs, never()))?.key.taskId).toBe("t-3");
+        expect((await leaseOne(store, us, leaseMs))?.key.taskId).toBe("t-3");
       }));
 
     test("a task released keeps its age", () =>
@@ -298,7 +381,7 @@ export function taskStoreConformance(name: string, open: OpenTaskStores): void {
         const attempt = await leased(store);
         await store.intake(aTask({ task_id: "t-2" }), "h1", never());
         await store.release(attempt, false, never());
-        expect((await store.leaseNext(us, leaseMs, never()))?.key.taskId).toBe("t-1");
+        expect((await leaseOne(store, us, leaseMs))?.key.taskId).toBe("t-1");
       }));
 
     test("a task put off is leased from its time on, and holds up no other", () =>
@@ -307,10 +390,10 @@ export function taskStoreConformance(name: string, open: OpenTaskStores): void {
         await store.intake(aTask({ not_before: due, priority: 9 }), "h1", never());
         await store.intake(aTask({ task_id: "t-2" }), "h1", never());
         expect(await store.leaseTask(key, us, leaseMs, never())).toBeNull();
-        expect((await store.leaseNext(us, leaseMs, never()))?.key.taskId).toBe("t-2");
-        expect(await store.leaseNext(us, leaseMs, never())).toBeNull();
+        expect((await leaseOne(store, us, leaseMs))?.key.taskId).toBe("t-2");
+        expect(await leaseOne(store, us, leaseMs)).toBeNull();
         clock.advance(60_000);
-        expect((await store.leaseNext(us, leaseMs, never()))?.key.taskId).toBe("t-1");
+        expect((await leaseOne(store, us, leaseMs))?.key.taskId).toBe("t-1");
       }));
 
     test("renewing prolongs the lease and tells of a cancel", () =>
@@ -338,7 +421,7 @@ export function taskStoreConformance(name: string, open: OpenTaskStores): void {
           sandboxId: null,
           startedAt: null,
         });
-        expect((await store.leaseNext(them, leaseMs, never()))?.number).toBe(2);
+        expect((await leaseOne(store, them, leaseMs))?.number).toBe(2);
       }),
     );
 

@@ -10,6 +10,7 @@ import { migrateDatabase } from "../../src/adapters/postgres/schema.ts";
 import { taskKey } from "../../src/model/task.ts";
 import { forThisFile } from "../support/for-this-file.ts";
 import { addressOf, emptyDatabase, freshDatabase } from "../support/fresh-database.ts";
+import { leaseOne } from "../support/lease-one.ts";
 import { anOwner, aResult, aTask, never } from "../support/samples.ts";
 import { startPostgres } from "../support/services.ts";
 import { startToxiproxy } from "../support/toxiproxy.ts";
@@ -43,7 +44,7 @@ describe("many connections", () => {
       stores.map(async (store, index) => {
         const leased: string[] = [];
         for (;;) {
-          const attempt = await store.leaseNext(anOwner(index + 1), 10_000, never());
+          const attempt = await leaseOne(store, anOwner(index + 1), 10_000);
           if (attempt === null) return leased;
           leased.push(attempt.key.taskId);
         }
@@ -60,7 +61,7 @@ describe("many connections", () => {
     await store.intake(aTask(), "h1", never());
     await store.intake(aTask({ task_id: "t-2" }), "h2", never());
     await client.query("begin; select from tasks where task_id = 't-1' for update");
-    expect((await store.leaseNext(anOwner(), 10_000, never()))?.key.taskId).toBe("t-2");
+    expect((await leaseOne(store, anOwner(), 10_000))?.key.taskId).toBe("t-2");
     await client.query("rollback");
   });
 
@@ -322,7 +323,7 @@ describe("TLS", () => {
 describe("the schema", () => {
   test("is asked for by name where it is missing", async () => {
     await using database = await emptyDatabase(postgres());
-    await expect(open(database.address)).rejects.toEqual(failing("has schema 0, this version needs 6"));
+    await expect(open(database.address)).rejects.toEqual(failing("has schema 0, this version needs 7"));
     await expect(open(database.address)).rejects.toMatchObject({ hint: "toolx migrate brings it there" });
   });
 

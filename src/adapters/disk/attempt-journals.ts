@@ -44,7 +44,7 @@ async function opened(
     if (!isLeft) await scratch.remove(folder, new AbortController().signal);
   });
   const journal = made.use(await fileJournal(join(folder, "journal"), capBytes));
-  const succession = made.use(successionFile(folder));
+  const succession = made.use(await successionFile(folder));
   const held = made.move();
   return {
     lastSeq: journal.lastSeq(),

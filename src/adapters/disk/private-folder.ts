@@ -9,9 +9,12 @@ import { ExecutorError } from "../../model/failure.ts";
  */
 export async function privateFolder(path: string, setting: string): Promise<void> {
   try {
-    await mkdir(path, { recursive: true, mode: 0o700 });
     // Not stat: whoever may put a link here may choose where our files go.
-    const found = await lstat(path);
+    const found = await lstat(path).catch(async (error: unknown) => {
+      if (codeOf(error) !== "ENOENT") throw error;
+      await mkdir(path, { recursive: true, mode: 0o700 });
+      return await lstat(path);
+    });
     const fault = faultOf(found.isDirectory(), found.uid, found.mode);
     if (fault === null) return;
     throw refusal(path, setting, fault);

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { lstat, mkdir, opendir, readdir, readFile, rename, rm, rmdir, unlink, writeFile } from "node:fs/promises";
+import { lstat, mkdir, readdir, readFile, rename, rm, rmdir, unlink, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { ExecutorError } from "../../model/failure.ts";
 import { type Owner, ownerText, parseOwner } from "../../model/owner.ts";
@@ -98,23 +98,26 @@ async function removeTree(top: string, signal: AbortSignal): Promise<void> {
   try {
     for (let moved = 0, again = true; again; ) {
       again = false;
-      for await (const entry of await opendir(top)) {
+      for (const entry of await readdir(top, { withFileTypes: true })) {
         signal.throwIfAborted();
         const path = join(top, entry.name);
         if (!entry.isDirectory()) {
           if (entry.name !== ownerFile) await unlink(path);
           continue;
         }
-        again = true;
-        for await (const inner of await opendir(path)) {
+        for (const inner of await readdir(path, { withFileTypes: true })) {
           const innerPath = join(path, inner.name);
-          if (inner.isDirectory()) await rename(innerPath, join(top, `moved-${process.pid}-${moved++}`));
-          else await unlink(innerPath);
+          if (inner.isDirectory()) {
+            again = true;
+            await rename(innerPath, join(top, `moved-${process.pid}-${moved++}`));
+          } else await unlink(innerPath);
         }
         await rmdir(path);
       }
     }
-    await rm(join(top, ownerFile), { force: true });
+    await unlink(join(top, ownerFile)).catch((error: unknown) => {
+      if (codeOf(error) !== "ENOENT") throw error;
+    });
     await rmdir(top);
   } catch (error) {
     if (codeOf(error) !== "ENOENT") throw error;

@@ -1,9 +1,10 @@
-import { closeSync, existsSync, openSync, readFileSync, renameSync, rmSync, writeFileSync, writeSync } from "node:fs";
+import { closeSync, constants, fstatSync, open, readFileSync, readSync, writeSync } from "node:fs";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import type { Succession } from "../../ports/attempt-journal.ts";
 import { ifThere, translated } from "./record-file.ts";
 
-/** What a successor must know, in the folder of its attempt. Both files are this user's alone: the token opens the sandbox. */
+/** What a successor must know, in the folder of its attempt. The file is this user's alone: the token opens the sandbox. */
 export interface SuccessionFile extends Disposable {
   write(succession: Succession): void;
   passed(seq: number): void;
@@ -11,56 +12,85 @@ export interface SuccessionFile extends Disposable {
   handOver(): void;
 }
 
-const noteName = "succession.json";
-const passedName = "passed";
-/** Beside the note: who wrote it let go of it on purpose. */
-const handedOverName = "handed-over";
+/**
+ * One file, made once and only written to in place: to make a file, and to put one in another's place, waits for the disk where a write
+ * does not. First the last number that was passed, always as long; then a line for each note, of which the last whole one counts.
+ */
+const fileName = "succession";
 const digits = 16;
+const headBytes = digits + 1;
+/** A line like a note: who wrote the one before let go of it on purpose. */
+const handedOver = "handed over";
 
-export function successionFile(folder: string): SuccessionFile {
-  let file: number | null = null;
+/** @throws ExecutorError internal, when the disk is full or not writable. */
+export async function successionFile(folder: string): Promise<SuccessionFile> {
+  const path = join(folder, fileName);
+  // Not in the way of everybody else: it is the making that waits for the disk.
+  const file = await promisify(open)(path, constants.O_RDWR | constants.O_CREAT, 0o600).catch((cause: unknown) =>
+    translated("make", path, (): never => {
+      throw cause;
+    }),
+  );
+  let isOpen = true;
   let last = 0;
+  let endsAt = headBytes;
+  const close = (): void => {
+    if (isOpen) closeSync(file);
+    isOpen = false;
+  };
+  const append = (line: string): void =>
+    translated("write", path, () => {
+      const bytes = Buffer.from(`${line}\n`);
+      writeAll(file, bytes, endsAt);
+      endsAt += bytes.length;
+    });
+  try {
+    endsAt = translated("write", path, () => endOfNotes(file));
+  } catch (error) {
+    close();
+    throw error;
+  }
   return {
-    write(succession) {
-      const path = join(folder, noteName);
-      translated("write", path, () => {
-        writeFileSync(`${path}.new`, JSON.stringify(succession), { mode: 0o600 });
-        renameSync(`${path}.new`, path);
-        rmSync(join(folder, handedOverName), { force: true });
-      });
-    },
-    handOver() {
-      const path = join(folder, handedOverName);
-      translated("write", path, () => writeFileSync(path, "", { mode: 0o600 }));
-    },
+    write: (succession) => append(JSON.stringify(succession)),
+    handOver: () => append(handedOver),
     passed(seq) {
       if (seq <= last) return;
       last = seq;
-      const path = join(folder, passedName);
-      translated("write", path, () => {
-        file ??= openSync(path, "w", 0o600);
-        // One write of one length in one place: a process that dies leaves the old number or the new one.
-        writeSync(file, String(seq).padStart(digits, "0"), 0);
-      });
+      // One write of one length in one place: a process that dies leaves the old number or the new one.
+      translated("write", path, () => writeSync(file, head(seq), 0));
     },
-    [Symbol.dispose]() {
-      if (file !== null) closeSync(file);
-      file = null;
-    },
+    [Symbol.dispose]: close,
   };
+}
+
+const head = (seq: number): string => `${String(seq).padStart(digits, "0")}\n`;
+
+/** Of a new one, or one that another process left: what it was writing when it died is written over. */
+function endOfNotes(file: number): number {
+  const there = Buffer.alloc(fstatSync(file).size);
+  readSync(file, there, 0, there.length, 0);
+  if (there.length < headBytes) writeAll(file, Buffer.from(head(0)), 0);
+  return Math.max(headBytes, there.lastIndexOf("\n") + 1);
+}
+
+function writeAll(file: number, bytes: Buffer, at: number): void {
+  for (let done = 0; done < bytes.length; ) done += writeSync(file, bytes, done, bytes.length - done, at + done);
 }
 
 /** Null where nothing was noted, or nothing that can be read. `lastSeq` counts what was passed, and no output; `deaths` the latest, too. */
 export function readSuccession(folder: string): Succession | null {
   try {
-    const text = ifThere(() => readFileSync(join(folder, noteName), "utf8"));
+    const text = ifThere(() => readFileSync(join(folder, fileName), "utf8"));
     if (text === null) return null;
-    const passed = ifThere(() => readFileSync(join(folder, passedName), "latin1")) ?? "";
-    const note = JSON.parse(text) as Succession;
-    const died = existsSync(join(folder, handedOverName)) ? 0 : 1;
-    return { ...note, deaths: (note.deaths ?? 0) + died, lastSeq: Math.max(note.lastSeq, Number(passed) || 0) };
+    // What stands after the last end of line was cut short.
+    const lines = text.slice(headBytes, text.lastIndexOf("\n")).split("\n");
+    const isHandedOver = lines.at(-1) === handedOver;
+    const note = JSON.parse(lines.findLast((line) => line !== handedOver) ?? "") as Succession;
+    const passed = Number(text.slice(0, digits)) || 0;
+    const deaths = (note.deaths ?? 0) + (isHandedOver ? 0 : 1);
+    return { ...note, deaths, lastSeq: Math.max(note.lastSeq, passed) };
   } catch {
-    // Cut short, or another version's: the attempt cannot be taken up, and is lost like one without a note.
+    // Another version's: the attempt cannot be taken up, and is lost like one without a note.
     return null;
   }
 }

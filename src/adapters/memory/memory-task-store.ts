@@ -7,7 +7,14 @@ import type { Result } from "../../model/result.ts";
 import { keyText, mayBecome, type TaskKey, type TaskState, taskKey } from "../../model/task.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { Leaving, OldTask } from "../../ports/old-tasks.ts";
-import { type Holder, type QueueBounds, type TaskRecord, type TaskStore, unbounded } from "../../ports/task-store.ts";
+import {
+  type Holder,
+  type Leased,
+  type QueueBounds,
+  type TaskRecord,
+  type TaskStore,
+  unbounded,
+} from "../../ports/task-store.ts";
 
 /** A task store in this process's memory: nothing outlives it. For tests, and for measuring the line without a disk. */
 export function memoryTaskStore(clock: Clock, bounds: QueueBounds = unbounded): TaskStore {
@@ -62,6 +69,23 @@ export function memoryTaskStore(clock: Clock, bounds: QueueBounds = unbounded): 
     lastLeases.set(record.task.tenant_id, clock.now());
     put({ ...record, state: "LEASED", attempt: number, owner, leaseUntil: clock.now() + leaseMs });
     return { key: taskKey(record.task), number, owner };
+  };
+
+  const nextInTurn = (): TaskRecord | undefined => {
+    const held = new Map<string, number>();
+    for (const { task, owner: holder } of records.values())
+      if (holder !== null) held.set(task.tenant_id, (held.get(task.tenant_id) ?? 0) + 1);
+    const turnOf = ({ task }: TaskRecord): readonly [number, number] => [
+      held.get(task.tenant_id) ?? 0,
+      lastLeases.get(task.tenant_id) ?? 0,
+    ];
+    // Sorting is stable, so what is equal stays in the order of intake.
+    const [first] = [...records.values()].filter(isDue).sort((a, b) => {
+      const [aHeld, aLast] = turnOf(a);
+      const [bHeld, bLast] = turnOf(b);
+      return aHeld - bHeld || aLast - bLast || b.task.priority - a.task.priority;
+    });
+    return first;
   };
 
   /** The record, while it is held as somebody has seen it. */
@@ -175,22 +199,16 @@ export function memoryTaskStore(clock: Clock, bounds: QueueBounds = unbounded): 
       signal.throwIfAborted();
       return lease(records.get(keyText(key)), owner, leaseMs);
     },
-    async leaseNext(owner, leaseMs, signal) {
+    async leaseNext(count, owner, leaseMs, signal) {
       signal.throwIfAborted();
-      const held = new Map<string, number>();
-      for (const { task, owner: holder } of records.values())
-        if (holder !== null) held.set(task.tenant_id, (held.get(task.tenant_id) ?? 0) + 1);
-      const turnOf = ({ task }: TaskRecord): readonly [number, number] => [
-        held.get(task.tenant_id) ?? 0,
-        lastLeases.get(task.tenant_id) ?? 0,
-      ];
-      // Sorting is stable, so what is equal stays in the order of intake.
-      const [first] = [...records.values()].filter(isDue).sort((a, b) => {
-        const [aHeld, aLast] = turnOf(a);
-        const [bHeld, bLast] = turnOf(b);
-        return aHeld - bHeld || aLast - bLast || b.task.priority - a.task.priority;
-      });
-      return lease(first, owner, leaseMs);
+      const all: Leased[] = [];
+      while (all.length < atMost1000(count)) {
+        const attempt = lease(nextInTurn(), owner, leaseMs);
+        const record = attempt && records.get(keyText(attempt.key));
+        if (!attempt || !record) break;
+        all.push({ attempt, record });
+      }
+      return all;
     },
     async starting(attempt, signal) {
       signal.throwIfAborted();

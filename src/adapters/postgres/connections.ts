@@ -30,14 +30,14 @@ export interface Connections extends AsyncDisposable {
    */
   rows(sql: string, values: Values, signal: AbortSignal, repeat?: "twice is once" | "once"): Promise<readonly Row[]>;
   /**
-   * The same for a write that its own success refuses a second time, and whether an answer was lost on the way: then no row means that the
-   * caller has to look.
+   * The same for a write that its own success refuses a second time, and whether an answer was lost on the way: then a row that is missing
+   * means that the caller has to look.
    */
   write(
     sql: string,
     values: Values,
     signal: AbortSignal,
-  ): Promise<{ readonly isWritten: boolean; readonly isLost: boolean }>;
+  ): Promise<{ readonly rows: readonly Row[]; readonly isLost: boolean }>;
   /** Several statements in one transaction, on one connection; rolled back when `work` throws. Never tried again. */
   transaction<T>(
     work: (rows: (sql: string, values?: Values) => Promise<readonly Row[]>) => Promise<T>,
@@ -46,6 +46,16 @@ export interface Connections extends AsyncDisposable {
 }
 
 const maxConnections = 8;
+
+const sessionSettings = {
+  // A call that we have given up must not be carried out later, nor hold its locks for ever.
+  client_connection_check_interval: 250,
+  // Our statements are made for indexes. What the server knows of a table that fills and empties by the minute says otherwise at times, and a
+  // bitmap does not clear an index of what is gone, as the walk along it does.
+  enable_seqscan: "off",
+  enable_bitmapscan: "off",
+} as const;
+
 const connectMs = 3000;
 const retryDelayMs = 25;
 const goodbyeMs = 1000;
@@ -61,8 +71,9 @@ export function openConnections(address: DatabaseAddress, { callMs, retryMs }: C
     application_name: "tool-executor",
     max: maxConnections,
     connectionTimeoutMillis: connectMs,
-    // A call that we have given up must not be carried out later, nor hold its locks for ever.
-    options: "-c client_connection_check_interval=250",
+    options: Object.entries(sessionSettings)
+      .map(([name, value]) => `-c ${name}=${value}`)
+      .join(" "),
     statement_timeout: callMs,
     idle_in_transaction_session_timeout: callMs,
     keepAlive: true,
@@ -99,7 +110,7 @@ export function openConnections(address: DatabaseAddress, { callMs, retryMs }: C
 
   const bounded = async <T>(signal: AbortSignal, work: (signal: AbortSignal) => Promise<T>): Promise<T> => {
     signal.throwIfAborted();
-    using bound = deadline(signal, callMs, noAnswer(where, callMs));
+    using bound = deadline(signal, callMs, () => noAnswer(where, callMs));
     try {
       return await work(bound.signal);
     } catch (cause) {
@@ -134,7 +145,7 @@ export function openConnections(address: DatabaseAddress, { callMs, retryMs }: C
         isLost = true;
         return true;
       });
-      return { isWritten: rows.length > 0, isLost };
+      return { rows, isLost };
     },
     transaction: (work, signal) =>
       bounded(signal, (bound) =>

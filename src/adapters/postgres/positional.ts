@@ -1,4 +1,5 @@
-export type Value = string | number | boolean | Buffer | null | readonly string[] | readonly number[];
+export type Value = Single | Buffer | readonly Single[];
+type Single = string | number | boolean | null;
 export type Values = Readonly<Record<string, Value>>;
 
 /** A statement as the server takes it. */

@@ -1,13 +1,19 @@
 import { createHash } from "node:crypto";
 import type { Attempt } from "../../model/attempt.ts";
-import { reasonTable } from "../../model/failure.ts";
-import type { OutboxKind } from "../../model/outbox.ts";
 import { type Owner, ownerText } from "../../model/owner.ts";
-import type { Result } from "../../model/result.ts";
-import type { TaskKey, TaskState } from "../../model/task.ts";
-import { type Holder, type QueueBounds, type TaskRecord, type TaskStore, unbounded } from "../../ports/task-store.ts";
+import { type TaskKey, taskKey } from "../../model/task.ts";
+import {
+  type Holder,
+  type Leased,
+  type QueueBounds,
+  type TaskRecord,
+  type TaskStore,
+  unbounded,
+} from "../../ports/task-store.ts";
 import { type CallBounds, openConnections } from "./connections.ts";
 import type { DatabaseAddress } from "./database-address.ts";
+import { fencedLots } from "./fenced-lots.ts";
+import { intakeLots } from "./intake-lots.ts";
 import { oldTasks } from "./old-tasks.ts";
 import { callbackRow, letterHead, outboxRow } from "./outbox-row.ts";
 import type { Values } from "./positional.ts";
@@ -21,7 +27,8 @@ export const defaultCallBounds: CallBounds = { callMs: 10_000, retryMs: 2000 };
 /**
  * The task store of many machines, in one PostgreSQL database. Leases and times go by the database's clock, so that the clocks of
  * the workers do not matter. A call ends within `callMs`. A step of an attempt, or its end, whose answer was lost is asked for again and
- * then looked at; any other write that fails after it was sent may have been carried out all the same.
+ * then looked at; any other write that fails after it was sent may have been carried out all the same. What comes at once goes together
+ * (`lots.ts`).
  * @throws ExecutorError internal, for a database that cannot be reached or whose schema is not this version's.
  */
 export async function postgresTaskStore(
@@ -34,7 +41,7 @@ export async function postgresTaskStore(
   const connections = stack.use(openConnections(address, bounds));
   await requireSchema(connections, signal);
 
-  const { rows, write } = connections;
+  const { rows } = connections;
   const written = async (sql: string, values: Values, signal: AbortSignal): Promise<boolean> =>
     (await rows(sql, values, signal)).length > 0;
 
@@ -43,44 +50,16 @@ export async function postgresTaskStore(
     return found === undefined ? null : taskRecord(found);
   };
 
-  const leaseWith = async (sql: string, owner: Owner, values: Values, signal: AbortSignal): Promise<Attempt | null> => {
-    const [leased] = await rows(sql, { ...values, owner: ownerText(owner) }, signal);
-    if (leased === undefined) return null;
-    const key: TaskKey = { tenantId: String(leased.tenant_id), taskId: String(leased.task_id) };
-    return { key, number: Number(leased.attempt), owner };
-  };
-
-  /** A write under the fence. One whose answer was lost has been carried out if the task now `isSo`. */
-  const fenced = async (
+  const leaseWith = async (
     sql: string,
-    values: Values & Pick<Held, "tenantId" | "taskId">,
-    isSo: (record: TaskRecord) => boolean,
+    owner: Owner,
+    values: Values,
     signal: AbortSignal,
-  ): Promise<boolean> => {
-    const { isWritten, isLost } = await write(sql, values, signal);
-    if (isWritten || !isLost) return isWritten;
-    const record = await get({ tenantId: values.tenantId, taskId: values.taskId }, signal);
-    return record !== null && isSo(record);
-  };
-
-  /** To the next state; nobody else brings our attempt there. */
-  const step = (sql: string, attempt: Attempt, to: TaskState, more: Values, signal: AbortSignal): Promise<boolean> => {
-    const { number, owner } = fence(attempt);
-    const isThere = (now: TaskRecord): boolean =>
-      now.state === to && now.attempt === number && now.owner !== null && ownerText(now.owner) === owner;
-    return fenced(sql, { ...fence(attempt), ...more }, isThere, signal);
-  };
-
-  const endWith = (sql: string, held: Held, ending: string, result: Result, bytes: Buffer, signal: AbortSignal) => {
-    const sha256 = createHash("sha256").update(bytes).digest("hex");
-    const { reason } = result;
-    const kinds: readonly OutboxKind[] = reasonTable[reason].deadLetter ? ["result", "dead_letter"] : ["result"];
-    const values = { ...held, ending, reason, result: bytes, sha256, kinds };
-    // Under this attempt nobody else ends it with these bytes.
-    const isEnded = (now: TaskRecord): boolean =>
-      now.attempt === held.number && now.resultBytes !== null && now.resultBytes.equals(bytes);
-    return fenced(sql, values, isEnded, signal);
-  };
+  ): Promise<readonly Leased[]> =>
+    (await rows(sql, { ...values, owner: ownerText(owner) }, signal)).map(taskRecord).map((record) => ({
+      attempt: { key: taskKey(record.task), number: record.attempt, owner },
+      record,
+    }));
 
   /** The task with its cancel marked, the finished task, or null for a key that is not known. */
   const markCancel = async (key: TaskKey, signal: AbortSignal): Promise<TaskRecord | null> => {
@@ -96,50 +75,16 @@ export async function postgresTaskStore(
   const held = stack.move();
   return {
     ...oldTasks(connections),
-    async intake(task, requestSha256, signal) {
-      const key: TaskKey = { tenantId: task.tenant_id, taskId: task.task_id };
-      const values = {
-        ...key,
-        requestSha256,
-        request: Buffer.from(JSON.stringify(task)),
-        priority: task.priority,
-        notBeforeAt: task.not_before === null ? null : Date.parse(task.not_before),
-        maxOfTenant: queue.perTenant,
-        maxInAll: queue.inAll,
-        callbackUrl: task.callback_url ?? null,
-      };
-      // An answer that was lost makes our own task a duplicate: it is durable either way.
-      for (;;) {
-        const [inserted] = await rows(statements.insertTask, values, signal, "twice is once");
-        await rows(statements.takeStub, { ...key }, signal, "twice is once");
-        if (inserted !== undefined) return { kind: "accepted" };
-        const record = await get(key, signal);
-        if (record !== null)
-          return record.requestSha256 === requestSha256 ? { kind: "duplicate", record } : { kind: "conflict" };
-        const counted = { tenantId: key.tenantId, maxOfTenant: queue.perTenant, maxInAll: queue.inAll };
-        const [waiting] = await rows(statements.countQueued, counted, signal, "twice is once");
-        if (Number(waiting?.of_tenant) >= queue.perTenant)
-          return { kind: "full", of: "tenant", maxCount: queue.perTenant };
-        if (Number(waiting?.in_all) >= queue.inAll) return { kind: "full", of: "all", maxCount: queue.inAll };
-        // In the way of the insert, and forgotten or begun meanwhile: there is room for this one now.
-      }
+    ...fencedLots(connections, get),
+    intake: intakeLots(connections, queue, get),
+    async leaseTask(key, owner, leaseMs, signal) {
+      const [leased] = await leaseWith(statements.leaseTask, owner, { ...key, leaseMs }, signal);
+      return leased?.attempt ?? null;
     },
-    leaseTask: (key, owner, leaseMs, signal) => leaseWith(statements.leaseTask, owner, { ...key, leaseMs }, signal),
-    leaseNext: (owner, leaseMs, signal) => leaseWith(statements.leaseNext, owner, { leaseMs }, signal),
-    starting: (attempt, signal) => step(statements.starting, attempt, "STARTING", {}, signal),
-    running: (attempt, sandboxId, deadlineAt, signal) =>
-      step(statements.running, attempt, "RUNNING", { sandboxId, deadlineAt }, signal),
-    collecting: (attempt, signal) => step(statements.collecting, attempt, "COLLECTING", {}, signal),
-    async renew(attempt, leaseMs, signal) {
-      const [renewed] = await rows(statements.renew, { ...fence(attempt), leaseMs }, signal, "twice is once");
-      return renewed === undefined ? null : { cancelRequested: renewed.cancel_requested === true };
-    },
+    leaseNext: (count, owner, leaseMs, signal) =>
+      leaseWith(statements.leaseNext, owner, { count: atMost1000(count), leaseMs }, signal),
     release: (attempt, strike, signal) =>
       written(statements.release, { ...fence(attempt), ending: "released", strike: strike ? 1 : 0 }, signal),
-    finish: (attempt, result, bytes, signal) =>
-      endWith(statements.finish, fence(attempt), "finished", result, bytes, signal),
-    finishUnleased: (key, expected, result, bytes, signal) =>
-      endWith(statements.finishUnleased, asSeen(key, expected), "lost", result, bytes, signal),
     async listExpired(limit, signal) {
       return (await rows(statements.listExpired, { limit: atMost1000(limit) }, signal, "twice is once")).map(
         taskRecord,

@@ -3,32 +3,61 @@
  * its `where`. `clock_ms()` is the database's own clock, the one that all leases go by.
  */
 
+/** As the index of what waits has it. */
+const isQueued = "state = 'QUEUED' and lease_until is null and finished_at is null";
+
 /** No more are counted than count. */
-const queuedOfTenant = `
+const queuedOf = (tenantId: string): string => `
   (select count(*) from (
-    select 1 from tasks where tenant_id = :tenantId and state = 'QUEUED' limit :maxOfTenant::bigint) as waiting)`;
+    select 1 from tasks where tenant_id = ${tenantId} and ${isQueued} limit :maxOfTenant::bigint) as waiting)`;
 
-const queuedInAll =
-  "(select count(*) from (select 1 from tasks where state = 'QUEUED' limit :maxInAll::bigint) as waiting)";
+const queuedInAll = `(select count(*) from (select 1 from tasks where ${isQueued} limit :maxInAll::bigint) as waiting)`;
 
-export const insertTask = `
-  insert into tasks (tenant_id, task_id, request_sha256, request, state, priority, not_before_at, received_at, callback_url)
-  select :tenantId, :taskId, :requestSha256, :request::bytea, 'QUEUED', :priority::smallint, :notBeforeAt::bigint, clock_ms(),
-    :callbackUrl
-  where ${queuedOfTenant} < :maxOfTenant::bigint
-    and ${queuedInAll} < :maxInAll::bigint
+/**
+ * Those of a lot that are new and find room. They have their ids in the order they came, and go in by their keys: two lots with the same
+ * tasks, on two connections, never wait for each other.
+ */
+export const insertTasks = `
+  with given as (
+    select * from unnest(:tenantIds::text[], :taskIds::text[], :sha256s::text[], :starts::integer[], :lengths::integer[],
+      :priorities::smallint[], :notBeforeAts::bigint[], :callbackUrls::text[]) with ordinality
+      as given (tenant_id, task_id, request_sha256, start, length, priority, not_before_at, callback_url, place)),
+  queue as materialized (
+    select ${queuedInAll} as in_all),
+  tenants as materialized (
+    select tenant_id, ${queuedOf("named.tenant_id")} as queued
+    from (select distinct tenant_id from given) as named),
+  placed as (
+    select given.*, queued, row_number() over (partition by tenant_id order by place) as of_tenant
+    from given join tenants using (tenant_id)),
+  numbered as materialized (
+    select nextval(pg_get_serial_sequence('tasks', 'id')) as id, placed.*
+    from placed, queue
+    where queued + of_tenant <= :maxOfTenant::bigint and in_all + place <= :maxInAll::bigint
+    order by place)
+  insert into tasks (id, tenant_id, task_id, request_sha256, request, state, priority, not_before_at, received_at, callback_url)
+  overriding system value
+  select id, tenant_id, task_id, request_sha256, substr(:requests::bytea, start, length), 'QUEUED', priority, not_before_at,
+    clock_ms(), callback_url
+  from numbered order by tenant_id, task_id
   on conflict (tenant_id, task_id) do nothing
-  returning true as inserted`;
+  returning tenant_id, task_id`;
 
-export const countQueued = `select ${queuedOfTenant} as of_tenant, ${queuedInAll} as in_all`;
+export const countQueued = `select ${queuedOf(":tenantId")} as of_tenant, ${queuedInAll} as in_all`;
+
+const givenKeys = "given as (select * from unnest(:tenantIds::text[], :taskIds::text[]) as given (tenant_id, task_id))";
 
 /** After the insert has been committed: a cancel either finds the task, or has left its stub by now. */
-export const takeStub = `
-  with stub as (
-    delete from cancel_stubs where tenant_id = :tenantId and task_id = :taskId returning expires_at)
+export const takeStubs = `
+  with ${givenKeys},
+  stubs as (
+    delete from cancel_stubs using given
+    where cancel_stubs.tenant_id = given.tenant_id and cancel_stubs.task_id = given.task_id
+    returning cancel_stubs.tenant_id, cancel_stubs.task_id, expires_at)
   update tasks set cancel_requested = true
-  where tenant_id = :tenantId and task_id = :taskId and state <> 'FINISHED'
-    and exists (select 1 from stub where expires_at > clock_ms())`;
+  from stubs
+  where tasks.tenant_id = stubs.tenant_id and tasks.task_id = stubs.task_id and state <> 'FINISHED'
+    and expires_at > clock_ms()`;
 
 export const selectTask = "select * from tasks where tenant_id = :tenantId and task_id = :taskId";
 
@@ -41,62 +70,93 @@ export const listTasks = `
       or id < (select id from tasks where tenant_id = :olderTenant and task_id = :olderTask))
   order by id desc limit :limit`;
 
-const isDue = "state = 'QUEUED' and (not_before_at is null or not_before_at <= clock_ms())";
+const isDue = `${isQueued} and (not_before_at is null or not_before_at <= clock_ms())`;
 
 const lease = (chosen: string): string => `
-  with leased as (
+  with ${chosen},
+  leased as (
     update tasks set state = 'LEASED', attempt = attempt + 1, lease_owner = :owner, lease_until = clock_ms() + :leaseMs
-    where ${chosen}
-    returning tenant_id, task_id, attempt),
+    from chosen
+    where tasks.id = chosen.id
+    returning tasks.*),
   noted as (
     insert into attempts (tenant_id, task_id, number, owner, leased_at)
     select tenant_id, task_id, attempt, :owner, clock_ms() from leased)
   select * from leased`;
 
-export const leaseTask = lease(`tenant_id = :tenantId and task_id = :taskId and ${isDue}`);
+export const leaseTask = lease(`
+  chosen as (
+    select id from tasks where tenant_id = :tenantId and task_id = :taskId and ${isDue} for update)`);
 
 /**
- * The tenants that have something queued are found by jumping from one to the next. What another lease is taking at this moment is
- * passed over, not waited for: that is why of each tenant more than the first task is looked at.
+ * The tenants that have something queued are found by jumping from one to the next. Of several leases at once each counts as held for the
+ * next. What another lease is taking at this moment is passed over, not waited for: that is why of each tenant more tasks are looked at.
  */
 export const leaseNext = lease(`
-  id = (
-    with recursive tenants (name) as (
-      (select tenant_id from tasks where state = 'QUEUED' order by tenant_id limit 1)
-      union all
-      select (select tenant_id from tasks where state = 'QUEUED' and tenant_id > name order by tenant_id limit 1)
-      from tenants where name is not null),
-    turns as (
-      select name,
-        (select count(*) from tasks
-          where tenant_id = name and state in ('LEASED', 'STARTING', 'RUNNING', 'COLLECTING')) as held,
-        (select max(leased_at) from attempts where tenant_id = name) as last_at
-      from tenants where name is not null)
+  recursive tenants (name) as (
+    (select tenant_id from tasks where ${isQueued} order by tenant_id limit 1)
+    union all
+    select (select tenant_id from tasks where ${isQueued} and tenant_id > name order by tenant_id limit 1)
+    from tenants where name is not null),
+  turns as materialized (
+    select name,
+      (select count(*) from tasks where tenant_id = name and lease_until is not null) as held,
+      (select max(leased_at) from attempts where tenant_id = name) as last_at
+    from tenants where name is not null),
+  chosen as (
     select tasks.id
     from turns
     cross join lateral (
-      select id as due_id from tasks where tenant_id = name and ${isDue} order by priority desc, id limit 32) as due
+      select id as due_id, row_number() over (order by priority desc, id) as place
+      from tasks where tenant_id = name and ${isDue} order by priority desc, id limit :count::bigint + 32) as due
     join tasks on tasks.id = due_id and tasks.state = 'QUEUED'
-    order by held, last_at nulls first, tasks.priority desc, tasks.id
-    limit 1 for update of tasks skip locked)`);
+    order by held + place, held desc, last_at nulls first, tasks.priority desc, tasks.id
+    limit :count::bigint for update of tasks skip locked)`);
 
 const fenced = "tenant_id = :tenantId and task_id = :taskId and attempt = :number and lease_owner = :owner";
 
-export const starting = `
-  update tasks set state = 'STARTING' where ${fenced} and state = 'LEASED' returning true as written`;
+/** What steps are taken, or ends written, for: a lot of attempts, each under its own fence. */
+const givenAttempts = (more = "", columns = ""): string => `
+  given as (
+    select * from unnest(:tenantIds::text[], :taskIds::text[], :numbers::integer[], :owners::text[]${more})
+      as given (tenant_id, task_id, number, owner${columns}))`;
+
+const fencedLot = `
+  tasks.tenant_id = given.tenant_id and tasks.task_id = given.task_id and attempt = given.number
+    and lease_owner = given.owner`;
+
+const lotStep = (from: string, to: string): string => `
+  with ${givenAttempts()}
+  update tasks set state = '${to}' from given
+  where ${fencedLot} and state = '${from}'
+  returning tasks.tenant_id, tasks.task_id`;
+
+export const starting = lotStep("LEASED", "STARTING");
 
 export const running = `
-  with written as (
-    update tasks set state = 'RUNNING', sandbox_id = :sandboxId, started_at = clock_ms()
-    where ${fenced} and state = 'STARTING'
-    returning tenant_id, task_id, attempt, started_at)
-  update attempts set sandbox_id = :sandboxId, deadline_at = :deadlineAt, started_at = written.started_at
+  with ${givenAttempts(", :sandboxIds::text[], :deadlines::bigint[]", ", sandbox_id, deadline_at")},
+  written as (
+    update tasks set state = 'RUNNING', sandbox_id = given.sandbox_id, started_at = clock_ms()
+    from given
+    where ${fencedLot} and state = 'STARTING'
+    returning tasks.tenant_id, tasks.task_id, attempt, tasks.sandbox_id, given.deadline_at, tasks.started_at)
+  update attempts set sandbox_id = written.sandbox_id, deadline_at = written.deadline_at, started_at = written.started_at
   from written
   where attempts.tenant_id = written.tenant_id and attempts.task_id = written.task_id and number = attempt
-  returning true as written`;
+  returning attempts.tenant_id, attempts.task_id`;
 
-export const collecting = `
-  update tasks set state = 'COLLECTING' where ${fenced} and state = 'RUNNING' returning true as written`;
+export const collecting = lotStep("RUNNING", "COLLECTING");
+
+/** What is being written at this moment is passed over: who holds many locks and waits for one more could be waited for. */
+export const renewLot = `
+  with ${givenAttempts(", :leaseMs::bigint[]", ", lease_ms")},
+  chosen as (
+    select tasks.id, lease_ms from given join tasks on ${fencedLot} where state <> 'FINISHED'
+    for update of tasks skip locked)
+  update tasks set lease_until = clock_ms() + lease_ms
+  from chosen
+  where tasks.id = chosen.id
+  returning tenant_id, task_id, cancel_requested`;
 
 export const renew = `
   update tasks set lease_until = clock_ms() + :leaseMs
@@ -128,26 +188,39 @@ export const release = giveBack(fenced);
 
 export const releaseLost = giveBack(heldAsSeen);
 
-const end = (expected: string): string => `
-  with written as (
+const end = (given: string, expected: string): string => `
+  with ${given},
+  written as (
     update tasks
-    set state = 'FINISHED', lease_owner = null, lease_until = null, finished_at = clock_ms(), reason = :reason,
-      result = :result
+    set state = 'FINISHED', lease_owner = null, lease_until = null, finished_at = clock_ms(), reason = given.reason,
+      result = substr(:results::bytea, given.start, given.length)
+    from given
     where ${expected} and state <> 'FINISHED'
-    returning tenant_id, task_id, attempt, callback_url),
+    returning tasks.tenant_id, tasks.task_id, attempt, callback_url, given.sha256, given.is_dead),
   ended as (${endAttempt}),
   sent as (
     insert into outbox (kind, tenant_id, task_id, result_sha256, created_at)
-    select kind, tenant_id, task_id, :sha256, clock_ms()
-    from written,
-      unnest(:kinds::text[] || case when callback_url is null then '{}'::text[] else '{callback}' end)
-        with ordinality as kinds (kind, place)
-    order by place)
-  select true as written from written`;
+    select kind, tenant_id, task_id, sha256, clock_ms()
+    from written
+    cross join lateral (
+      values (1, 'result', true), (2, 'dead_letter', is_dead), (3, 'callback', callback_url is not null))
+      as kinds (place, kind, is_sent)
+    where is_sent
+    order by tenant_id, task_id, place)
+  select tenant_id, task_id from written`;
 
-export const finish = end(fenced);
+const givenEnds = givenAttempts(
+  ", :reasons::text[], :starts::integer[], :lengths::integer[], :sha256s::text[], :areDead::boolean[]",
+  ", reason, start, length, sha256, is_dead",
+);
 
-export const finishUnleased = end(heldAsSeen);
+export const finish = end(givenEnds, fencedLot);
+
+export const finishUnleased = end(
+  givenEnds,
+  `tasks.tenant_id = given.tenant_id and tasks.task_id = given.task_id and attempt = given.number
+    and lease_owner is not distinct from given.owner and (not :leaseExpired or lease_until <= clock_ms())`,
+);
 
 export const listExpired = "select * from tasks where lease_until <= clock_ms() order by lease_until limit :limit";
 
@@ -171,7 +244,7 @@ export const claimOutbox = `
     update outbox set claimed_until = clock_ms() + :claimMs
     from chosen where outbox.id = chosen.id
     returning outbox.*)
-  select claimed.*, request, result, reason, attempt, received_at
+  select claimed.*, case when kind = 'dead_letter' then request end as request, result, reason, attempt, received_at
   from claimed left join tasks using (tenant_id, task_id)
   order by claimed.id`;
 

@@ -7,7 +7,14 @@ import type { Result } from "../../model/result.ts";
 import type { TaskKey } from "../../model/task.ts";
 import type { Clock } from "../../ports/clock.ts";
 import { type Look, queueRoom } from "../../ports/queue-room.ts";
-import { type Holder, type QueueBounds, type TaskRecord, type TaskStore, unbounded } from "../../ports/task-store.ts";
+import {
+  type Holder,
+  type Leased,
+  type QueueBounds,
+  type TaskRecord,
+  type TaskStore,
+  unbounded,
+} from "../../ports/task-store.ts";
 import { oldTasks } from "./old-tasks.ts";
 import { openDatabase } from "./open-database.ts";
 import { callbackRow, letterHead, outboxRow } from "./outbox-row.ts";
@@ -46,19 +53,29 @@ export function sqliteTaskStore(path: string, clock: Clock, bounds: QueueBounds 
   const transaction = <T>(signal: AbortSignal, work: () => T): Promise<T> =>
     call(signal, () => immediately(database, work));
 
-  const leaseWith = (sql: string, owner: Owner, leaseMs: number, key: Values, signal: AbortSignal) =>
-    transaction(signal, (): Attempt | null => {
-      const now = clock.now();
-      const leased = row(sql, { ...key, owner: ownerText(owner), leaseUntil: now + leaseMs, now });
-      if (leased === undefined) return null;
-      const attempt: Attempt = {
-        key: { tenantId: String(leased.tenant_id), taskId: String(leased.task_id) },
-        number: Number(leased.attempt),
-        owner,
-      };
-      changes(statements.insertAttempt, { ...fence(attempt), now });
-      return attempt;
-    });
+  const lease = (sql: string, owner: Owner, leaseMs: number, values: Values): Attempt | null => {
+    const now = clock.now();
+    const leased = row(sql, { ...values, owner: ownerText(owner), leaseUntil: now + leaseMs, now });
+    if (leased === undefined) return null;
+    const attempt: Attempt = {
+      key: { tenantId: String(leased.tenant_id), taskId: String(leased.task_id) },
+      number: Number(leased.attempt),
+      owner,
+    };
+    changes(statements.insertAttempt, { ...fence(attempt), now });
+    return attempt;
+  };
+
+  const leaseSome = (count: number, owner: Owner, leaseMs: number): readonly Leased[] => {
+    const all: Leased[] = [];
+    while (all.length < atMost1000(count)) {
+      const attempt = lease(statements.leaseNext, owner, leaseMs, {});
+      const record = attempt && get(attempt.key);
+      if (attempt === null || record === null) break;
+      all.push({ attempt, record });
+    }
+    return all;
+  };
 
   const endWith = (sql: string, held: Held, ending: string, result: Result, bytes: Buffer, signal: AbortSignal) =>
     transaction(signal, (): boolean => {
@@ -113,8 +130,9 @@ export function sqliteTaskStore(path: string, clock: Clock, bounds: QueueBounds 
         if (full !== null) return full;
         throw new Error(`a task of tenant ${key.tenantId} was neither new nor known`);
       }),
-    leaseTask: (key, owner, leaseMs, signal) => leaseWith(statements.leaseTask, owner, leaseMs, { ...key }, signal),
-    leaseNext: (owner, leaseMs, signal) => leaseWith(statements.leaseNext, owner, leaseMs, {}, signal),
+    leaseTask: (key, owner, leaseMs, signal) =>
+      transaction(signal, () => lease(statements.leaseTask, owner, leaseMs, { ...key })),
+    leaseNext: (count, owner, leaseMs, signal) => transaction(signal, () => leaseSome(count, owner, leaseMs)),
     starting: (attempt, signal) => call(signal, () => changes(statements.starting, fence(attempt))),
     running: (attempt, sandboxId, deadlineAt, signal) =>
       transaction(signal, () => {

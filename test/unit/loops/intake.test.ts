@@ -11,6 +11,7 @@ import { ExecutorError } from "../../../src/model/failure.ts";
 import type { Task } from "../../../src/model/task.ts";
 import type { TaskStore } from "../../../src/ports/task-store.ts";
 import { faultyStore } from "../../support/faulty-store.ts";
+import { leaseOne } from "../../support/lease-one.ts";
 import { partsWithoutEngine } from "../../support/parts-without-engine.ts";
 import { anOwner, never } from "../../support/samples.ts";
 import { type ServiceUnderTest, serviceUnderTest } from "../../support/service-under-test.ts";
@@ -94,7 +95,7 @@ test("G25 a call that finds the queue full is held, refused to nobody, and taken
   await until("the second comes again and again", () => full > 5, boundMs);
   expect(at.transport.acknowledged("tools")).toBe("1");
   expect([at.transport.sent("results"), at.transport.sent("dead_letters")]).toEqual([[], []]);
-  expect(await store.leaseNext(anOwner(), 1000, never())).not.toBeNull();
+  expect(await leaseOne(store, anOwner(), 1000)).not.toBeNull();
   await until("the second", () => at.service.taken.length === 2, boundMs);
   expect(at.service.taken).toEqual(["accepted", "accepted"]);
 });
@@ -282,7 +283,7 @@ describe("a store that is away, with a buffer in front of it", () => {
     await until("they come again and again", () => at.faulty.calls.length > 10, boundMs);
     expect([at.transport.acknowledged("tools"), at.transport.acknowledged("control")]).toEqual(["0", "0"]);
     at.faulty.set(null);
-    await at.store.leaseNext(anOwner(), 1000, never());
+    await leaseOne(at.store, anOwner(), 1000);
     await until("both", () => at.service.taken.length === 2, boundMs);
     expect([...at.service.taken].sort()).toEqual(["accepted", "cancel"]);
   });

@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { appendFile, mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
@@ -67,4 +67,22 @@ test("one who looked and left it to another counts nothing", async () => {
     expect(deaths).toBe(1);
     await left(journal, false);
   }
+});
+
+test("what its holder was writing when it died does not count, and what is noted next does", async () => {
+  const journal = await begun();
+  journal.passed(7);
+  await left(journal, false);
+  const [folder = ""] = await readdir(root);
+  await appendFile(
+    join(root, folder, "succession"),
+    JSON.stringify({ ...noted, deadlineAt: 99, token: "x".repeat(500) }).slice(0, -1),
+  );
+  const second = await journals.reopenJournal(attempt, sandboxId, capBytes);
+  expect(second?.succession).toEqual({ ...noted, deaths: 1, lastSeq: 7 });
+  second?.journal.note({ ...noted, deadlineAt: 3, deaths: 1 });
+  if (second) await left(second.journal, true);
+  const third = await journals.reopenJournal(attempt, sandboxId, capBytes);
+  expect(third?.succession).toEqual({ ...noted, deadlineAt: 3, deaths: 1, lastSeq: 7 });
+  await third?.journal[Symbol.asyncDispose]();
 });

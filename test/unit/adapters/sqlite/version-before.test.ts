@@ -156,7 +156,14 @@ test("a result with fields of a later version is answered as it was stored, byte
     throw new Error("not in this test");
   };
   const archive = { store, objects: memoryObjectStore() };
-  const front = frontOf({ archive, catalog: unused, liveness: unused, sandboxRoot: folder, pulse: null });
+  const front = frontOf({
+    archive,
+    catalog: unused,
+    liveness: unused,
+    sandboxRoot: folder,
+    pulse: null,
+    waiting: null,
+  });
   expect((await front.get(key("t-1"), 0, never()))?.resultBytes).toEqual(bytes);
   expect(await front.manifest(key("t-1"), never())).toBeNull();
   expect((await store.claimOutbox(10, 1, never())).map(({ value }) => value)).toEqual([bytes]);

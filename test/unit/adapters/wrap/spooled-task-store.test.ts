@@ -165,7 +165,7 @@ describe("while the store is away", () => {
     inner.set("away");
     await expect(spooled.store.starting(attempt, never())).rejects.toMatchObject({ isAway: true });
     await expect(spooled.store.running(attempt, "s", 0, never())).rejects.toMatchObject({ isAway: true });
-    await expect(spooled.store.leaseNext(anOwner(), 10, never())).rejects.toMatchObject({ isAway: true });
+    await expect(spooled.store.leaseNext(1, anOwner(), 10, never())).rejects.toMatchObject({ isAway: true });
     expect(await spooled.store.collecting(attempt, never())).toBe(true);
   });
 });

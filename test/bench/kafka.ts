@@ -1,0 +1,135 @@
+import { join } from "node:path";
+import { kafkaTransport } from "../../src/adapters/kafka/kafka-transport.ts";
+import { memorySandboxes } from "../../src/adapters/memory/memory-sandboxes.ts";
+import { loadConfig } from "../../src/app/config.ts";
+import { openHouse } from "../../src/app/house.ts";
+import type { Parts } from "../../src/executor/parts.ts";
+import { freshDatabase } from "../support/fresh-database.ts";
+import { kafkaSettings, plainClient } from "../support/kafka-ends.ts";
+import { serviceUnderTest } from "../support/service-under-test.ts";
+import { startKafka, startPostgres } from "../support/services.ts";
+import { until } from "../support/until.ts";
+import { type Figures, figures } from "./figures.ts";
+import type { Bench, Part } from "./part.ts";
+
+const warmUpRounds = 5;
+/** Of calls without a container, for each with one: they take so much less. */
+const callsARound = 5;
+const resultMs = 30_000;
+
+/** From a call that is sent to Kafka to its result that comes from there, one call at a time, with containers and without. */
+export const kafkaPart: Part = {
+  name: "kafka",
+  async measure(bench) {
+    await using stack = new AsyncDisposableStack();
+    const [kafka, postgres] = [stack.use(await startKafka()), stack.use(await startPostgres())];
+    const { url } = stack.use(await freshDatabase(postgres));
+    const cold = stack.use(await openCaller(bench, kafka.broker, url, "cold", (parts) => parts));
+    const none = stack.use(await openCaller(bench, kafka.broker, url, "none", withoutEngine));
+    const samples = { cold: [] as number[], none: [] as number[] };
+    for (let round = -warmUpRounds; round < bench.rounds; round += 1) {
+      const coldMs = await cold.call();
+      const noneMs = [];
+      for (let call = 0; call < callsARound; call += 1) noneMs.push(await none.call());
+      if (round < 0) continue;
+      samples.cold.push(coldMs);
+      samples.none.push(...noneMs);
+    }
+    const [withContainer, without] = [figures(samples.cold), figures(samples.none)];
+    const verdicts = (name: string, { median, p99 }: Figures) => [
+      { name: `${name}, p50`, value: median, unit: "ms", bar: null },
+      { name: `${name}, p99`, value: p99, unit: "ms", bar: null },
+    ];
+    return {
+      conditions: {
+        task: "true in the image shell under runc, one call at a time",
+        broker: "Kafka in a container, one node, three partitions a topic, acks=all",
+        store: "PostgreSQL in a container, synchronous_commit=on",
+        caller: "kafkajs in the executor's process",
+      },
+      tables: [
+        {
+          title: `milliseconds, call sent to result received, ${bench.rounds} interleaved rounds after ${warmUpRounds} to warm up`,
+          rows: [
+            ["a container made for each call", withContainer],
+            ["sandboxes in memory: the orchestrator's own share, and Kafka's", without],
+          ],
+        },
+      ],
+      verdicts: [
+        ...verdicts("Kafka to Kafka, cold", withContainer),
+        ...verdicts("Kafka to Kafka, no sandbox", without),
+      ],
+    };
+  },
+};
+
+const withoutEngine = (parts: Parts): Parts => ({
+  ...parts,
+  sandboxes: memorySandboxes(),
+  images: { names: () => ["shell"], resolve: async (name) => ({ name, id: `sha256:${name}`, env: {} }) },
+});
+
+interface Caller extends AsyncDisposable {
+  /** Milliseconds from the call to its result. */
+  call(): Promise<number>;
+}
+
+/** A service with topics of its own, and who calls it. */
+async function openCaller(
+  { checkout, env }: Bench,
+  broker: string,
+  databaseUrl: string,
+  name: string,
+  changed: (parts: Parts) => Parts,
+): Promise<Caller> {
+  await using stack = new AsyncDisposableStack();
+  const own = Object.fromEntries(
+    ["TOOL_EXECUTOR_DATA", "SANDBOX_ROOT", "TOOL_EXECUTOR_RUNTIME_DIR"].map((each) => [
+      each,
+      join(env[each] ?? "", name),
+    ]),
+  );
+  const house = stack.use(await openHouse(loadConfig(checkout, { ...env, ...own, DATABASE_URL: databaseUrl })));
+  const settings = kafkaSettings(broker);
+  const service = stack.use(
+    serviceUnderTest(
+      { ...house, parts: changed(house.parts) },
+      kafkaTransport(settings, () => undefined),
+      2,
+    ),
+  );
+  const client = plainClient(broker);
+  await until("the service is in its group", () => service.service.problem() === null, resultMs);
+  const [producer, consumer] = [client.producer(), client.consumer({ groupId: `${settings.groupId}-caller` })];
+  await Promise.all([producer.connect(), consumer.connect()]);
+  stack.defer(async () => void (await Promise.all([producer.disconnect(), consumer.disconnect()])));
+  const waiting = new Map<string, (value: string) => void>();
+  await consumer.subscribe({ topic: settings.topics.results, fromBeginning: true });
+  await consumer.run({
+    eachMessage: async ({ message }) => waiting.get(message.key?.toString() ?? "")?.(message.value?.toString() ?? ""),
+  });
+  let count = 0;
+  const held = stack.move();
+  return {
+    async call() {
+      const task_id = `bench-${process.pid}-${count++}`;
+      const value = JSON.stringify({ task_id, tenant_id: name, tool_name: "shell", payload: { argv: ["true"] } });
+      const { promise, resolve, reject } = Promise.withResolvers<string>();
+      waiting.set(task_id, resolve);
+      const timer = setTimeout(
+        () => reject(new Error(`no result of ${task_id}: ${service.troubles.join("; ")}`)),
+        resultMs,
+      );
+      const startedAt = performance.now();
+      await producer.send({ topic: settings.topics.tools, messages: [{ key: name, value }] });
+      const result = await promise;
+      const tookMs = performance.now() - startedAt;
+      clearTimeout(timer);
+      waiting.delete(task_id);
+      if (!result.includes('"reason":"ok"')) throw new Error(`a call ended otherwise: ${result}`);
+      return tookMs;
+    },
+    [Symbol.asyncDispose]: () => held.disposeAsync(),
+  };
+}

@@ -6,7 +6,7 @@ import { attemptPrefix } from "../model/attempt.ts";
 import { ExecutorError, isAway } from "../model/failure.ts";
 import { artifactsKey, type Manifest, manifestKey } from "../model/manifest.ts";
 import type { Result } from "../model/result.ts";
-import { keyText, type TaskKey, taskKey } from "../model/task.ts";
+import { keyText, type Task, type TaskKey, taskKey } from "../model/task.ts";
 import type { FoundTask, Front, ToolReport } from "../ports/front.ts";
 import type { Liveness } from "../ports/liveness.ts";
 import type { Waiting } from "../ports/spool.ts";
@@ -69,8 +69,7 @@ export function frontOf(sources: FrontSources): Front {
     ...lettersOf(store),
     async get(key, waitMs, signal) {
       try {
-        const record = waitMs === 0 ? await store.get(key, signal) : await ended(sources, key, waitMs, signal);
-        return record === null ? null : found(record);
+        return waitMs === 0 ? await known(sources, key, signal) : await ended(sources, key, waitMs, signal);
       } catch (error) {
         return await foundMeanwhile(sources, key, error, signal);
       }
@@ -101,6 +100,20 @@ const found = (record: TaskRecord): FoundTask => ({ summary: taskSummary(record)
 const resultOf = (record: TaskRecord | null): Result | null =>
   record?.resultBytes ? (JSON.parse(record.resultBytes.toString("utf8")) as Result) : null;
 
+/** A task as the store has it; one that the store does not have may wait to be put there. */
+async function known({ archive, waiting }: FrontSources, key: TaskKey, signal: AbortSignal): Promise<FoundTask | null> {
+  const record = await archive.store.get(key, signal);
+  if (record !== null) return found(record);
+  if (waiting === null) return null;
+  const call = await waiting(key, signal);
+  if (call?.entry.kind === "intake") return received(call.entry.task, call.putAt);
+  // Nor does it wait, or no more: it may have been put there in between.
+  const late = await archive.store.get(key, signal);
+  return late === null ? null : found(late);
+}
+
+const received = (task: Task, at: number): FoundTask => ({ summary: receivedSummary(task, at), resultBytes: null });
+
 /**
  * A task as it waits for the store. @throws `error` where no call of it does; with what ends its attempt among what waits, it says so in
  * its details: whether that counts is the store's to say.
@@ -113,8 +126,7 @@ async function foundMeanwhile(
 ): Promise<FoundTask> {
   if (!(error instanceof ExecutorError) || error.away !== "store" || waiting === null) throw error;
   const found = await waiting(key, signal);
-  if (found?.entry.kind === "intake")
-    return { summary: receivedSummary(found.entry.task, found.putAt), resultBytes: null };
+  if (found?.entry.kind === "intake") return received(found.entry.task, found.putAt);
   if (found === null || !("attempt" in found.entry)) throw error;
   const { kind, attempt } = found.entry;
   const what = kind === "finish" ? "has ended, and its result" : "was given back to the queue, and that";
@@ -127,23 +139,23 @@ async function foundMeanwhile(
 
 /** The task once it has ended, or as it stands after `waitMs`. A store that is away meanwhile is waited for, too. */
 async function ended(
-  { archive, pulse }: FrontSources,
+  sources: FrontSources,
   key: TaskKey,
   waitMs: number,
   signal: AbortSignal,
-): Promise<TaskRecord | null> {
+): Promise<FoundTask | null> {
   const endsAt = performance.now() + waitMs;
   const beats = bell();
-  using _listening = pulse?.listen(key, ({ kind }) => {
+  using _listening = sources.pulse?.listen(key, ({ kind }) => {
     if (kind === "state") beats.ring();
   });
   for (;;) {
-    const record = await archive.store.get(key, signal).catch((error: unknown) => {
+    const task = await known(sources, key, signal).catch((error: unknown) => {
       if (!isAway(error) || performance.now() >= endsAt) throw error;
       return "away" as const;
     });
     const leftMs = endsAt - performance.now();
-    if (record !== "away" && (record === null || record.resultBytes !== null || leftMs <= 0)) return record;
+    if (task !== "away" && (task === null || task.resultBytes !== null || leftMs <= 0)) return task;
     await beats.heard(Math.min(leftMs, lookEveryMs), signal);
   }
 }

@@ -34,6 +34,30 @@ test("a call that waits for a store that is away is told of as it is", async () 
   });
 });
 
+test.each([0, 50])(
+  "a call that still waits once the store is back is told of as it is, asked with ?wait of %d ms too",
+  async (waitMs) => {
+    const { front } = frontWith({ kind: "intake", task: aTask(), requestSha256: "a", askedAt: null });
+    expect(await front.get(key, waitMs, never())).toMatchObject({ summary: { state: "RECEIVED" }, resultBytes: null });
+  },
+);
+
+test("a call that is put into the store while it is looked for where it waits is found", async () => {
+  const store = memoryTaskStore(clock);
+  const front = frontOf({
+    archive: { store, objects: memoryObjectStore() },
+    catalog: async () => toolCatalog([]),
+    liveness: () => Promise.reject(new Error("nobody is woken")),
+    sandboxRoot: "/nowhere",
+    pulse: null,
+    waiting: async () => {
+      await store.intake(aTask(), "h1", never());
+      return null;
+    },
+  });
+  expect(await front.get(key, 0, never())).toMatchObject({ summary: { state: "QUEUED" } });
+});
+
 test.each<[string, SpoolEntry, string]>([
   ["an end", { kind: "finish", attempt, resultBytes: Buffer.from("{}") }, "attempt 2 has ended, and its result waits"],
   ["an attempt given back", { kind: "release", attempt, strike: false }, "attempt 2 was given back to the queue"],

@@ -316,7 +316,7 @@ const onServer: readonly DoorCase[] = [
     const env = {
       DATABASE_URL: `postgres://u:${password}@localhost/d`,
       REDIS_URL: `redis://:${password}@localhost`,
-      S3_SECRET_KEY: password,
+      ...{ S3_ENDPOINT: "http://localhost:9000", S3_BUCKET: "bucket", S3_ACCESS_KEY: "k", S3_SECRET_KEY: password },
     };
     for (const args of [
       ["config", "show"],

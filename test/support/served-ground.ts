@@ -49,7 +49,13 @@ export async function servedGround(settings: Readonly<Record<string, string>> = 
     TOOL_EXECUTOR_DRAIN_SECONDS: "0",
     ...settings,
   });
+  const atRest = await leftOf({ toolx, other });
   await warmedUp(server, keys.other);
+  await until(
+    "the sandboxes of the first tasks are gone",
+    async () => isSame(await leftOf({ toolx, other }), atRest),
+    settleMs,
+  );
   const held = stack.move();
   let seen: string[] = [];
   const ground: ServedGround = {
@@ -117,7 +123,7 @@ async function factsOf(ground: ServedGround) {
   };
 }
 
-const leftOf = async ({ toolx, other }: ServedGround): Promise<readonly string[]> =>
+const leftOf = async ({ toolx, other }: Pick<ServedGround, "toolx" | "other">): Promise<readonly string[]> =>
   [...(await toolx.leftovers()), ...(await other.leftovers())].sort();
 
 const isSame = (one: readonly string[], other: readonly string[]): boolean =>

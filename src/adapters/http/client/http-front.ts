@@ -6,7 +6,11 @@ import type { ManifestEntry, ManifestName } from "../../../model/manifest.ts";
 import type { JsonObject, TaskKey } from "../../../model/task.ts";
 import type { TaskSummary } from "../../../model/task-summary.ts";
 import type { CancelAnswer, LetterReplay, ServerFront, TaskEvent, ToolReport } from "../../../ports/front.ts";
+import { defaultMaxRequestBytes } from "../../../schema/request-caps.ts";
 import { bodyOf, type Call, httpCall, objectOf, type ServerPlace, strange } from "./http-call.ts";
+
+const tooLong = (bytes: number): ExecutorError =>
+  new ExecutorError("validation", `request is ${bytes} bytes long, at most ${defaultMaxRequestBytes}`);
 
 /** The tenant of whoever names none; an API key brings its own. */
 const defaultTenant = "default";
@@ -18,12 +22,15 @@ export function httpFront(place: ServerPlace): ServerFront {
     objectOf((await bodyOf(await call(what, signal))).toString("utf8"));
   return {
     async submit(request, _asked, _traceparent, signal) {
+      const text = request instanceof Uint8Array ? Buffer.from(request) : Buffer.from(JSON.stringify(unnamed(request)));
+      // Not left to the server: it closes the connection in the middle, and its answer may be lost with it.
+      if (text.byteLength > defaultMaxRequestBytes) throw tooLong(text.byteLength);
       const answer = await call(
         {
           method: "POST",
           path: "/v1/tasks",
           headers: { "content-type": "application/json" },
-          body: request instanceof Uint8Array ? Buffer.from(request) : Buffer.from(JSON.stringify(unnamed(request))),
+          body: text,
           // A task that was known may have ended as anything.
           also: "any",
         },

@@ -5,10 +5,10 @@ import { configDefaults, defineConfig } from "vitest/config";
  * run at once, before all that measures. One whose executor is killed while a task runs has it on a host of its own (`openCli`).
  */
 const besideOthers = Object.entries({
-  integration: "images own-images",
-  e2e: "backup callbacks client custom-tools files own-images refusals replay serve serve-cli serve-queue serve-streams tools-tutorial",
+  integration: "images own-images warm-marks",
+  e2e: "backup callbacks client custom-tools files hostile-cli hostile-http own-images refusals replay serve serve-cli serve-queue serve-streams tools-tutorial",
   services:
-    "all-together callbacks-on-postgres hostile-rows kafka-examples kafka-group kafka-security kafka-service kafka-transport left-behind " +
+    "all-together away-for-a-minute callbacks-on-postgres hostile-rows kafka-examples kafka-group kafka-security kafka-service kafka-transport left-behind " +
     "postgres-away retention serve-on-kafka smoke stack task-store toolx-on-postgres toolx-on-s3",
 }).flatMap(([folder, names]) => names.split(" ").map((name) => `test/${folder}/${name}.test.ts`));
 

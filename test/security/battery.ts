@@ -1,7 +1,7 @@
 import { expect } from "vitest";
 import type { Limits } from "../../src/model/limits.ts";
 import type { Ground, Hooks } from "./ground.ts";
-import { calm, expectReason, type HostileCase, hostile, isGvisor, program } from "./hostile-case.ts";
+import { expectReason, type HostileCase, hostile, isGvisor, program } from "./hostile-case.ts";
 import { withImage } from "./with-image.ts";
 
 /** Many inputs of one row that need one task only. Each is tried in a process of its own and judged by its name. */
@@ -50,7 +50,7 @@ export const attempt = (name: string, code: string, expected: Answer, onGvisor: 
 /** A battery as a case of the suite; it counts as many inputs as it tries. */
 export const batteryCase = (one: Battery): HostileCase =>
   hostile(one.id, one.name, async (ground) => expect(await surprises(ground, one)).toEqual([]), {
-    ...calm,
+    isBrief: true,
     inputs: one.tries.length,
   });
 

@@ -11,8 +11,6 @@ export interface HostileCase {
   readonly name: string;
   /** Over in less than a second: the neighbour starts with it, not a second later. */
   readonly isBrief: boolean;
-  /** Claims nothing about time, memory or the host as a whole, and asks little of them: some of these are run at once. */
-  readonly isCalm: boolean;
   /** The neighbour may take so many times its idle time; 3 unless the row says otherwise. */
   readonly neighbourFactor: number;
   /** How many concrete inputs it tries: paths, calls, devices, … One that is not as it must be is named. */
@@ -22,16 +20,16 @@ export interface HostileCase {
   act(ground: Ground): Promise<void>;
 }
 
-export type Traits = Partial<Pick<HostileCase, "isBrief" | "isCalm" | "neighbourFactor" | "inputs" | "boundMs">>;
+export type Traits = Partial<Pick<HostileCase, "isBrief" | "neighbourFactor" | "inputs" | "boundMs">>;
 
 /** A case that does more than run one task. */
 export function hostile(
   id: string,
   name: string,
   act: (ground: Ground) => Promise<void>,
-  { isBrief = false, isCalm = false, neighbourFactor = 3, inputs = 1, boundMs = 120_000 }: Traits = {},
+  { isBrief = false, neighbourFactor = 3, inputs = 1, boundMs = 120_000 }: Traits = {},
 ): HostileCase {
-  return { id, name, isBrief, isCalm, neighbourFactor, inputs, boundMs, act };
+  return { id, name, isBrief, neighbourFactor, inputs, boundMs, act };
 }
 
 /** One task, and what is expected of its end. */
@@ -46,7 +44,6 @@ export function attack(
 }
 
 export const brief: Traits = { isBrief: true };
-export const calm: Traits = { isBrief: true, isCalm: true };
 
 export const shell = (command: string, limits: Partial<Limits> = {}): Request => ({
   tool_name: "shell",

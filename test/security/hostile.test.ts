@@ -6,7 +6,7 @@ import { score } from "../support/score.ts";
 import { batteries } from "./batteries.ts";
 import { batteryCase } from "./battery.ts";
 import { type Ground, openGround } from "./ground.ts";
-import { type HostileCase, shell } from "./hostile-case.ts";
+import { shell } from "./hostile-case.ts";
 import { type IdleTimes, withInvariants } from "./invariants.ts";
 import { archiveRows } from "./rows/archives.ts";
 import { artifactCapRows } from "./rows/artifact-caps.ts";
@@ -31,7 +31,6 @@ import { sweepRows } from "./rows/sweep.ts";
 import { terminalRows } from "./rows/terminals.ts";
 import { workingFolderRows } from "./rows/working-folders.ts";
 import { watched } from "./stored-output.ts";
-import { groupsOf, type Outcomes, together } from "./together.ts";
 
 const rows = [
   ...exhaustionRows,
@@ -64,9 +63,6 @@ const chosen =
   process.env.TOOLX_TEST_CASES === "one_a_row"
     ? rows.filter(({ id }, at) => rows.findIndex((other) => other.id === id) === at)
     : rows;
-
-/** Vitest runs no more tests of a file at once than five; a sandbox with a kernel of its own asks more of a processor. */
-const calmAtOnce = testRuntime === "runc" ? 4 : 2;
 
 /** What of a row cannot be tried yet, and why. */
 const notApplicable: Readonly<Record<string, string>> = {
@@ -109,31 +105,10 @@ describe(`hostile inputs, under ${testRuntime}`, () => {
     expect(lookedAt, `of ${made} containers, those whose settings were looked at`).toBeGreaterThan(made * 0.9);
   });
 
-  for (const group of groupsOf(chosen, calmAtOnce)) {
-    const [one] = group;
-    if (one !== undefined && group.length === 1) {
-      test(`${one.id} ${one.name}`, { timeout: one.boundMs }, async () => {
-        total.started(one);
-        total.green(one, await withInvariants(ground, one, idleTimes));
-      });
-    } else describe("at once", () => testTogether(group));
-  }
-
-  /** Each is a test of its own, and the last of them to begin runs them all. */
-  function testTogether(group: readonly HostileCase[]): void {
-    const begun: HostileCase[] = [];
-    const outcomes = Promise.withResolvers<Outcomes>();
-    const boundMs = group.reduce((sum, one) => sum + one.boundMs, 0);
-    for (const one of group) {
-      test.concurrent(`${one.id} ${one.name}`, { timeout: boundMs }, async ({ task }) => {
-        total.started(one);
-        // A filter of names may have left some out.
-        const count = task.suite?.tasks.filter(({ mode }) => mode !== "skip").length;
-        if (begun.push(one) === count) outcomes.resolve(together(ground, begun, idleTimes));
-        const outcome = (await outcomes.promise).get(one);
-        if (outcome?.status !== "fulfilled") throw outcome?.reason;
-        total.green(one, outcome.value);
-      });
-    }
+  for (const one of chosen) {
+    test(`${one.id} ${one.name}`, { timeout: one.boundMs }, async () => {
+      total.started(one);
+      total.green(one, await withInvariants(ground, one, idleTimes));
+    });
   }
 });

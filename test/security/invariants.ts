@@ -20,13 +20,6 @@ const neighbourTries = 3;
 
 /** Runs one case with a neighbour beside it and checks I1 to I6 around it. Answers the neighbour's time over its idle time. */
 export async function withInvariants(ground: Ground, one: HostileCase, idleTimes: IdleTimes): Promise<number> {
-  const ratio = await withAllButNeighbours(ground, one, idleTimes);
-  expect(ratio, "I3 the neighbour's time over its idle time").toBeLessThanOrEqual(one.neighbourFactor);
-  return ratio;
-}
-
-/** The same, but I3 is the caller's to judge. */
-export async function withAllButNeighbours(ground: Ground, one: HostileCase, idleTimes: IdleTimes): Promise<number> {
   idleTimes.push(await ground.neighbour());
   ground.takeRuns();
   const before = await factsBefore(ground);
@@ -37,6 +30,7 @@ export async function withAllButNeighbours(ground: Ground, one: HostileCase, idl
   await until(`I2 at most ${before.files} open files again`, () => openFileCount() <= before.files, settleMs);
   await until("I2 memory within 64 MiB again", () => settledRssBytes() <= before.rssBytes + rssGrowthBytes, settleMs);
   expect(process.pid, "I2 the same process").toBe(before.pid);
+  expect(ratio, "I3 the neighbour's time over its idle time").toBeLessThanOrEqual(one.neighbourFactor);
   expect(await hashesOutside(ground), "I4 files outside").toEqual(before.hashes);
   for (const run of runs) await oneTerminalRow(ground, run);
   await canaryNowhere(ground);

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { expect } from "vitest";
 import { storedArtifacts } from "../support/stored-artifacts.ts";
 import type { Ground, Ran, Request } from "./ground.ts";
-import { calm, expectReason, type HostileCase, hostile, type Traits } from "./hostile-case.ts";
+import { brief, expectReason, type HostileCase, hostile } from "./hostile-case.ts";
 
 /** What came out of a task's `/output`. */
 export interface Kept {
@@ -45,7 +45,7 @@ export async function inFolder(act: (folder: string) => Promise<void>): Promise<
 export type Look = (kept: Kept, ground: Ground) => void | Promise<void>;
 
 /** A task that makes a tree and ends well, and what of it comes out. Everything that does comes out of a pull too. */
-export const tree = (id: string, name: string, request: Request, look: Look, traits: Traits = calm): HostileCase =>
+export const tree = (id: string, name: string, request: Request, look: Look): HostileCase =>
   hostile(
     id,
     name,
@@ -59,5 +59,5 @@ export const tree = (id: string, name: string, request: Request, look: Look, tra
           expect(entry.isFile() || entry.isDirectory(), `${entry.name} is a plain file or folder`).toBe(true);
       });
     },
-    traits,
+    brief,
   );

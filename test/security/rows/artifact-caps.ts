@@ -1,7 +1,7 @@
 import { gzipSync } from "node:zlib";
 import { expect } from "vitest";
 import type { Limits } from "../../../src/model/limits.ts";
-import { brief, calm, expectReason, type HostileCase, hostile, isGvisor, shell } from "../hostile-case.ts";
+import { brief, expectReason, type HostileCase, hostile, isGvisor, shell } from "../hostile-case.ts";
 import { inFolder, kept, type Look, tree } from "../kept-artifacts.ts";
 
 const mib = 1024 * 1024;
@@ -18,7 +18,7 @@ const overLimit = (name: string, command: string, limits: Partial<Limits>, look:
       await look(found, ground);
       await inFolder(async (folder) => expect(await found.pull(folder)).toBe(found.files.length));
     },
-    calm,
+    brief,
   );
 
 const caps: readonly HostileCase[] = [
@@ -87,7 +87,6 @@ const opaque = (id: string, name: string, make: string, more: Partial<Limits> = 
       expect(files.length).toBe(1);
       expect(ran.result.output.artifacts[0]?.sha256).toBe(ran.result.output.stdout.trim());
     },
-    brief,
   );
 
 const quine = gzipSync(gzipSync(Buffer.alloc(1000))).toString("base64");

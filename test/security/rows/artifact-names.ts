@@ -7,7 +7,7 @@ import { expect } from "vitest";
 import { attemptPrefix } from "../../../src/model/attempt.ts";
 import { unpackedProgram } from "../../support/unpacked-program.ts";
 import type { Ground, Request } from "../ground.ts";
-import { calm, expectReason, type HostileCase, hostile, python, shell } from "../hostile-case.ts";
+import { brief, expectReason, type HostileCase, hostile, python, shell } from "../hostile-case.ts";
 import { inFolder, kept } from "../kept-artifacts.ts";
 
 const run = promisify(execFile);
@@ -170,7 +170,7 @@ const unpacking: readonly HostileCase[] = [
           expect(readdirSync(folder).toSorted()).toEqual(["a.tar", "out"]);
         });
       },
-      calm,
+      brief,
     ),
   ),
   ...[true, false].map((onlyText) =>
@@ -224,7 +224,7 @@ export const artifactNameRows: readonly HostileCase[] = [
           expect(onDisk(folder)).toMatchObject([{ name: name.toString("hex"), type: "file", sha256: sha256(name) }]);
         });
       },
-      calm,
+      brief,
     ),
   ),
   hostile(
@@ -239,7 +239,7 @@ export const artifactNameRows: readonly HostileCase[] = [
         expect(byBytes(onDisk(folder).map(({ name }) => Buffer.from(name, "hex")))).toEqual(byBytes(odd));
       });
     },
-    calm,
+    brief,
   ),
   ...(
     [
@@ -260,7 +260,7 @@ export const artifactNameRows: readonly HostileCase[] = [
         await expectPlace(ground, ran.key);
         await inFolder(async (folder) => expect(await pull(folder)).toBe(1));
       },
-      calm,
+      brief,
     ),
   ),
   ...["../../other/case-1", "a/b", "a b", ".", "..", "a\0b", "a?b", "", "x".repeat(64), "\u202ea"].map((id) =>
@@ -275,7 +275,7 @@ export const artifactNameRows: readonly HostileCase[] = [
         ])
           expect(await ground.refused(request)).toMatchObject({ code: "validation" });
       },
-      calm,
+      brief,
     ),
   ),
   ...unpacking,

@@ -1,7 +1,7 @@
 import { mkdir, readdir, readFile, symlink } from "node:fs/promises";
 import { join } from "node:path";
 import { expect } from "vitest";
-import { brief, calm, expectReason, type HostileCase, hostile, python, shell } from "../hostile-case.ts";
+import { brief, expectReason, type HostileCase, hostile, python, shell } from "../hostile-case.ts";
 import { inFolder, kept, tree } from "../kept-artifacts.ts";
 
 const mib = 1024 * 1024;
@@ -225,7 +225,7 @@ const places: readonly HostileCase[] = [
         });
       });
     },
-    calm,
+    brief,
   ),
 ];
 

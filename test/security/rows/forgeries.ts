@@ -3,7 +3,7 @@ import { encodeFrame, frameType, magicLine, noToken } from "../../../src/adapter
 import { openCli } from "../../support/cli.ts";
 import { testRuntime } from "../../support/house.ts";
 import type { Ground, Ran } from "../ground.ts";
-import { calm, expectReason, type HostileCase, hostile, python, shell } from "../hostile-case.ts";
+import { brief, expectReason, type HostileCase, hostile, python, shell } from "../hostile-case.ts";
 import { gapsOf, loggedBytes, storedLog, watched } from "../stored-output.ts";
 
 const json = (value: unknown): Buffer => Buffer.from(JSON.stringify(value));
@@ -83,7 +83,7 @@ const onOutput: readonly HostileCase[] = Object.entries(forged).flatMap(([name, 
       expect(ran.result.output).toMatchObject({ stdout_bytes: bytes.length, stderr: "written" });
       expect(loggedBytes(await storedLog(ground, ran), "stdout").equals(bytes)).toBe(true);
     },
-    calm,
+    brief,
   ),
   hostile(
     "D16",
@@ -94,7 +94,7 @@ const onOutput: readonly HostileCase[] = Object.entries(forged).flatMap(([name, 
       expect(ran.result.output).toMatchObject({ stdout_bytes: 0, stderr: "written" });
       expect(progressCount).toBe(0);
     },
-    calm,
+    brief,
   ),
 ]);
 
@@ -127,7 +127,7 @@ os.write(told, b"\\nopen: " + repr(open_ones).encode()); sys.exit(3)`,
       const said = Buffer.from(ran.result.output.stderr, "base64").toString("latin1");
       expect(said).toMatch(/open: \[0, 1, 2, 3, 4\]$/);
     },
-    calm,
+    brief,
   ),
   ...["/proc/1/fd/0", "/proc/1/fd/1", "/proc/1/fd/2", "/dev/tty", "/dev/console", "/dev/pts/0", "/dev/ptmx"].map(
     (path) =>
@@ -155,7 +155,7 @@ sys.exit(3)`,
               /^(Permission denied|No such file or directory|No such device or address|Input\/output error)\n$/,
             );
         },
-        calm,
+        brief,
       ),
   ),
   hostile(
@@ -174,7 +174,7 @@ sys.exit(3)`,
       expectTrueEnd(ran);
       expect(ran.result.output).toMatchObject({ stdout_bytes: guessed, stderr_bytes: guessed });
     },
-    calm,
+    brief,
   ),
 ];
 
@@ -229,7 +229,7 @@ const streams: readonly HostileCase[] = ownStdout.map(([name, code, said]) =>
       if (said === "counted") expect(stdout_bytes).toBe(Number(stderr));
       else expect([stdout.slice(0, 20), stdout_bytes]).toEqual([said.slice(0, 20), said.length]);
     },
-    calm,
+    brief,
   ),
 );
 
@@ -255,7 +255,7 @@ const logForgeries: readonly HostileCase[] = Object.entries(records).map(([name,
       expect(gapsOf(log)).toEqual([]);
       expect(log).toMatchObject([{ stream: "stdout", text: `${line}\n` }]);
     },
-    calm,
+    brief,
   ),
 );
 
@@ -278,7 +278,7 @@ const onTheCommandLine = hostile(
     expect(loggedBytes(told, "stdout").toString()).toBe(`${lines}\n`);
     expect(await toolx.leftovers()).toEqual([]);
   },
-  calm,
+  brief,
 );
 
 export const forgeryRows: readonly HostileCase[] = [

@@ -10,7 +10,7 @@ import { type Cli, openCli } from "../../support/cli.ts";
 import { engineCalls } from "../../support/engine-calls.ts";
 import { testHouse, testRuntime } from "../../support/house.ts";
 import type { Ground } from "../ground.ts";
-import { calm, expectReason, type HostileCase, hostile, shell } from "../hostile-case.ts";
+import { brief, expectReason, type HostileCase, hostile, shell } from "../hostile-case.ts";
 import { withImage } from "../with-image.ts";
 
 const env = { TOOL_EXECUTOR_RUNTIMES: testRuntime };
@@ -28,7 +28,7 @@ const refused = (id: string, name: string, files: readonly object[], at = "/file
       expect((error as { details: readonly { path: string }[] }).details.map(({ path }) => path)).toContain(at);
       expect(await ground.house.parts.store.get(key, new AbortController().signal)).toBeNull();
     },
-    calm,
+    brief,
   );
 
 const paths: readonly HostileCase[] = [
@@ -84,7 +84,7 @@ const opaque = hostile(
     const hash = createHash("sha256").update(Buffer.from(bomb, "base64")).digest("hex");
     expect(result.output.stdout).toBe(`${hash}\nbomb\n`);
   },
-  calm,
+  brief,
 );
 
 /** With a folder `in` that holds one plain file and whatever `make` puts beside it. */
@@ -106,7 +106,7 @@ const local = (
       await look(toolx);
       expect(await toolx.leftovers()).toEqual([]);
     },
-    calm,
+    brief,
   );
 
 const runWith = (toolx: Cli, ...files: readonly string[]) =>

@@ -5,7 +5,6 @@ import { processesOf } from "../../support/process-facts.ts";
 import {
   attack,
   brief,
-  calm,
   cleanupMs,
   expectReason,
   type HostileCase,
@@ -40,7 +39,7 @@ const exits: readonly HostileCase[] = [
       expectReason(result, code === 0 ? "ok" : "nonzero_exit");
       expect([result.exit_code, result.signal, exitCodeOf(result)]).toEqual([code, signal, cliExit]);
     },
-    calm,
+    brief,
   ),
 );
 
@@ -64,7 +63,7 @@ const badTimeouts: readonly HostileCase[] = [0, -1, Number.NaN, 1e12, "10", null
         expect(error.message).toMatch(/at least 1\b|at most 3600\b/);
       expect(await ground.house.parts.store.get(key, new AbortController().signal)).toBeNull();
     },
-    calm,
+    brief,
   ),
 );
 

@@ -1,6 +1,6 @@
 import { expect } from "vitest";
 import type { Ground, Ran } from "../ground.ts";
-import { calm, expectReason, type HostileCase, hostile, python, shell } from "../hostile-case.ts";
+import { brief, expectReason, type HostileCase, hostile, python, shell } from "../hostile-case.ts";
 import { inlineBytes, loggedBytes, storedLog } from "../stored-output.ts";
 
 type Stream = "stdout" | "stderr";
@@ -34,7 +34,7 @@ const bytes = (id: string, name: string, pieces: readonly Buffer[], encoding: "u
       await expectExact(ground, ran, Buffer.concat(pieces), stream);
       expect(ran.result.output[`${stream}_encoding`]).toBe(encoding);
     },
-    calm,
+    brief,
   );
 
 const hex = (text: string): Buffer => Buffer.from(text.replaceAll(" ", ""), "hex");
@@ -50,7 +50,7 @@ const nul: readonly HostileCase[] = [
       // The log keeps it apart, for readers whose text knows no NUL.
       expect(await storedLog(ground, ran)).toMatchObject([{ base64: "YQBi" }]);
     },
-    calm,
+    brief,
   ),
   hostile(
     "D4",
@@ -61,7 +61,7 @@ const nul: readonly HostileCase[] = [
       expect(ran.result.output.value).toBe("a\0b");
       expect(JSON.parse(ran.record.resultBytes?.toString() ?? "").output.value).toBe("a\0b");
     },
-    calm,
+    brief,
   ),
   bytes("D4", "NUL on stderr, between writes", [hex("61"), hex("00"), hex("62")], "utf-8", 2),
 ];
@@ -116,7 +116,7 @@ for byte in bytes.fromhex("${Buffer.from(text).toString("hex")}"):
       // Whole characters only: nowhere one that stands for half of another.
       for (const record of await storedLog(ground, ran)) expect(record).not.toHaveProperty("base64");
     },
-    calm,
+    brief,
   ),
   hostile(
     "D4",
@@ -130,6 +130,6 @@ for byte in bytes.fromhex("${Buffer.from(text).toString("hex")}"):
       expect(loggedBytes(await storedLog(ground, ran), "stdout").equals(all)).toBe(true);
       expect(ran.result.output).toMatchObject({ stdout_bytes: all.length, stdout_encoding: "base64" });
     },
-    calm,
+    brief,
   ),
 ];

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { expect } from "vitest";
 import { type Cli, openCli } from "../../support/cli.ts";
 import { testRuntime } from "../../support/house.ts";
-import { calm, type HostileCase, hostile } from "../hostile-case.ts";
+import { brief, type HostileCase, hostile } from "../hostile-case.ts";
 
 const env = { TOOL_EXECUTOR_RUNTIMES: testRuntime };
 
@@ -25,7 +25,7 @@ const changed = (name: string, change: Change, pulled: readonly string[], says: 
       expect(code).not.toBe(0);
       expect(await filesIn(toolx)).toEqual(pulled);
     },
-    calm,
+    brief,
   );
 
 async function filesIn({ workDir }: Cli): Promise<readonly string[]> {

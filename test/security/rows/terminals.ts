@@ -1,7 +1,7 @@
 import { expect } from "vitest";
 import { type Cli, type CliEnd, openCli } from "../../support/cli.ts";
 import { testRuntime } from "../../support/house.ts";
-import { calm, type HostileCase, hostile } from "../hostile-case.ts";
+import { brief, type HostileCase, hostile } from "../hostile-case.ts";
 
 const env = { TOOL_EXECUTOR_RUNTIMES: testRuntime };
 
@@ -70,7 +70,7 @@ const streams: readonly HostileCase[] = sequences.map(([what, written, shown]) =
       expect(exact.stdoutBytes.length).toBe(octal(written).length);
       expect(await toolx.leftovers()).toEqual([]);
     },
-    calm,
+    brief,
   ),
 );
 
@@ -91,7 +91,7 @@ const split = hostile(
     const live = expectInert(await terminal(toolx, ["run", "shell", "--", command]));
     expect(live).toContain("\u001b[31mr\\x1b]0;x\\x07\\x0dy\\x9b2J\u001b[0m");
   },
-  calm,
+  brief,
 );
 
 const evil = "\\033]0;x\\a\\342\\200\\256gnp.exe\\nsecond";
@@ -112,7 +112,7 @@ const elsewhere: readonly HostileCase[] = [
       expect(expectInert(await terminal(toolx, ["artifacts", "pull", "t"]))).toContain("1 file in");
       expect(expectInert(await terminal(toolx, ["get", "t"]))).toContain(evilShown);
     },
-    calm,
+    brief,
   ),
   hostile(
     "D6",
@@ -124,7 +124,7 @@ const elsewhere: readonly HostileCase[] = [
       const run = expectInert(await terminal(toolx, ["run", "shell", "--", command]));
       expect(run).toContain("50 %  a\\x1b[2J\\u202eb\\x0ac\\x9b6n");
     },
-    calm,
+    brief,
   ),
   hostile(
     "D6",
@@ -136,7 +136,7 @@ const elsewhere: readonly HostileCase[] = [
       const many = expectInert(await terminal(toolx, ["run", "python", "-c", "'\\x1b]0;x\\x07\\n\\r' * 3"]));
       expect(many).toContain("\\x1b]0;x\\x07\n");
     },
-    calm,
+    brief,
   ),
   ...(
     [
@@ -163,7 +163,7 @@ const elsewhere: readonly HostileCase[] = [
         expect(end.code).toBe(2);
         expect(expectInert(end)).toMatch(/\S/);
       },
-      calm,
+      brief,
     ),
   ),
   hostile(
@@ -175,7 +175,7 @@ const elsewhere: readonly HostileCase[] = [
       expect(end.code).toBe(127);
       expect(expectInert(end)).toMatch(/\S/);
     },
-    calm,
+    brief,
   ),
 ];
 

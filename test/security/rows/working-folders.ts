@@ -1,5 +1,5 @@
 import { expect } from "vitest";
-import { calm, type HostileCase, hostile } from "../hostile-case.ts";
+import { brief, type HostileCase, hostile } from "../hostile-case.ts";
 
 const folders: readonly string[] = [
   "/proc/self/fd/7",
@@ -20,6 +20,6 @@ export const workingFolderRows: readonly HostileCase[] = folders.map((cwd) =>
       const error = await ground.refused({ task_id: "folder", tool_name: "shell", payload });
       expect(error).toMatchObject({ code: "validation", message: expect.stringContaining("payload.cwd") });
     },
-    calm,
+    brief,
   ),
 );

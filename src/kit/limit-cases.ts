@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { cleanExit } from "../model/exit.ts";
 import type { Reason } from "../model/failure.ts";
 import type { Limits } from "../model/limits.ts";
 import type { JsonValue } from "../model/task.ts";
@@ -60,27 +61,10 @@ function misfitFor(tool: Tool): string | null {
   for (const candidate of candidates) {
     const text = JSON.stringify(candidate);
     try {
-      tool.value(ended, Buffer.from(text));
+      tool.value(cleanExit, Buffer.from(text));
     } catch {
       return text;
     }
   }
   return null;
 }
-
-/** An exit without any trouble. */
-const ended = {
-  code: 0,
-  signal: null,
-  cause: "exited",
-  runUs: 0,
-  cpuUs: null,
-  memoryPeakBytes: null,
-  oomKills: null,
-  pidsPeak: null,
-  pidsCapped: false,
-  diskFull: [],
-  stdoutBytes: 0,
-  stderrBytes: 0,
-  source: "cgroup",
-} as const;

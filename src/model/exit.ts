@@ -18,6 +18,23 @@ export interface Exit {
   readonly source: "cgroup" | "sampled";
 }
 
+/** The end of a process without any trouble, of which nothing was measured. */
+export const cleanExit: Exit = {
+  code: 0,
+  signal: null,
+  cause: "exited",
+  runUs: 0,
+  cpuUs: null,
+  memoryPeakBytes: null,
+  oomKills: null,
+  pidsPeak: null,
+  pidsCapped: false,
+  diskFull: [],
+  stdoutBytes: 0,
+  stderrBytes: 0,
+  source: "cgroup",
+};
+
 /** What of `/output` was kept and what was not. */
 export interface CollectEnd {
   readonly entries: number;

@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import type { CollectEnd, Exit } from "../../model/exit.ts";
+import { type CollectEnd, cleanExit } from "../../model/exit.ts";
 import type { Sandbox, SandboxEvent, Sandboxes } from "../../ports/sandbox.ts";
 
 /**
@@ -47,7 +47,7 @@ function endsAtOnce(): Sandbox {
       for await (const _chunk of tar);
     },
     async start() {
-      say({ kind: "started", ...next() }, { kind: "exit", ...next(), exit });
+      say({ kind: "started", ...next() }, { kind: "exit", ...next(), exit: cleanExit });
       return 1;
     },
     writeStdin: async () => undefined,
@@ -84,22 +84,6 @@ function endsAtOnce(): Sandbox {
     },
   };
 }
-
-const exit: Exit = {
-  code: 0,
-  signal: null,
-  cause: "exited",
-  runUs: 0,
-  cpuUs: null,
-  memoryPeakBytes: null,
-  oomKills: null,
-  pidsPeak: null,
-  pidsCapped: false,
-  diskFull: [],
-  stdoutBytes: 0,
-  stderrBytes: 0,
-  source: "sampled",
-};
 
 const emptyTar = Buffer.alloc(1024);
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import type { Exit } from "../../../src/model/exit.ts";
+import { cleanExit, type Exit } from "../../../src/model/exit.ts";
 import type { JsonObject } from "../../../src/model/task.ts";
 import { builtInTools, toolCatalog } from "../../../src/tools/catalog.ts";
 import { defineTool, maxResultJsonBytes } from "../../../src/tools/define-tool.ts";
@@ -8,21 +8,7 @@ import { aTask } from "../../support/samples.ts";
 
 const catalog = toolCatalog(builtInTools());
 const command = (tool: string, payload: JsonObject) => catalog.find(tool).command(aTask({ tool_name: tool, payload }));
-const exit: Exit = {
-  code: 0,
-  signal: null,
-  cause: "exited",
-  runUs: 1,
-  cpuUs: null,
-  memoryPeakBytes: null,
-  oomKills: null,
-  pidsPeak: null,
-  pidsCapped: false,
-  diskFull: [],
-  stdoutBytes: 0,
-  stderrBytes: 0,
-  source: "cgroup",
-};
+const exit: Exit = { ...cleanExit, runUs: 1 };
 
 describe("the catalog", () => {
   test("lists its tools by name", () => {

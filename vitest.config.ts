@@ -6,7 +6,7 @@ import { configDefaults, defineConfig } from "vitest/config";
  */
 const besideOthers = Object.entries({
   integration: "images own-images warm-marks",
-  e2e: "backup callbacks client custom-tools files hostile-cli hostile-http own-images refusals replay serve serve-cli serve-queue serve-streams tools-tutorial",
+  e2e: "backup callbacks client custom-tools files hostile-cli hostile-http own-images refusals replay serve serve-cli serve-streams tools-tutorial",
   services:
     "all-together away-for-a-minute callbacks-on-postgres hostile-rows kafka-examples kafka-group kafka-security kafka-service kafka-transport left-behind " +
     "postgres-away retention serve-on-kafka smoke stack task-store toolx-on-postgres toolx-on-s3",

@@ -1,7 +1,8 @@
 // `npm test`: the set-up, then every test there is. One part that fails does not keep the others from being run.
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, relative } from "node:path";
+import { stripVTControlCharacters } from "node:util";
 import { installPrerequisites } from "./prerequisites.mjs";
 import { setup } from "./setup.mjs";
 import { asProgram, checkout, exitCode, output, SetupError, tell } from "./step.mjs";
@@ -38,6 +39,8 @@ async function testAll(folder, services) {
   ]);
   parts.push(await part("alone", (report) => vitest(report, "!beside")));
   parts.push(await part("left", nothingLeft));
+  // Whoever reads a record of the run may have its end alone.
+  for (const what of parts.flatMap(({ failures = [] }) => failures)) process.stdout.write(`failed: ${what}\n`);
   for (const { name, passed, failed } of parts) {
     process.stdout.write(
       `${name.padEnd(8)} ${String(passed).padStart(5)} passed ${String(failed).padStart(5)} failed\n`,
@@ -83,8 +86,22 @@ async function vitest(reportFile, projects) {
   const skipped = (report.numPendingTests ?? 0) + (report.numTodoTests ?? 0);
   if (skipped > 0) process.stdout.write(`${skipped} tests were skipped, which counts as failed\n`);
   const failed = (report.numFailedTests ?? 0) + skipped;
-  return { passed: report.numPassedTests ?? 0, failed: atLeastOne(failed, code) };
+  return {
+    passed: report.numPassedTests ?? 0,
+    failed: atLeastOne(failed, code),
+    failures: (report.testResults ?? []).flatMap(failuresOf),
+  };
 }
+
+/** A line for each test of a file that failed, or for the file that could not be run. */
+function failuresOf({ name, status, message, assertionResults = [] }) {
+  const file = relative(checkout, name);
+  const failed = assertionResults.filter((one) => one.status === "failed");
+  if (failed.length === 0) return status === "failed" ? [`${file}: ${firstLine(message)}`] : [];
+  return failed.map(({ fullName, failureMessages }) => `${file}: ${fullName}: ${firstLine(failureMessages[0])}`);
+}
+
+const firstLine = (text = "") => stripVTControlCharacters(text).trim().split("\n", 1)[0].slice(0, 300);
 
 /** After all tests there is nothing for the reaper to do. */
 async function nothingLeft() {

@@ -87,10 +87,10 @@ describe(`hostile inputs, under ${testRuntime}`, () => {
   beforeAll(async () => {
     ground = await openGround();
     // V8's room for young objects grows to its bound (48 MiB) with the first floods, and stays: what grows after that is a leak.
-    await watched(ground, shell("yes | head -c 1500M", { timeout_seconds: 100, cpus: availableParallelism() }));
+    await watched(ground, shell("yes | head -c 400M", { timeout_seconds: 100, cpus: availableParallelism() }));
     await watched(
       ground,
-      shell("head -c 1G /dev/zero | tr '\\0' a", { timeout_seconds: 100, cpus: availableParallelism() }),
+      shell("head -c 300M /dev/zero | tr '\\0' a", { timeout_seconds: 100, cpus: availableParallelism() }),
     );
     for (let warm = 0; warm < 8; warm += 1) idleTimes.push(await ground.neighbour());
     // gVisor writes such floods slowly on a busy machine.

@@ -5,6 +5,7 @@ import { artifactRoutes } from "./artifact-routes.ts";
 import { deadLetterRoutes } from "./dead-letter-routes.ts";
 import { eventRoutes } from "./event-routes.ts";
 import { fileRoutes } from "./file-routes.ts";
+import { lingerAtEnd } from "./node-server.ts";
 import { operatorRoutes } from "./operator-routes.ts";
 import { HttpProblem, problemOf, problemType } from "./problem.ts";
 import type { RouteContext } from "./route-context.ts";
@@ -32,6 +33,12 @@ export async function httpApi(context: RouteContext): Promise<FastifyInstance> {
     reply.headers(plainHeaders);
     context.guard(request);
   });
+  app.addHook("onSend", async ({ raw }, reply) => {
+    if (raw.complete) return;
+    // What is left of the body is dropped, and must not be taken for the next request.
+    reply.header("connection", "close");
+    lingerAtEnd(raw.socket);
+  });
   app.addHook("onResponse", async (request, reply) => {
     const seconds = (performance.now() - (startedAt.get(request) ?? performance.now())) / 1000;
     // The route's pattern: a path would be a label without bound.
@@ -44,8 +51,6 @@ export async function httpApi(context: RouteContext): Promise<FastifyInstance> {
     if (problem.status >= 500 && !(error instanceof HttpProblem) && !isAway(error)) context.onFailure(error);
     if (error instanceof HttpProblem) reply.headers(error.headers);
     if (problem.status === 429 || problem.status === 503) reply.header("retry-after", "1");
-    // What is left of the body is not read, and must not be taken for the next request.
-    if (!request.raw.complete) reply.header("connection", "close");
     return reply.status(problem.status).type(problemType).send(JSON.stringify(problem));
   });
   app.setNotFoundHandler(() => {

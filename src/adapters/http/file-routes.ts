@@ -37,7 +37,7 @@ export function fileRoutes(app: FastifyInstance, context: RouteContext): void {
       const { sha256 } = request.params;
       checkName(sha256);
       const signal = gone(reply, context.closing);
-      if (await front.hasFile(tenantId, sha256, signal)) return reply.header("connection", "close").status(204).send();
+      if (await front.hasFile(tenantId, sha256, signal)) return reply.status(204).send();
       if (!context.takesTasks())
         throw new HttpProblem("shutting_down", "the server is about to end and takes no files");
       await front.putFile(tenantId, sha256, chunks(request.body ?? request.raw), signal);

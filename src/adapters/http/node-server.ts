@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { createServer as createTlsServer } from "node:https";
+import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { HttpProblem, problemOf, problemType } from "./problem.ts";
 
@@ -13,6 +14,8 @@ const requestMs = 600_000;
 const idleMs = 15_000;
 /** From the connection to the end of what TLS has to settle first. */
 const handshakeMs = 10_000;
+/** For a peer that writes on when it has been answered. */
+const lingerMs = 5_000;
 
 /** In PEM. */
 export interface ServerTls {
@@ -58,6 +61,19 @@ export function nodeServer(
     response.end(JSON.stringify(problem));
   });
   return server;
+}
+
+/**
+ * For an answer that comes before its request is whole. A peer that is still writing would meet a reset, and with it lose the answer:
+ * so the answer is sent and what comes is dropped, until the peer ends or `lingerMs` are over.
+ */
+export function lingerAtEnd(socket: Socket): void {
+  // What Node calls behind the last answer of a connection.
+  socket.destroySoon = () => {
+    socket.end();
+    const timer = setTimeout(() => socket.destroy(), lingerMs);
+    socket.once("close", () => clearTimeout(timer));
+  };
 }
 
 /** Closes at once what waits, and what is under way after `graceMs`. */

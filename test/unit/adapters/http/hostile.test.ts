@@ -2,6 +2,7 @@ import { once } from "node:events";
 import { readdirSync, readFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
+import { text } from "node:stream/consumers";
 import { gzipSync } from "node:zlib";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { ExecutorError } from "../../../../src/model/failure.ts";
@@ -62,6 +63,34 @@ describe("what is no clear request is answered with 4xx and the connection is cl
   test("G28 an upgrade to h2c or a WebSocket is not taken up", async () => {
     const upgrade = head("GET /healthz HTTP/1.1", "Upgrade: h2c", "Connection: Upgrade, close", "HTTP2-Settings: AAAA");
     expect(statusOf(await open.raw(upgrade))).toBe(200);
+  });
+});
+
+describe("a body that is refused before it has come whole", () => {
+  const bytes = 64 << 20;
+  const opening = head("POST /v1/tasks HTTP/1.1", "Content-Type: application/json", `Content-Length: ${bytes}`);
+
+  test("G3 who reads only when all is written has the answer", async () => {
+    const socket = connect(Number(new URL(open.url).port), "127.0.0.1");
+    await once(socket, "connect");
+    socket.write(opening);
+    const written = new Promise((resolve, reject) =>
+      socket.write(Buffer.alloc(bytes), (error) => (error ? reject(error) : resolve(null))),
+    );
+    await written;
+    expect(statusOf(await text(socket))).toBe(413);
+  });
+
+  test("G26 who writes without an end is cut off", { timeout: 30_000 }, async () => {
+    const port = Number(new URL(open.url).port);
+    const socket = connect({ port, host: "127.0.0.1", allowHalfOpen: true });
+    const closed = new Promise((resolve) => socket.once("close", resolve));
+    socket.on("error", () => undefined).resume();
+    socket.write(opening.replace(String(bytes), "9".repeat(15)));
+    const part = Buffer.alloc(65536);
+    const writeOn = (error?: Error | null): unknown => error ?? socket.write(part, writeOn);
+    writeOn();
+    await closed;
   });
 });
 

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import Dockerode from "dockerode";
+import type Dockerode from "dockerode";
 import { attemptJournals } from "../adapters/disk/attempt-journals.ts";
 import { diskObjectStore } from "../adapters/disk/disk-object-store.ts";
 import { fileLogSink } from "../adapters/disk/file-log-sink.ts";
@@ -7,6 +7,7 @@ import { hostLiveness } from "../adapters/disk/host-liveness.ts";
 import { ownImagesFolder } from "../adapters/disk/own-images-folder.ts";
 import { diskScratch } from "../adapters/disk/scratch.ts";
 import { dockerSandboxes } from "../adapters/docker/docker-sandboxes.ts";
+import { newDockerode } from "../adapters/docker/dockerode.ts";
 import { addedImages, eitherImages, localImages } from "../adapters/docker/images.ts";
 import { sqliteTaskStore } from "../adapters/sqlite/sqlite-task-store.ts";
 import type { Parts } from "../executor/parts.ts";
@@ -92,9 +93,9 @@ export const ownImagesOf = (config: Config): OwnImages => ownImagesFolder(join(c
 /** The engine at the configured address; nothing is asked of it yet. */
 export function dockerAt(dockerHost: string): Dockerode {
   const socket = /^unix:\/\/(.+)$/.exec(dockerHost);
-  if (socket?.[1]) return new Dockerode({ socketPath: socket[1] });
+  if (socket?.[1]) return newDockerode({ socketPath: socket[1] });
   const { hostname, port } = new URL(dockerHost);
-  return new Dockerode({ protocol: "http", host: hostname, port: Number(port) });
+  return newDockerode({ protocol: "http", host: hostname, port: Number(port) });
 }
 
 /**

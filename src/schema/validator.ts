@@ -1,4 +1,5 @@
-import { Ajv2020 } from "ajv/dist/2020.js";
+import { createRequire } from "node:module";
+import type { Ajv2020 } from "ajv/dist/2020.js";
 import { ExecutorError } from "../model/failure.ts";
 import type { JsonObject } from "../model/task.ts";
 import { summary } from "./failure-details.ts";
@@ -32,7 +33,7 @@ function compile<T>(schema: JsonObject) {
  * @param options `meta`: it can check a schema against the schema of schemas.
  */
 export function schemaCompiler({ meta }: { readonly meta: boolean }): Ajv2020 {
-  const ajv = new Ajv2020({
+  const ajv = new (library())({
     allErrors: true,
     verbose: true,
     strict: true,
@@ -57,3 +58,6 @@ export function schemaCompiler({ meta }: { readonly meta: boolean }): Ajv2020 {
   ajv.addKeyword({ keyword: "says", schemaType: "string" });
   return ajv;
 }
+
+/** Loaded at the first schema that is met: many commands meet none, and it is a third of their modules. */
+const library = (): typeof Ajv2020 => createRequire(import.meta.url)("ajv/dist/2020.js").Ajv2020;

@@ -1,6 +1,8 @@
 import { randomBytes } from "node:crypto";
+import { closeSync, open, writeSync } from "node:fs";
 import { lstat, mkdir, readdir, readFile, rename, rm, rmdir, unlink, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { promisify } from "node:util";
 import { ExecutorError } from "../../model/failure.ts";
 import { type Owner, ownerText, parseOwner } from "../../model/owner.ts";
 import type { Scratch, ScratchFolder } from "../../ports/scratch.ts";
@@ -14,16 +16,20 @@ import { codeOf, privateFolder } from "./private-folder.ts";
 export async function diskScratch(root: string): Promise<Scratch> {
   const setting = "SANDBOX_ROOT";
   await privateFolder(root, setting);
+  let checkedAt = performance.now();
   return {
     async make({ key, number, owner }) {
-      // A sweeper of old temporary files may have taken an idle root away.
-      await privateFolder(root, setting);
+      // A sweeper of old temporary files may have taken an idle root away, and somebody else made one in its place.
+      if (performance.now() - checkedAt > trustMs) {
+        await privateFolder(root, setting);
+        checkedAt = performance.now();
+      }
       // Ids hold no dot, so no two attempts meet; the random end keeps two tries of one attempt apart.
       const name = `${key.tenantId}.${key.taskId}.${number}.${randomBytes(6).toString("hex")}`;
       const path = join(root, name);
       try {
         await mkdir(path, { mode: 0o700 });
-        await writeFile(join(path, ownerFile), ownerText(owner), { mode: 0o600, flag: "wx" });
+        await makeFile(join(path, ownerFile), ownerText(owner));
       } catch (cause) {
         await rm(path, { recursive: true, force: true });
         throw new ExecutorError("internal", `scratch folder ${path} cannot be made (${codeOf(cause)})`, { cause });
@@ -63,6 +69,19 @@ export async function diskScratch(root: string): Promise<Scratch> {
       await removeTree(path, signal);
     },
   };
+}
+
+/** A root that was looked at so recently is not idle. */
+const trustMs = 1000;
+
+/** Only the making waits for the disk, and so has a thread of its own. */
+async function makeFile(path: string, text: string): Promise<void> {
+  const file = await promisify(open)(path, "wx", 0o600);
+  try {
+    writeSync(file, text);
+  } finally {
+    closeSync(file);
+  }
 }
 
 const ownerFile = "owner";

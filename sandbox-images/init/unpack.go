@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path"
+	"slices"
 	"strings"
 	"syscall"
 )
@@ -103,13 +105,26 @@ func unpack(from io.Reader, into string) error {
 	if err := onlyZeros(source); err != nil {
 		return err
 	}
-	// Last, because a folder that may not be written to could not be filled.
-	for name, mode := range modes {
-		if err := root.Chmod(name, mode); err != nil {
+	// Last, because a folder that may not be written to could not be filled; and from below, because one that may not be
+	// entered hides what is in it.
+	for _, name := range slices.Backward(slices.Sorted(maps.Keys(modes))) {
+		if err := chmodFolder(root, name, modes[name]); err != nil {
 			return fmt.Errorf("folder %s: %w", shortName(name), err)
 		}
 	}
 	return nil
+}
+
+// chmodFolder goes through a descriptor: Root.Chmod makes a system call that gVisor does not have, and whose refusal by
+// the filter there reads as a denial.
+func chmodFolder(root *os.Root, name string, mode os.FileMode) error {
+	folder, err := root.Open(name)
+	if err != nil {
+		// An earlier archive has closed it.
+		return root.Chmod(name, mode)
+	}
+	defer folder.Close()
+	return folder.Chmod(mode)
 }
 
 func unpackEntry(root *os.Root, header *tar.Header, content io.Reader, modes map[string]os.FileMode) error {

@@ -18,7 +18,7 @@ afterAll(async () => {
 const sha256 = (bytes: Buffer): string => createHash("sha256").update(bytes).digest("hex");
 
 describe("files into a task", () => {
-  test("a file and a folder stand in /workspace, with their bytes, places and execute bits", async () => {
+  test.each(["runc", "runsc"])("under %s a file and a folder stand in /workspace, as they were", async (runtime) => {
     const folder = join(toolx.workDir, "in");
     await mkdir(join(folder, "deep/er"), { recursive: true });
     await writeFile(join(folder, "deep/er/bytes"), Buffer.from([0, 255, 10, 226]));
@@ -26,8 +26,11 @@ describe("files into a task", () => {
     await writeFile(join(toolx.workDir, "one.txt"), "one");
     const command = "cat one.txt sub/renamed; in/tool; sha256sum < in/deep/er/bytes";
     const files = ["--file", "one.txt", "--file", "one.txt:sub/renamed", "--file", "in"];
-    const { code, stdout } = await toolx.run(["run", "shell", ...files, "--", command]);
-    expect(code).toBe(0);
+    const env = { TOOL_EXECUTOR_RUNTIMES: "runc,runsc" };
+    const { code, stdout, stderr } = await toolx.run(["run", "shell", "--runtime", runtime, ...files, "--", command], {
+      env,
+    });
+    expect([code, stderr]).toEqual([0, expect.stringMatching(/^✓ ok/)]);
     expect(stdout).toBe(`oneoneran\n${sha256(Buffer.from([0, 255, 10, 226]))}  -\n`);
   });
 

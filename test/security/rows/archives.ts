@@ -132,6 +132,19 @@ export const archiveRows: readonly HostileCase[] = [
   ),
   hostile(
     "E6",
+    "a folder that nobody may enter, with folders in it",
+    async (ground) => {
+      const folders = ["d/", "d/e/", "d/e/f/"].map((name) => tarEntry(name, "", { type: "5", mode: 0 }));
+      const { end, stdout } = await unpacked(
+        ground,
+        whole(wholeTar(...folders, tarEntry("d/e/f/a", "x", { mode: 0 }))),
+      );
+      expect([end.kind, stdout]).toEqual(["exit", expect.stringMatching(/^d 0 \d+ \.\/d\n$/)]);
+    },
+    brief,
+  ),
+  hostile(
+    "E6",
     "a capability and an access list as attributes",
     async (ground) => {
       const records = Buffer.concat([

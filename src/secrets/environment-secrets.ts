@@ -7,7 +7,7 @@ import type { SecretProvider } from "../ports/secret-provider.ts";
  */
 export function environmentSecrets(env: Readonly<Record<string, string | undefined>>): SecretProvider {
   return {
-    find(tenantId, name) {
+    async find(tenantId, name) {
       if (!isSecretName(name)) return null;
       const value = env[secretVariable(tenantId, name)];
       return value === undefined || value === "" ? null : Buffer.from(value);

@@ -12,15 +12,18 @@ export const maxSecretsBytes = 2 * maxSecretBytes;
  * @throws ExecutorError policy_denied, naming the secret, for one that the tenant has not or that must not be used. What is no name of a
  * secret is not quoted: somebody may have put the value there.
  */
-export function resolveSecrets(
+export async function resolveSecrets(
   providers: readonly SecretProvider[],
   tenantId: string,
   names: readonly string[],
-): readonly Secret[] {
+  signal: AbortSignal,
+): Promise<readonly Secret[]> {
   const once = [...new Set(names)];
   if (once.length > maxSecretCount)
     throw new ExecutorError("policy_denied", `${once.length} secrets were asked for, at most ${maxSecretCount}`);
-  const secrets = once.map((name) => resolved(providers, tenantId, name));
+  const secrets: Secret[] = [];
+  // One after the other, so that of several faults the same one is told each time.
+  for (const name of once) secrets.push(await resolved(providers, tenantId, name, signal));
   const bytes = secrets.reduce((sum, { value }) => sum + value.length, 0);
   if (bytes > maxSecretsBytes)
     throw new ExecutorError(
@@ -30,14 +33,19 @@ export function resolveSecrets(
   return secrets;
 }
 
-function resolved(providers: readonly SecretProvider[], tenantId: string, name: string): Secret {
+async function resolved(
+  providers: readonly SecretProvider[],
+  tenantId: string,
+  name: string,
+  signal: AbortSignal,
+): Promise<Secret> {
   if (!isSecretName(name))
     throw new ExecutorError(
       "policy_denied",
       "the name of a secret must be letters, digits and _, no digit first, at most 64 of them",
     );
   for (const provider of providers) {
-    const value = provider.find(tenantId, name);
+    const value = await provider.find(tenantId, name, signal);
     if (value === null) continue;
     const secret = { name, value: secretBytes(value) };
     refuseUnfitSecret(secret);

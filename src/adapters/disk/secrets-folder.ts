@@ -1,11 +1,11 @@
-import { closeSync, constants, fstatSync, lstatSync, openSync, readSync, type Stats } from "node:fs";
+import { constants, type Stats } from "node:fs";
+import { type FileHandle, lstat, open } from "node:fs/promises";
 import { join } from "node:path";
 import { ExecutorError } from "../../model/failure.ts";
 import { isSecretName, maxSecretBytes } from "../../model/secret.ts";
 import type { SecretProvider } from "../../ports/secret-provider.ts";
 import { idSchema } from "../../schema/task-schema.ts";
 import { codeOf } from "./private-folder.ts";
-import { ifThere } from "./record-file.ts";
 
 /**
  * Secrets as files `TENANT/NAME` below `folder`, whose bytes are the values. Each file must be this user's and nobody else's to read; each
@@ -14,19 +14,19 @@ import { ifThere } from "./record-file.ts";
  */
 export function secretsFolder(folder: string, setting: string): SecretProvider {
   return {
-    find(tenantId, name) {
+    async find(tenantId, name) {
       // SAFETY: both are one plain name, so no path leads out of the tenant's folder.
       if (!isSecretName(name) || !tenantPattern.test(tenantId)) return null;
-      const wholeFault = faultAt(folder);
+      const wholeFault = await faultAt(folder);
       if (wholeFault !== null)
         throw new ExecutorError("validation", `${setting}: ${folder} ${wholeFault}`, {
           hint: "allowed is a folder of this user's that nobody else can write",
         });
       const tenantFolder = join(folder, tenantId);
-      const tenantFault = faultAt(tenantFolder);
+      const tenantFault = await faultAt(tenantFolder);
       if (tenantFault === missing) return null;
       if (tenantFault !== null) throw refused(name, `the folder of tenant ${tenantId} ${tenantFault}`);
-      return readSecret(join(tenantFolder, name), name);
+      return await readSecret(join(tenantFolder, name), name);
     },
   };
 }
@@ -35,13 +35,12 @@ const tenantPattern = new RegExp(String(idSchema.pattern));
 
 const missing = "is not there";
 
-function faultAt(folder: string): string | null {
+async function faultAt(folder: string): Promise<string | null> {
   try {
     // Not stat: whoever may put a link here may choose what is read.
-    const found = ifThere(() => lstatSync(folder));
-    return found === null ? missing : folderFault(found);
+    return folderFault(await lstat(folder));
   } catch (cause) {
-    return `cannot be looked at (${codeOf(cause)})`;
+    return codeOf(cause) === "ENOENT" ? missing : `cannot be looked at (${codeOf(cause)})`;
   }
 }
 
@@ -52,29 +51,27 @@ const refused = (name: string, why: string, cause?: unknown): ExecutorError =>
     hint: "the operator has to mend it",
   });
 
-function readSecret(path: string, name: string): Buffer | null {
-  const fd = opened(path, name);
-  if (fd === null) return null;
-  try {
-    const fault = fileFault(fstatSync(fd));
-    if (fault !== null) throw refused(name, `its file ${fault}`);
-    // One byte more than is allowed, and an end of line, so that a longer one is seen to be.
-    const bytes = Buffer.alloc(maxSecretBytes + 3);
-    let length = 0;
-    for (let got = -1; got !== 0 && length < bytes.length; length += got)
-      got = readSync(fd, bytes, length, bytes.length - length, null);
-    return bytes.subarray(0, length);
-  } finally {
-    closeSync(fd);
-  }
+async function readSecret(path: string, name: string): Promise<Buffer | null> {
+  await using file = await opened(path, name);
+  if (file === null) return null;
+  const fault = fileFault(await file.stat());
+  if (fault !== null) throw refused(name, `its file ${fault}`);
+  // One byte more than the longest value with its end of line.
+  const bytes = Buffer.alloc(maxSecretBytes + 3);
+  let length = 0;
+  for (let got = -1; got !== 0 && length < bytes.length; length += got)
+    got = (await file.read(bytes, length, bytes.length - length, null)).bytesRead;
+  if (length === bytes.length) throw refused(name, `its file is too long, must have at most ${maxSecretBytes} bytes`);
+  return bytes.subarray(0, length);
 }
 
 /** SAFETY: judged is what was opened. A link is not followed, and a pipe is not waited for. */
-function opened(path: string, name: string): number | null {
+async function opened(path: string, name: string): Promise<FileHandle | null> {
   try {
-    return ifThere(() => openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK));
+    return await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   } catch (cause) {
     const code = codeOf(cause);
+    if (code === "ENOENT") return null;
     throw refused(name, code === "ELOOP" ? "its file is a link" : `its file cannot be opened (${code})`, cause);
   }
 }

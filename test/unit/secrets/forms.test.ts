@@ -92,7 +92,7 @@ describe("base64", () => {
 
 describe("a value of several lines", () => {
   const key =
-    "-----BEGIN KEY-----\nMIIBVgIBADANBgkq\n  {\n  hkiG9w0BAQEF AA  \n------------------\n-----END KEY-----\n";
+    '-----BEGIN KEY-----\nMIIBVgIBADANBgkq\n  {\n  "a": 1,\n  hkiG9w0BAQEF AA  \n------------------\n-----END KEY-----\n';
 
   test("is looked for as a whole with both ends of line, and without the last", () => {
     expect(forms(key)).toContain(key.trimEnd());
@@ -103,6 +103,7 @@ describe("a value of several lines", () => {
   test("is looked for line by line, but for lines that say nothing", () => {
     expect(forms(key)).toEqual(expect.arrayContaining(["MIIBVgIBADANBgkq", "hkiG9w0BAQEF AA", "-----END KEY-----"]));
     expect(forms(key)).not.toContain("{");
+    expect(forms(key)).not.toContain('"a": 1,');
     expect(forms(key)).not.toContain("------------------");
   });
 });

@@ -3,6 +3,7 @@ import { ExecutorError } from "../../../src/model/failure.ts";
 import type { SecretProvider } from "../../../src/ports/secret-provider.ts";
 import { environmentSecrets, secretVariable } from "../../../src/secrets/environment-secrets.ts";
 import { resolveSecrets } from "../../../src/secrets/resolve-secrets.ts";
+import { never } from "../../support/samples.ts";
 
 const env = {
   TOOL_EXECUTOR_SECRET_acme__DB_URL: "postgres://first",
@@ -13,15 +14,17 @@ const env = {
 };
 const first = environmentSecrets(env);
 const second: SecretProvider = {
-  find: (_tenant, name) => (name.startsWith("NONE") ? null : Buffer.from(`second ${name}`)),
+  find: async (_tenant, name) => (name.startsWith("NONE") ? null : Buffer.from(`second ${name}`)),
 };
 
-const resolved = (tenant: string, names: readonly string[], providers = [first]) =>
-  resolveSecrets(providers, tenant, names).map(({ name, value }) => [name, Buffer.from(value).toString()]);
+async function resolved(tenant: string, names: readonly string[], providers = [first]) {
+  const secrets = await resolveSecrets(providers, tenant, names, never());
+  return secrets.map(({ name, value }) => [name, Buffer.from(value).toString()]);
+}
 
-function refusal(act: () => unknown): ExecutorError {
+async function refusal(act: () => Promise<unknown>): Promise<ExecutorError> {
   try {
-    act();
+    await act();
   } catch (error) {
     if (error instanceof ExecutorError) return error;
     throw error;
@@ -29,17 +32,17 @@ function refusal(act: () => unknown): ExecutorError {
   throw new Error("it was not refused");
 }
 
-test("a task's secrets are those of its tenant, in the order it named them, each once", () => {
-  expect(resolved("acme", ["API_KEY", "DB_URL", "API_KEY"])).toEqual([
+test("a task's secrets are those of its tenant, in the order it named them, each once", async () => {
+  expect(await resolved("acme", ["API_KEY", "DB_URL", "API_KEY"])).toEqual([
     ["API_KEY", "key of acme"],
     ["DB_URL", "postgres://first"],
   ]);
-  expect(resolved("team-a", ["DB_URL"])).toEqual([["DB_URL", "postgres://of-team-a"]]);
-  expect(resolved("acme", [])).toEqual([]);
+  expect(await resolved("team-a", ["DB_URL"])).toEqual([["DB_URL", "postgres://of-team-a"]]);
+  expect(await resolved("acme", [])).toEqual([]);
 });
 
-test("of several providers the first that has a secret counts", () => {
-  expect(resolved("acme", ["DB_URL", "OTHER"], [first, second])).toEqual([
+test("of several providers the first that has a secret counts", async () => {
+  expect(await resolved("acme", ["DB_URL", "OTHER"], [first, second])).toEqual([
     ["DB_URL", "postgres://first"],
     ["OTHER", "second OTHER"],
   ]);
@@ -57,23 +60,25 @@ describe("refused as not allowed, by the secret's name", () => {
       ["../acme/DB_URL"],
       "the name of a secret must be letters, digits and _",
     ],
-  ])("%s", (_name, tenant, names, message) => {
-    const error = refusal(() => resolved(tenant, names));
+  ])("%s", async (_name, tenant, names, message) => {
+    const error = await refusal(() => resolved(tenant, names));
     expect(error.code).toBe("policy_denied");
     expect(error.message).toContain(message);
     expect(`${error.message} ${error.hint}`).not.toMatch(/1a2b3|postgres|key of|\.\./);
   });
 
-  test("more than one task may have", () => {
+  test("more than one task may have", async () => {
     const many = Array.from({ length: 33 }, (_, index) => `NAME_${index}`);
-    expect(resolved("acme", many.slice(1), [second])).toHaveLength(32);
-    expect(refusal(() => resolved("acme", many, [second])).message).toBe("33 secrets were asked for, at most 32");
+    expect(await resolved("acme", many.slice(1), [second])).toHaveLength(32);
+    expect((await refusal(() => resolved("acme", many, [second]))).message).toBe(
+      "33 secrets were asked for, at most 32",
+    );
   });
 
-  test("more bytes than one task may have, each secret being short enough", () => {
-    const large: SecretProvider = { find: () => Buffer.alloc(8000, "abcdefg") };
-    expect(resolved("acme", ["A", "B"], [large])).toHaveLength(2);
-    const { code, message } = refusal(() => resolved("acme", ["A", "B", "C"], [large]));
+  test("more bytes than one task may have, each secret being short enough", async () => {
+    const large: SecretProvider = { find: async () => Buffer.alloc(8000, "abcdefg") };
+    expect(await resolved("acme", ["A", "B"], [large])).toHaveLength(2);
+    const { code, message } = await refusal(() => resolved("acme", ["A", "B", "C"], [large]));
     expect([code, message]).toEqual(["policy_denied", "the secrets A, B, C are longer than 16384 bytes together"]);
   });
 });

@@ -6,6 +6,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { secretsFolder } from "../../../../src/adapters/disk/secrets-folder.ts";
 import { ExecutorError } from "../../../../src/model/failure.ts";
 import type { SecretProvider } from "../../../../src/ports/secret-provider.ts";
+import { never } from "../../../support/samples.ts";
 
 let base: string;
 let folder: string;
@@ -22,9 +23,9 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(base, { recursive: true }));
 
-function refusal(find: () => unknown): { readonly code: string; readonly message: string } {
+async function refusal(find: () => Promise<unknown>): Promise<{ readonly code: string; readonly message: string }> {
   try {
-    find();
+    await find();
   } catch (error) {
     if (error instanceof ExecutorError) return { code: error.code, message: `${error.message} ${error.hint}` };
     throw error;
@@ -32,7 +33,7 @@ function refusal(find: () => unknown): { readonly code: string; readonly message
   throw new Error("it was not refused");
 }
 
-const dbUrl = (): Uint8Array | null => secrets.find("acme", "DB_URL");
+const dbUrl = (): Promise<Uint8Array | null> => secrets.find("acme", "DB_URL", never());
 
 describe("a file that others may read or choose is refused by the secret's name, without value and path", () => {
   const path = (): string => join(folder, "acme", "DB_URL");
@@ -67,10 +68,10 @@ describe("a file that others may read or choose is refused by the secret's name,
       },
       "the folder of tenant acme is not a folder itself",
     ],
-  ])("%s", (_name, spoil, why) => {
+  ])("%s", async (_name, spoil, why) => {
     writeFileSync(join(folder, "acme", "OTHER"), value, { mode: 0o600 });
     spoil();
-    const { code, message } = refusal(dbUrl);
+    const { code, message } = await refusal(dbUrl);
     expect(code).toBe("policy_denied");
     expect(message).toContain(`secret DB_URL cannot be used: ${why}`);
     expect(message).not.toContain(value);
@@ -78,21 +79,31 @@ describe("a file that others may read or choose is refused by the secret's name,
   });
 });
 
-test("what belongs to another user is refused", () => {
+test("what belongs to another user is refused", async () => {
   if (isRoot) lchownSync(join(folder, "acme", "DB_URL"), 12_345, 12_345);
-  const { message } = refusal(isRoot ? dbUrl : () => secretsFolder("/usr", "SECRETS").find("bin", "env"));
+  const { message } = await refusal(
+    isRoot ? dbUrl : () => secretsFolder("/usr", "SECRETS").find("bin", "env", never()),
+  );
   expect(message).toContain("belongs to another user");
 });
 
-test("files of mode 0400, and bytes that are no text, are given as they are", () => {
+test("files of mode 0400, and bytes that are no text, are given as they are", async () => {
   const bytes = Buffer.from([0, 0xff, 10, 13]);
   writeFileSync(join(folder, "acme", "RAW"), bytes, { mode: 0o400 });
-  expect(secrets.find("acme", "RAW")).toEqual(bytes);
+  expect(await secrets.find("acme", "RAW", never())).toEqual(bytes);
 });
 
-test("a file of any size is read only as far as shows that it is too long", () => {
-  writeFileSync(join(folder, "acme", "LARGE"), Buffer.alloc(1_000_000, "abc"), { mode: 0o600 });
-  expect(secrets.find("acme", "LARGE")?.length).toBe(8192 + 3);
+test("a file is read no further than a value can go", async () => {
+  const longest = Buffer.alloc(8192, "abc");
+  writeFileSync(join(folder, "acme", "LONGEST"), Buffer.concat([longest, Buffer.from("\r\n")]), { mode: 0o600 });
+  expect(await secrets.find("acme", "LONGEST", never())).toHaveLength(8192 + 2);
+  // What is cut off here would not be looked for.
+  writeFileSync(join(folder, "acme", "LONGER"), Buffer.concat([longest, Buffer.from("\n\n\nabc")]), { mode: 0o600 });
+  const { code, message } = await refusal(() => secrets.find("acme", "LONGER", never()));
+  expect([code, message]).toEqual([
+    "policy_denied",
+    expect.stringContaining("secret LONGER cannot be used: its file is too long, must have at most 8192 bytes"),
+  ]);
 });
 
 test.each<[string, (folder: string) => void, string]>([
@@ -106,9 +117,9 @@ test.each<[string, (folder: string) => void, string]>([
     },
     "is not a folder itself",
   ],
-])("a folder that %s is the operator's mistake, named by its setting", (_name, spoil, why) => {
+])("a folder that %s is the operator's mistake, named by its setting", async (_name, spoil, why) => {
   spoil(folder);
-  const { code, message } = refusal(dbUrl);
+  const { code, message } = await refusal(dbUrl);
   expect(code).toBe("validation");
   expect(message).toContain(`TOOL_EXECUTOR_SECRETS: ${folder} ${why}`);
 });

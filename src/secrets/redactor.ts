@@ -109,17 +109,20 @@ interface Reader {
 
 /** Reads until a pattern has ended or the chunk has. Apart from all else, so that its loop calls nothing: it is what redacting costs. */
 function readOn(patterns: Automaton, chunk: Buffer, reader: Reader): void {
-  const { edges, rows, fails, matches, skips, windowBytes } = patterns;
+  const { depths, edges, rows, fails, matches, skips, windowBytes } = patterns;
   const { length } = chunk;
   const lastWindow = length - windowBytes;
   let { at, state } = reader;
+  let depth = depths[state] ?? 0;
   while (at < length) {
-    if (state === 0) {
-      while (at <= lastWindow) {
-        const end = at + windowBytes;
+    if (depth <= 1) {
+      // One byte that begins a pattern is skipped as none is: text that is all such bytes would never come to the start otherwise.
+      for (let start = at - depth; start <= lastWindow; start = at) {
+        const end = start + windowBytes;
         const skip = skips[blockHash(chunk[end - 3] ?? 0, chunk[end - 2] ?? 0, chunk[end - 1] ?? 0)] ?? 0;
-        if (skip === 0) break;
-        at += skip;
+        if (start + skip <= at) break;
+        at = start + skip;
+        state = 0;
       }
     }
     const byte = chunk[at] ?? 0;
@@ -129,7 +132,14 @@ function readOn(patterns: Automaton, chunk: Buffer, reader: Reader): void {
       state = fails[state] ?? 0;
       edge = edges[state] ?? 0;
     }
-    state = edge < 0 ? (rows[~edge + byte] ?? 0) : edge >> 8;
+    if (edge < 0) {
+      state = rows[~edge + byte] ?? 0;
+      depth = depths[state] ?? 0;
+    } else {
+      // States of one byte have rows, so this one has more.
+      state = edge >> 8;
+      depth = 2;
+    }
     if (matches[state] !== 0) break;
   }
   reader.at = at;

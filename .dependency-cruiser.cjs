@@ -38,7 +38,13 @@ module.exports = {
       "tools-look-down",
       "a tool knows no engine, store or line",
       room("tools"),
-      "^src/(cli|app|loops|adapters|executor)/",
+      "^src/(cli|app|loops|adapters|executor|secrets)/",
+    ),
+    never(
+      "secrets-look-down",
+      "a value is looked for in the same forms, whatever it is given to",
+      room("secrets"),
+      "^src/(?!secrets/|ports/|schema/|model/)",
     ),
     never(
       "executor-knows-ports-only",
@@ -47,7 +53,12 @@ module.exports = {
       "^src/(cli|app|loops|adapters)/",
     ),
     never("loops-look-down", "loops call the line, never the house", room("loops"), "^src/(cli|app|adapters)/"),
-    never("adapters-look-down", "an adapter serves a port", room("adapters"), "^src/(cli|app|loops|executor|tools)/"),
+    never(
+      "adapters-look-down",
+      "an adapter serves a port",
+      room("adapters"),
+      "^src/(cli|app|loops|executor|tools|secrets)/",
+    ),
     {
       name: "adapters-are-strangers",
       comment: "each outside thing can be replaced in a day only if no other adapter leans on it",

@@ -1,0 +1,42 @@
+import { refuseUnfitSecret, type Secret } from "../model/secret.ts";
+import type { JsonValue } from "../model/task.ts";
+import { automaton } from "./automaton.ts";
+import { secretForms } from "./forms.ts";
+import { redactJson, redactText } from "./redact-value.ts";
+import { type Redactor, redactor } from "./redactor.ts";
+
+/** Takes the secrets of one task out of everything that leaves it: its streams, each on its own, and what is said of it. */
+export interface Redaction {
+  /** For one stream; any number may be open. */
+  stream(): Redactor;
+  text(text: string): string;
+  json(value: JsonValue): JsonValue;
+  /** Marks that were written so far, by the name that stands in them; a name without one is not there. */
+  counts(): Readonly<Record<string, number>>;
+}
+
+/** @throws ExecutorError policy_denied, naming the secret, for a value that is too short or too long to be looked for. */
+export function redaction(secrets: readonly Secret[]): Redaction {
+  for (const secret of secrets) refuseUnfitSecret(secret);
+  if (secrets.length === 0) return untouched;
+  const patterns = automaton(
+    secrets.flatMap(({ name, value }) => secretForms(value).map((bytes) => ({ name, bytes }))),
+  );
+  const counts = new Map<string, number>();
+  const count = (name: string): void => {
+    counts.set(name, (counts.get(name) ?? 0) + 1);
+  };
+  return {
+    stream: () => redactor(patterns, count),
+    text: (text) => redactText(patterns, text, count),
+    json: (value) => redactJson(patterns, value, count),
+    counts: () => Object.fromEntries(counts),
+  };
+}
+
+const untouched: Redaction = {
+  stream: () => ({ push: (chunk) => chunk, flush: () => Buffer.alloc(0), heldBytes: () => 0 }),
+  text: (text) => text,
+  json: (value) => value,
+  counts: () => ({}),
+};

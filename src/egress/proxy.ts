@@ -4,7 +4,7 @@ import type { Dial } from "./dial.ts";
 import { httpFront } from "./http-front.ts";
 import { type EgressEvent, type PassageCaps, passages } from "./passage.ts";
 import { decide, type Rule } from "./policy.ts";
-import { socksAnswer, socksAsked, socksRefusal } from "./socks.ts";
+import { type SocksAsked, socksAnswer, socksAsked, socksRefusal } from "./socks.ts";
 import { carry } from "./tunnel.ts";
 
 /** Of one task. */
@@ -65,8 +65,7 @@ export function egressProxy({ rules, dial, caps, nowMs, ...parts }: EgressProxyP
   let clientCount = 0;
 
   const socks = async (client: Duplex, signal: AbortSignal): Promise<void> => {
-    using limit = deadline(signal, caps.helloMs, () => new Error(`no SOCKS request within ${caps.helloMs} ms`));
-    const asked = await socksAsked(client, limit.signal);
+    const asked = await askedInTime(client, caps.helloMs, signal);
     if (asked.kind === "over") {
       onUnclear(asked.why);
       if (!client.writableEnded) client.destroy();
@@ -127,4 +126,9 @@ export function egressProxy({ rules, dial, caps, nowMs, ...parts }: EgressProxyP
     },
     [Symbol.dispose]: () => ending.abort(new Error("the task is over")),
   };
+}
+
+async function askedInTime(client: Duplex, helloMs: number, signal: AbortSignal): Promise<SocksAsked> {
+  using limit = deadline(signal, helloMs, () => new Error(`no SOCKS request within ${helloMs} ms`));
+  return await socksAsked(client, limit.signal);
 }

@@ -3,24 +3,26 @@ import { pipeline } from "node:stream/promises";
 import { deadline } from "../model/deadline.ts";
 import { quoted } from "../model/quoted.ts";
 import { hostOf, isName } from "./host.ts";
+import { lastWord } from "./last-word.ts";
 import type { Passage } from "./passage.ts";
 import { nextBytes } from "./read-bytes.ts";
 import { helloReader } from "./sni.ts";
 
 /**
  * Carries bytes between a client and its passage, until both have ended. Of a `tls` passage nothing goes out before the hello is whole and
- * names the passage's host.
- * @throws whatever ended it early; both streams are closed then.
+ * names the passage's host. It never rejects: what ends it early closes both, and the passage's event tells of it.
  */
 export async function carry(client: Duplex, passage: Passage, helloMs: number, signal: AbortSignal): Promise<void> {
   const { stream } = passage;
+  let isCarrying = false;
   try {
     if (passage.mode === "tls") stream.write(await judgedHello(client, passage, helloMs, signal));
+    isCarrying = true;
     await Promise.all([pipeline(client, stream, { signal }), pipeline(stream, client, { signal })]);
   } catch (error) {
     stream.destroy(error instanceof Error ? error : new Error(String(error)));
-    client.destroy();
-    throw error;
+    // Before that it may be getting its last word.
+    if (isCarrying || !client.writableEnded) client.destroy();
   }
 }
 
@@ -39,7 +41,7 @@ async function judgedHello(client: Duplex, passage: Passage, helloMs: number, si
         throw passage.deny(`denied ${passage.name}: ${hello.why}, and only TLS is allowed there`);
       case "whole": {
         if (isName(hostOf(hello.serverName), passage.name)) return reader.taken();
-        client.write(unrecognizedName);
+        lastWord(client, unrecognizedName);
         const named = quoted(hello.serverName, 280);
         throw passage.deny(`denied ${passage.name}: its TLS hello names ${named}`);
       }

@@ -1,7 +1,10 @@
 import { gzipSync } from "node:zlib";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { type EgressGroundOptions, egressGround, origin } from "../../support/egress-ground.ts";
 import { until } from "../../support/until.ts";
+
+// The bounds of `until` are met first, and say what was waited for.
+vi.setConfig({ testTimeout: 60_000 });
 
 const get = (url: string, ...headers: readonly string[]): string =>
   [`GET ${url} HTTP/1.1`, `Host: ${/^http:\/\/([^/?]*)/.exec(url)?.[1] ?? "a.example"}`, ...headers, "", ""].join(

@@ -2,11 +2,14 @@ import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import type { AddressInfo } from "node:net";
 import { connect as connectTls, createServer as createTlsServer } from "node:tls";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { selfSigned } from "../../support/certificate.ts";
 import { clientHello } from "../../support/client-hello.ts";
 import { type EgressGround, egressGround, type Origin, origin } from "../../support/egress-ground.ts";
 import { until } from "../../support/until.ts";
+
+// The bounds of `until` are met first, and say what was waited for.
+vi.setConfig({ testTimeout: 60_000 });
 
 const connectTo = (place: string, ...headers: readonly string[]): string =>
   [`CONNECT ${place} HTTP/1.1`, `Host: ${place}`, ...headers, "", ""].join("\r\n");
@@ -68,8 +71,7 @@ describe("CONNECT", () => {
     expect(bytes.toString()).toBe("over TLS");
     socket.destroy();
     server.close();
-    // A key is made first.
-  }, 60_000);
+  });
 
   test.each([
     ["another host's name", clientHello("evil.example"), 'its TLS hello names "evil.example"'],
@@ -86,6 +88,8 @@ describe("CONNECT", () => {
     await talk.closed();
     await told(ground);
     expect(server.heard().join("")).toBe("");
+    // What names another host speaks TLS, and is told by an alert.
+    expect(talk.heard().endsWith("\x15\x03\x01\x00\x02\x02\x70")).toBe(why.startsWith("its TLS hello names"));
     expect(ground.events).toMatchObject([{ host: "api.example.com", verdict: "denied", bytesOut: 0 }]);
     expect(ground.events[0]?.why).toContain(why);
   });

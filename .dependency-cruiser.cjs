@@ -52,6 +52,12 @@ module.exports = {
       room("executor"),
       "^src/(cli|app|loops|adapters)/",
     ),
+    never(
+      "egress-decides-alone",
+      "what judges a way out knows no engine, store, tool or line",
+      room("egress"),
+      "^src/(?!egress/|ports/|schema/|observe/|model/)",
+    ),
     never("loops-look-down", "loops call the line, never the house", room("loops"), "^src/(cli|app|adapters)/"),
     never(
       "adapters-look-down",

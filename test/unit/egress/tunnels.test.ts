@@ -257,6 +257,18 @@ describe("SOCKS5", () => {
 });
 
 describe("caps", () => {
+  test("F21 clients that say nothing count too: the next is closed, and one that goes makes room", async () => {
+    await using server = await origin(() => undefined);
+    await using ground = egressGround(server.port, { allow: ["api.example.com"], caps: { maxConnections: 2 } });
+    const [first] = [ground.talk("http"), ground.talk("socks")];
+    await ground.talk("http").closed();
+    expect(ground.events).toMatchObject([{ verdict: "denied", why: "the task has 2 connections open already" }]);
+    first.stream.end();
+    await first.closed();
+    const next = ground.talk("http", connectTo("denied.example.com:443"));
+    await next.hears("403");
+  });
+
   test("F21 no more connections than allowed are open at once", async () => {
     await using server = await ponging();
     await using ground = egressGround(server.port, { allow: ["api.example.com"], caps: { maxConnections: 3 } });

@@ -4,6 +4,8 @@ import type { Liveness } from "../ports/liveness.ts";
 import type { TaskStore } from "../ports/task-store.ts";
 
 const renewEveryMs = 2_000;
+/** One for all: a reason that nobody gives is made anew each time, with its stack. */
+const letGo = new Error("the lease is held no longer");
 
 /** While held, the lease is renewed; `signal` aborts when the task is to be cancelled or the attempt is no longer ours. */
 export interface KeptLease extends AsyncDisposable {
@@ -57,7 +59,7 @@ export function keepLease(
       clearInterval(timer);
       stopListening();
       caller.removeEventListener("abort", onCaller);
-      stop.abort();
+      stop.abort(letGo);
       await under;
     },
   };

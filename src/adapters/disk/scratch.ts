@@ -74,9 +74,11 @@ export async function diskScratch(root: string): Promise<Scratch> {
 /** A root that was looked at so recently is not idle. */
 const trustMs = 1000;
 
+const opened = promisify(open);
+
 /** Only the making waits for the disk, and so has a thread of its own. */
 async function makeFile(path: string, text: string): Promise<void> {
-  const file = await promisify(open)(path, "wx", 0o600);
+  const file = await opened(path, "wx", 0o600);
   try {
     writeSync(file, text);
   } finally {

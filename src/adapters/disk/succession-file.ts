@@ -22,11 +22,13 @@ const headBytes = digits + 1;
 /** A line like a note: who wrote the one before let go of it on purpose. */
 const handedOver = "handed over";
 
+const opened = promisify(open);
+
 /** @throws ExecutorError internal, when the disk is full or not writable. */
 export async function successionFile(folder: string): Promise<SuccessionFile> {
   const path = join(folder, fileName);
   // Not in the way of everybody else: it is the making that waits for the disk.
-  const file = await promisify(open)(path, constants.O_RDWR | constants.O_CREAT, 0o600).catch((cause: unknown) =>
+  const file = await opened(path, constants.O_RDWR | constants.O_CREAT, 0o600).catch((cause: unknown) =>
     translated("make", path, (): never => {
       throw cause;
     }),

@@ -1,7 +1,7 @@
 import type { Duplex } from "node:stream";
 import { deadline } from "../model/deadline.ts";
 import { ExecutorError } from "../model/failure.ts";
-import { judgeAddress } from "./address.ts";
+import { judgeAddress } from "../model/judged-address.ts";
 import { mayDial, placeText, type RangeException } from "./policy.ts";
 
 /** Where a name leads, as addresses. The name ends without a dot; whatever is thrown counts as "not found". */

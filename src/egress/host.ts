@@ -1,6 +1,6 @@
 import { isIP } from "node:net";
 import { domainToASCII, domainToUnicode } from "node:url";
-import { canonicalAddress } from "./address.ts";
+import { canonicalAddress } from "../model/judged-address.ts";
 
 /** What somebody meant by a host. */
 export type Host =

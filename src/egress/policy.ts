@@ -1,7 +1,7 @@
 import { type AddressRange, addressRange } from "../model/address.ts";
 import { ExecutorError, type FailureDetail } from "../model/failure.ts";
+import { canBeExcepted, judgeAddress } from "../model/judged-address.ts";
 import { quoted } from "../model/quoted.ts";
-import { canBeExcepted, judgeAddress } from "./address.ts";
 import { type Host, hostOf, portOf } from "./host.ts";
 import { type IsPublicSuffix, knownSuffix } from "./public-suffix.ts";
 

@@ -12,7 +12,7 @@ import type { Ground, Ran } from "./ground.ts";
 import type { HostileCase } from "./hostile-case.ts";
 
 /** Times of an ordinary task with nothing hostile beside it, the latest last. */
-export type IdleTimes = number[];
+export type IdleTimes = readonly number[];
 
 const settleMs = 10_000;
 const rssGrowthBytes = 64 * 1024 * 1024;
@@ -20,7 +20,6 @@ const neighbourTries = 3;
 
 /** Runs one case with a neighbour beside it and checks I1 to I6 around it. Answers the neighbour's time over its idle time. */
 export async function withInvariants(ground: Ground, one: HostileCase, idleTimes: IdleTimes): Promise<number> {
-  await keepIdleTimes(ground, idleTimes);
   ground.takeRuns();
   const before = await factsBefore(ground);
   const ratio = await actBesideNeighbour(ground, one, idleMs(idleTimes));
@@ -37,15 +36,6 @@ export async function withInvariants(ground: Ground, one: HostileCase, idleTimes
   expect(ground.settingFindings(), "settings of the containers that ran").toEqual([]);
   return ratio;
 }
-
-/** Before the first case and every third: the middle one of seven is then of the latest 21 cases, most of which take a second. */
-async function keepIdleTimes(ground: Ground, idleTimes: IdleTimes): Promise<void> {
-  const before = casesBefore.get(idleTimes) ?? 0;
-  casesBefore.set(idleTimes, before + 1);
-  if (before % 3 === 0) idleTimes.push(await ground.neighbour());
-}
-
-const casesBefore = new WeakMap<IdleTimes, number>();
 
 /** The middle one of the latest: machines change while a suite runs. */
 function idleMs(times: IdleTimes): number {

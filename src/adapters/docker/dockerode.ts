@@ -12,7 +12,7 @@ export function newDockerode(options: Dockerode.DockerOptions): Dockerode {
   return new loaded(options);
 }
 
-/** Without what is unused: that would be four of five modules, and a fifth of what a start of `toolx` takes. */
+/** Without what is unused, which is most of what it would load. */
 function load(): typeof Dockerode {
   const hooks = registerHooks({
     resolve: (specifier, context, next) => next(unused.has(specifier) ? "node:events" : specifier, context),

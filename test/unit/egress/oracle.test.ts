@@ -1,9 +1,9 @@
 import { isIP } from "node:net";
 import fc from "fast-check";
 import { expect, test, vi } from "vitest";
-import { isPublic, judgeAddress } from "../../../src/egress/address.ts";
 import { hostOf } from "../../../src/egress/host.ts";
-import { addressRange } from "../../../src/model/address.ts";
+import { addressRange, isPublicAddress } from "../../../src/model/address.ts";
+import { judgeAddress } from "../../../src/model/judged-address.ts";
 import { pythonView } from "../../support/python-addresses.ts";
 import { seededRandom } from "../../support/random.ts";
 
@@ -143,8 +143,8 @@ test("what Python does not take for global is denied; where we deny more, the ta
   for (const [at, address] of addresses.entries()) {
     const seen = view.addresses[at];
     expect(judgeAddress(address), address).not.toBeNull();
-    if (isPublic(address) && seen?.isGlobal !== true) open.push(address);
-    if (!isPublic(address) && seen?.isGlobal === true && !table.some((range) => range?.has(address)))
+    if (isPublicAddress(address) && seen?.isGlobal !== true) open.push(address);
+    if (!isPublicAddress(address) && seen?.isGlobal === true && !table.some((range) => range?.has(address)))
       unexplained.push(address);
   }
   expect({ open, unexplained }).toEqual({ open: [], unexplained: [] });

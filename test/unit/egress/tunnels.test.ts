@@ -357,7 +357,9 @@ describe("caps", () => {
     await talk.closed();
     await told(ground);
     expect(ground.events[0]?.why).toContain("idle");
-    expect(ground.events[0]?.bytesIn).toBeLessThan(8 * 1024 * 1024);
+    // What it had read until then is its own business.
+    const unread = (ground.events[0]?.bytesIn ?? Number.NaN) - talk.heard().length;
+    expect(unread).toBeLessThan(1024 * 1024);
   });
 });
 

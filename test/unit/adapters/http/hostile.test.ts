@@ -81,7 +81,7 @@ describe("a body that is refused before it has come whole", () => {
     expect(statusOf(await text(socket))).toBe(413);
   });
 
-  test("G26 who writes without an end is cut off", { timeout: 30_000 }, async () => {
+  test("G24 who writes without an end is cut off", { timeout: 30_000 }, async () => {
     const port = Number(new URL(open.url).port);
     const socket = connect({ port, host: "127.0.0.1", allowHalfOpen: true });
     const closed = new Promise((resolve) => socket.once("close", resolve));

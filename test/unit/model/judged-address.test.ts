@@ -1,6 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { type AddressKind, canBeExcepted, canonicalAddress, judgeAddress } from "../../../src/egress/address.ts";
-import { isMetadataAddress, isPublicAddress } from "../../../src/model/address.ts";
+import { type AddressKind, canBeExcepted, canonicalAddress, judgeAddress } from "../../../src/model/judged-address.ts";
 
 /** First and last of each range, and what is just outside. */
 const edges: readonly (readonly [AddressKind, ...string[]])[] = [
@@ -141,14 +140,4 @@ test.each([
   ["8.8.8.8", "8.8.8.8"],
 ])("%s is written %s", (text, written) => {
   expect(canonicalAddress(text)).toBe(written);
-});
-
-test("what callbacks may not dial, no task may, and the other way round", () => {
-  for (const text of edges.flatMap(([, ...texts]) => texts)) {
-    const judged = judgeAddress(text);
-    // The callbacks' table knows neither zones nor ISATAP.
-    if (judged === null || judged.kind === "scoped" || judged.kind === "isatap") continue;
-    expect(judged.kind === "public", text).toBe(isPublicAddress(text));
-    if (isMetadataAddress(text)) expect(canBeExcepted(judged), text).toBe(false);
-  }
 });

@@ -46,9 +46,6 @@ export function judgeAddress(text: string): JudgedAddress | null {
   }
 }
 
-/** Whether an address is one of the internet's, and of nobody's own network, host or cloud. */
-export const isPublic = (address: string): boolean => judgeAddress(address)?.kind === "public";
-
 /**
  * Whether an operator's exception may open an address at all. Some it never may: metadata, whatever no connection can mean, and second
  * spellings of an IPv4 address, which has a first one. What carries an IPv4 address is as closed as that is.

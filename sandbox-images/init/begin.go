@@ -67,6 +67,10 @@ func (s *session) start(body []byte) {
 		s.secrets = asked.Secrets
 		s.mu.Unlock()
 	}
+	if err := giveSecrets(&asked, s.places.secrets()); err != nil {
+		s.fail("start", "launch", err.Error())
+		return
+	}
 	if err := s.launch(asked, cwd); err != nil {
 		s.fail("start", "launch", err.Error())
 	}

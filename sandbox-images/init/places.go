@@ -21,6 +21,9 @@ var sandboxPlaces = places{
 // writable are the folders a task may write to.
 func (p places) writable() []string { return []string{p.workspace, p.tmp, p.output} }
 
+// secrets is the folder for secrets that come as files. No task can have it collected: it is not below output.
+func (p places) secrets() string { return filepath.Join(p.names, "secrets") }
+
 // resolveCwd is the folder behind cwd, which must lie in a writable place after its links are followed.
 func (p places) resolveCwd(cwd string) (string, error) {
 	if !filepath.IsAbs(cwd) {

@@ -8,6 +8,7 @@ import { defaultLimitRules, type LimitName } from "../model/limits.ts";
 import { parseCallbackSecret } from "../schema/callback-signature.ts";
 import { cpuNumbers } from "./cpu-list.ts";
 import { parseOtlpEndpoint, parseOtlpHeaders } from "./otlp-config.ts";
+import { secretsDirName } from "./secrets-config.ts";
 
 /** What the defaults depend on. */
 export interface Host {
@@ -226,6 +227,19 @@ export const settings = {
     "How often a callback is tried, 1 s, 4 s, 16 s and so on up to an hour apart, before it is a dead letter.",
     { min: 1, max: 1000 },
     () => 10,
+  ),
+  secretsDir: {
+    ...optionalPath(
+      secretsDirName,
+      "Secrets that tasks may name, as files TENANT/NAME of this user's alone; beside those in TOOL_EXECUTOR_SECRET_… variables. Empty: none.",
+    ),
+    allowed: "a folder's path",
+  },
+  secretsInArtifacts: choice(
+    "TOOL_EXECUTOR_SECRETS_IN_ARTIFACTS",
+    "What becomes of a file that a task leaves with one of its secrets in it. flag: kept, and the result names the secret; redact: the same, and text is kept without it; refuse: no file is kept, and the task ends as policy_denied.",
+    ["flag", "redact", "refuse"],
+    "flag",
   ),
   maxFileMb: integer(
     "TOOL_EXECUTOR_MAX_FILE_MB",

@@ -6,6 +6,7 @@ import { type LokiAddress, parseLokiUrl } from "../adapters/loki/loki-address.ts
 import { type DatabaseAddress, parseDatabaseUrl } from "../adapters/postgres/database-address.ts";
 import { parseRedisUrl, type RedisAddress } from "../adapters/redis/redis-address.ts";
 import { parseS3Endpoint, type S3Address } from "../adapters/s3/s3-address.ts";
+import type { SecretsInArtifacts } from "../executor/parts.ts";
 import type { Retention } from "../loops/sweep.ts";
 import { ExecutorError } from "../model/failure.ts";
 import { bytesPerMb, defaultLimitRules, type LimitName, type LimitRule, type LimitRules } from "../model/limits.ts";
@@ -13,11 +14,13 @@ import { nearest } from "../model/nearest.ts";
 import { quoted } from "../model/quoted.ts";
 import type { QueueBounds } from "../ports/task-store.ts";
 import { parseJson } from "../schema/parse-json.ts";
+import { secretPrefix } from "../secrets/environment-secrets.ts";
 import { type CallbackSettings, callbackSettings } from "./callback-config.ts";
 import { commonSandboxRoot, type Host, limitSettings, type Setting, settings } from "./config-schema.ts";
 import { cpuNumbers } from "./cpu-list.ts";
 import { kafkaSettings } from "./kafka-config.ts";
 import { type OtlpAddress, otlpAddress } from "./otlp-config.ts";
+import { secretVariablesOf } from "./secrets-config.ts";
 
 /** Every setting's value, checked. Folders are absolute paths; none of them has been made or opened. */
 export interface Config {
@@ -55,6 +58,13 @@ export interface Config {
     readonly maxConnections: number;
     /** Null: the address speaks plain HTTP. */
     readonly tls: { readonly certPath: string; readonly keyPath: string } | null;
+  };
+  /** What tasks may be given. Holds all of those that stand in variables. */
+  readonly secrets: {
+    readonly variables: Readonly<Record<string, string>>;
+    /** Empty: there is none. */
+    readonly folder: string;
+    readonly inArtifacts: SecretsInArtifacts;
   };
   /** Who may be told of results over HTTP. Holds a secret. */
   readonly callbacks: CallbackSettings;
@@ -127,6 +137,7 @@ export function loadConfig(programDir: string, env: Environment = process.env): 
   const dataDir = fromEnvironment(settings.dataDir, env, host);
   const file = readSettingsFile(join(dataDir ?? settings.dataDir.byDefault(host), "config.json"));
   refuseUnknownVariables(env);
+  const secretVariables = secretVariablesOf(env);
 
   const given = <Value extends string | number>(setting: Setting<Value>): Given<Value> | null => {
     const value = fromEnvironment(setting, env, host);
@@ -187,6 +198,11 @@ export function loadConfig(programDir: string, env: Environment = process.env): 
         .filter((name) => name !== ""),
       maxConnections: value(settings.httpMaxConnections),
       tls: httpTls(value(settings.httpTlsCert), value(settings.httpTlsKey)),
+    },
+    secrets: {
+      variables: secretVariables,
+      folder: value(settings.secretsDir),
+      inArtifacts: value(settings.secretsInArtifacts),
     },
     callbacks: callbackSettings(value),
     maxFileBytes: value(settings.maxFileMb) * bytesPerMb,
@@ -335,7 +351,7 @@ const namesOfSettings = (): readonly string[] => [
 function refuseUnknownVariables(env: Environment): void {
   const names = namesOfSettings();
   for (const [name, text] of Object.entries(env)) {
-    if (!name.startsWith("TOOL_EXECUTOR_") || text === undefined || text === "" || names.includes(name)) continue;
+    if (!name.startsWith("TOOL_EXECUTOR_") || name.startsWith(secretPrefix) || text === undefined || text === "" || names.includes(name)) continue;
     throw unknownSetting(name, "in the environment", names);
   }
 }

@@ -6,6 +6,7 @@ import { fileLogSink } from "../adapters/disk/file-log-sink.ts";
 import { hostLiveness } from "../adapters/disk/host-liveness.ts";
 import { ownImagesFolder } from "../adapters/disk/own-images-folder.ts";
 import { diskScratch } from "../adapters/disk/scratch.ts";
+import { requireSecretsFolder, secretsFolder } from "../adapters/disk/secrets-folder.ts";
 import { dockerSandboxes } from "../adapters/docker/docker-sandboxes.ts";
 import { newDockerode } from "../adapters/docker/dockerode.ts";
 import { addedImages, eitherImages, localImages } from "../adapters/docker/images.ts";
@@ -19,12 +20,15 @@ import type { Clock } from "../ports/clock.ts";
 import type { LogSink } from "../ports/log-sink.ts";
 import type { ObjectStore } from "../ports/object-store.ts";
 import type { OwnImages } from "../ports/own-images.ts";
+import type { SecretProvider } from "../ports/secret-provider.ts";
 import type { TaskStore } from "../ports/task-store.ts";
 import { defaultMaxRequestBytes } from "../schema/request-caps.ts";
 import { type ParseTask, taskParser } from "../schema/task-parser.ts";
+import { environmentSecrets } from "../secrets/environment-secrets.ts";
 import type { Catalog } from "../tools/catalog.ts";
 import type { Config } from "./config.ts";
 import { openCatalog } from "./custom-tools.ts";
+import { secretsDirName } from "./secrets-config.ts";
 
 /** Everything one process works with, composed from the configuration. */
 export interface House extends AsyncDisposable {
@@ -84,6 +88,14 @@ async function openLogSink({ dataDir, loki }: Config): Promise<LogSink> {
   return lokiLogSink(loki);
 }
 
+/** Of the environment first. @throws ExecutorError validation, when the folder of secrets is not this user's alone. */
+async function secretProviders({ secrets: { variables, folder } }: Config): Promise<readonly SecretProvider[]> {
+  const fromVariables = environmentSecrets(variables);
+  if (folder === "") return [fromVariables];
+  await requireSecretsFolder(folder, secretsDirName);
+  return [fromVariables, secretsFolder(folder, secretsDirName)];
+}
+
 const tracingOf = ({ otlp }: Config, instance: string): Promise<Tracing> =>
   openTracing(otlp === null ? null : { ...otlp, instance });
 
@@ -123,6 +135,7 @@ export async function openHouse(
     catalog,
     liveness,
     logSink,
+    secrets: await secretProviders(config),
     clock: systemClock,
     log: log ?? (await openLog(config.logLevel)),
     tracing,
@@ -146,6 +159,7 @@ export async function openHouse(
       leaseMs: 10_000,
       maxArtifactEntries: 10_000,
       maxArtifactDepth: 64,
+      secretsInArtifacts: config.secrets.inArtifacts,
       inlineBytes: 64 * 1024,
       maxStrikes,
     },

@@ -295,7 +295,7 @@ function addRun(root: Command, context: CliContext): void {
     .option("--log-size <size>", "stored output")
     .option("--allow <host[:port]>", "network: not built yet", collect, [])
     .option("--env <name=value>", "an environment variable (repeatable)", collect, [])
-    .option("--secret <name>", "a secret: not built yet", collect, [])
+    .option("--secret <name[:file]>", "a secret of the tenant, as a variable or a file (repeatable)", collect, [])
     .option("--image <name>", "the image")
     .option("--runtime <name>", "the runtime")
     .option("--task-id <id>", "the task's own id; the same request again gives the first result")

@@ -69,7 +69,7 @@ export async function runRequest(
     ...(flags.runtime === undefined ? {} : { runtime: flags.runtime }),
     ...(flags.priority === undefined ? {} : { priority: parseNumber("--priority", flags.priority) }),
     ...(flags.allow.length === 0 ? {} : { network: { allow: flags.allow } }),
-    ...(flags.secret.length === 0 ? {} : { secrets: flags.secret.map((name) => ({ name, as: "env" })) }),
+    ...(flags.secret.length === 0 ? {} : { secrets: flags.secret.map(secret) }),
   };
 }
 
@@ -157,6 +157,11 @@ export function missingFile(what: string, path: string, cause: unknown): Executo
   const why =
     code === "ENOENT" ? "there is no such file" : code === "EISDIR" ? "it is a folder" : `it cannot be read (${code})`;
   return new ExecutorError("validation", `${what}: ${basename(path)}: ${why} (${path})`, { cause });
+}
+
+/** What is no name the parser refuses, without showing it. */
+function secret(flag: string): { readonly name: string; readonly as: "env" | "file" } {
+  return flag.endsWith(":file") ? { name: flag.slice(0, -":file".length), as: "file" } : { name: flag, as: "env" };
 }
 
 function environment(pairs: readonly string[]): Record<string, string> {

@@ -6,6 +6,7 @@ import { artifactsKey, type ManifestEntry, type ManifestName, manifestKey } from
 import type { ObjectStore } from "../ports/object-store.ts";
 import type { CollectCaps, Sandbox, SandboxEvent } from "../ports/sandbox.ts";
 import { encodeManifest } from "../schema/manifest.ts";
+import { artifactGuard, type FoundSecret, type Guarding, noGuard } from "./artifact-guard.ts";
 import { type TarEntry, tarScan } from "./tar-scan.ts";
 import { utf8 } from "./utf8.ts";
 
@@ -17,6 +18,10 @@ export interface Collected {
   readonly small: ReadonlyMap<string, Buffer>;
   /** Null when the sandbox went away in the middle: nothing is kept then. */
   readonly end: CollectEnd | null;
+  /** Where secrets stand in what is kept: of a path in `entries`, their names. */
+  readonly flagged: ReadonlyMap<string, readonly string[]>;
+  /** The file for whose secret nothing is kept; null: there is none. */
+  readonly refused: FoundSecret | null;
 }
 
 /** Files to be read on the way. */
@@ -38,10 +43,12 @@ export async function collect(
   smallFiles: SmallFiles,
   objects: ObjectStore,
   prefix: string,
+  guarding: Guarding | null,
   signal: AbortSignal,
 ): Promise<Collected> {
   const manifest = manifestSink(smallFiles);
-  const scan = tarScan(manifest, caps);
+  const guard = guarding === null ? noGuard(manifest) : artifactGuard(manifest, guarding);
+  const scan = tarScan(guard, caps);
   let end: CollectEnd | null = null;
   let endSeq = 0;
   sandbox.collect(caps);
@@ -50,12 +57,12 @@ export async function collect(
     for await (const batch of heard(sandbox)) {
       for (const event of batch) {
         if (event.kind === "artifacts") {
-          scan.push(event.bytes);
-          yield event.bytes;
+          yield* guard.kept(event.bytes, scan.push);
           sandbox.ack(event.seq);
         } else if (event.kind === "end") {
           scan.finish();
-          end = event.end;
+          yield* guard.rest();
+          end = guard.end(event.end);
           endSeq = event.seq;
           return;
         } else if (event.kind === "gone") {
@@ -74,7 +81,7 @@ export async function collect(
     for (let next = await bytes.next(); ; next = await bytes.next()) {
       if (next.done) {
         sandbox.ack(endSeq);
-        return { entries: [], artifactsKey: null, small: manifest.small(), end };
+        return { ...noFiles, small: manifest.small(), end };
       }
       // Copied: the bytes are good for this turn only.
       first.push(Buffer.from(next.value));
@@ -87,13 +94,23 @@ export async function collect(
     await objects.put(manifestKey(prefix), chain([body], none()), signal);
     // Only now: what is acknowledged the sandbox forgets, and once all is, it ends.
     sandbox.ack(endSeq);
-    return { entries, artifactsKey: key, small: manifest.small(), end };
+    return { ...noFiles, entries, artifactsKey: key, small: manifest.small(), end, flagged: guard.flagged() };
   } catch (error) {
-    if (error instanceof SandboxLeft || (error instanceof Error && error.cause instanceof SandboxLeft))
-      return { entries: [], artifactsKey: null, small: new Map(), end: null };
+    const refused = guard.refused();
+    if (refused !== null) return { ...noFiles, refused };
+    if (error instanceof SandboxLeft || (error instanceof Error && error.cause instanceof SandboxLeft)) return noFiles;
     throw error;
   }
 }
+
+export const noFiles: Collected = {
+  entries: [],
+  artifactsKey: null,
+  small: new Map(),
+  end: null,
+  flagged: new Map(),
+  refused: null,
+};
 
 /** Silence for so long and the sandbox is taken for stuck: reading one file's next piece takes milliseconds. */
 const silenceMs = 30_000;
@@ -142,6 +159,7 @@ function manifestSink({ maxBytes, unlisted }: SmallFiles) {
     return kind === "file" && name === unlisted && sizeBytes <= (maxBytes.get(name) ?? 0);
   };
   return {
+    isUnlisted,
     /** Whether anything came that is kept. */
     seen: () => seen,
     entries: () => entries,

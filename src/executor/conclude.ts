@@ -4,6 +4,7 @@ import type { Artifact, Result, ResultError, ResultMetrics, ResultOutput, Result
 import type { JsonObject, JsonValue, Task } from "../model/task.ts";
 import { traceOf } from "../model/trace-context.ts";
 import type { SandboxGone } from "../ports/sandbox.ts";
+import type { FoundSecret } from "./artifact-guard.ts";
 
 /** How the sandbox's part of an attempt ended, all causes side by side; {@link conclude} weighs them. */
 export interface Outcome {
@@ -16,6 +17,8 @@ export interface Outcome {
   readonly cancelled: boolean;
   /** A cap of the collection was met. */
   readonly outputLimit: boolean;
+  /** The artifact for whose secret none was kept, or null. */
+  readonly refusedArtifact: FoundSecret | null;
   /** What is wrong with `/output/result.json`, or null. */
   readonly resultProblem: string | null;
   /** A full disk kept the input from being unpacked. */
@@ -47,6 +50,7 @@ export function reasonFor(outcome: Outcome): Reason {
   if (failed && exit?.pidsCapped) return "pids_limit";
   if (outcome.inputDiskFull || (failed && (exit?.diskFull.length ?? 0) > 0)) return "disk_full";
   if (outcome.outputLimit) return "output_limit";
+  if (outcome.refusedArtifact !== null) return "policy_denied";
   if (failed) return "nonzero_exit";
   return outcome.resultProblem === null ? "ok" : "result_invalid";
 }
@@ -147,6 +151,7 @@ function metrics(exit: Exit | null, timings: Timings): ResultMetrics {
     pids_peak: exit?.pidsPeak ?? null,
     egress_bytes: 0,
     source: exit?.source ?? null,
+    redactions: 0,
   };
 }
 
@@ -185,11 +190,14 @@ function messageFor(reason: Reason, task: Task, outcome: Outcome): string {
       return exit?.signal
         ? `the task was ended by ${exit.signal}`
         : `the task exited with code ${exit?.code ?? "unknown"}`;
+    case "policy_denied": {
+      const { path = "", secret = "" } = outcome.refusedArtifact ?? {};
+      return `/output/${path} holds the secret ${secret}: no file was kept`;
+    }
     case "ok":
     case "expired":
     case "validation":
     case "unknown_tool":
-    case "policy_denied":
     case "conflict":
     case "quota":
     case "image":

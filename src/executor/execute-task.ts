@@ -10,16 +10,18 @@ import { encodeResult } from "../schema/encode-result.ts";
 import { maxResultJsonBytes } from "../tools/define-tool.ts";
 import { type Noted, retryClass, type Tool } from "../tools/tool.ts";
 import { type AttemptSpans, attemptSpans } from "./attempt-spans.ts";
-import { type Collected, collect } from "./collect.ts";
+import { type Collected, collect, noFiles } from "./collect.ts";
 import { artifactUrl, conclude, concludeFailure, shownArtifacts, type Timings } from "./conclude.ts";
 import { freshGround, type Ground } from "./ground.ts";
 import { type HeadTail, headTail } from "./head-tail.ts";
 import { keepLease } from "./keep-lease.ts";
 import type { Parts, Watcher } from "./parts.ts";
 import { tracedLaunch } from "./prepare.ts";
+import { redactedOutput, type ToldBefore } from "./redacted-output.ts";
 import { type RunEnd, run } from "./run.ts";
 import { storeLogs } from "./store-logs.ts";
 import { replay, restOfStdin, type TakenOver } from "./take-over.ts";
+import { secretsFor, type TaskSecrets, withoutSecrets } from "./task-secrets.ts";
 import { ours } from "./worker-lost.ts";
 
 /** One leased attempt and what surrounds it. */
@@ -48,7 +50,7 @@ export interface Line {
 export async function executeTask(parts: Parts, line: Line, cancel: AbortSignal): Promise<Result | null> {
   const { attempt, task } = line;
   const leasedAt = line.taken?.succession.leasedAt ?? parts.clock.now();
-  const begun = { commandGiven: line.taken !== null, handedOver: false };
+  const begun: Begun = { commandGiven: line.taken !== null, handedOver: false, secrets: line.taken?.secrets ?? null };
   using spans = attemptSpans(parts.tracing, line, leasedAt);
   await using _taken = line.taken;
   await using lease = keepLease(parts.store, parts.liveness, attempt, parts.policy.leaseMs, cancel);
@@ -60,17 +62,29 @@ export async function executeTask(parts: Parts, line: Line, cancel: AbortSignal)
     spans.failed(error.code);
     if (await givenBack(parts, line, error, begun.commandGiven, lease.signal)) return null;
     const timings = { ...timingsOf(parts, line, leasedAt), startMs: null };
-    return await answered(parts, line, spans, concludeFailure(task, error, { attempt: attempt.number, timings }));
+    const failure = concludeFailure(task, error, { attempt: attempt.number, timings });
+    return await answered(parts, line, spans, begun.secrets, failure);
   }
+}
+
+/** How far an attempt has come, for whoever ends it. */
+interface Begun {
+  commandGiven: boolean;
+  handedOver: boolean;
+  /** Null: none that anything told of the attempt could hold. */
+  secrets: TaskSecrets | null;
 }
 
 /** Stores the answer, for ever; null when the attempt is no longer ours, or has its answer already. */
 async function answered(
   { store, log }: Parts,
-  { attempt, watcher }: Line,
+  { attempt, watcher, taken }: Line,
   spans: AttemptSpans,
-  result: Result,
+  secrets: TaskSecrets | null,
+  whole: Result,
 ): Promise<Result | null> {
+  const markedBefore = taken?.redactionPoint?.markCount ?? 0;
+  const result = secrets === null ? whole : withoutSecrets(whole, secrets, markedBefore);
   spans.next("store");
   const stored = await store.finish(attempt, result, encodeResult(result), uninterrupted);
   spans.ended(stored ? result.reason : null);
@@ -85,7 +99,7 @@ async function attempted(
   parts: Parts,
   line: Line,
   leasedAt: number,
-  begun: { commandGiven: boolean; handedOver: boolean },
+  begun: Begun,
   spans: AttemptSpans,
   cancel: AbortSignal,
 ): Promise<Result | null> {
@@ -98,15 +112,18 @@ async function attempted(
   const tool = parts.catalog.find(task.tool_name);
   const toolCommand = tool.command(task);
   const hasStdin = line.stdin !== null;
+  const secrets = line.taken === null ? await secretsFor(parts.secrets, task, cancel) : line.taken.secrets;
+  begun.secrets = secrets;
   await using ground =
-    line.taken ?? (await freshGround(parts, line, tool, toolCommand, { leasedAt, hasStdin }, cancel));
+    line.taken ?? (await freshGround(parts, line, tool, toolCommand, { leasedAt, hasStdin, secrets }, cancel));
   const { sandbox, journal } = ground;
 
   const stdout = headTail(policy.inlineBytes);
   const stderr = headTail(policy.inlineBytes);
   if (line.taken) replay(journal, { stdout, stderr });
   const sinks = { journal, logSink: parts.logSink, stdout, stderr };
-  const outputs = { attempt, toolName: task.tool_name, ...sinks, watcher: line.watcher, clock };
+  const redacted = secrets === null ? null : redactedOutput(secrets, toldBefore(line));
+  const outputs = { attempt, toolName: task.tool_name, ...sinks, watcher: line.watcher, clock, redacted };
   begun.commandGiven = true;
   const launch = tracedLaunch(ground.launch, task, spans.next("run"));
   const ended = await run(sandbox, launch, stdinOf(line), outputs, cancel);
@@ -118,7 +135,7 @@ async function attempted(
   refuseUnstarted(ended);
   refuseGivenUp(ended, cancel);
   const cancelled = cancel.aborted;
-  if (line.taken && ended.exit !== null) countMissed(ended.exit, { stdout, stderr });
+  if (line.taken && ended.exit !== null) countMissed(ended.exit, { stdout, stderr }, droppedBytes(secrets, journal));
 
   spans.next("collect");
   await ours(store.collecting(attempt, uninterrupted));
@@ -136,7 +153,10 @@ async function attempted(
     unlisted: tool.notes?.path ?? null,
   };
   // Kept for failed, timed-out and cancelled tasks too, so `cancel` does not reach here.
-  const collected = ended.gone ? nothing : await collect(sandbox, caps, smallFiles, objects, prefix, uninterrupted);
+  const guarding = secrets === null ? null : { redaction: secrets.redaction, policy: policy.secretsInArtifacts };
+  const collected = ended.gone
+    ? noFiles
+    : await collect(sandbox, caps, smallFiles, objects, prefix, guarding, uninterrupted);
   const logsObject = await storeLogs(journal, objects, prefix, uninterrupted);
 
   const noted = readNotes(tool, collected);
@@ -147,6 +167,7 @@ async function attempted(
     overdue: ended.overdue,
     cancelled,
     outputLimit: collected.end?.limit != null,
+    refusedArtifact: collected.refused,
     resultProblem: problem,
     inputDiskFull: ended.failure?.code === "disk_full",
   };
@@ -158,13 +179,17 @@ async function attempted(
       ...timingsOf(parts, line, leasedAt),
       startMs: ended.startedAt === null ? null : ended.startedAt - leasedAt,
     },
-    output: outputOf(task, { stdout, stderr, collected, noted, logsObject, truncated: keptBytes < writtenBytes }),
+    output: {
+      ...outputOf(task, { stdout, stderr, collected, noted, logsObject, truncated: keptBytes < writtenBytes }),
+      ...(redacted !== null && {
+        stdout_bytes: ended.exit?.stdoutBytes ?? redacted.takenBytes("stdout"),
+        stderr_bytes: ended.exit?.stderrBytes ?? redacted.takenBytes("stderr"),
+      }),
+    },
   });
   // Before the sandbox is taken down: nobody has to wait for that. One that cannot be removed is the reaper's, not the task's.
-  return await answered(parts, line, spans, result);
+  return await answered(parts, line, spans, secrets, result);
 }
-
-const nothing: Collected = { entries: [], artifactsKey: null, small: new Map(), end: null };
 
 /** Where a task leaves its value, below `/output`. */
 const resultJson = "result.json";
@@ -191,6 +216,7 @@ function outputOf(task: Task, { stdout, stderr, collected, noted, logsObject, tr
     sha256,
     mime,
     url: artifactUrl(task.task_id, path),
+    secrets: collected.flagged.get(path) ?? [],
   }));
   return {
     value: null,
@@ -251,10 +277,24 @@ const sandboxOf = ({ image, runtime, warm }: Ground, { limits }: Task): ResultSa
 function countMissed(
   { stdoutBytes, stderrBytes }: Exit,
   { stdout, stderr }: Readonly<Record<"stdout" | "stderr", HeadTail>>,
+  mostBytes: number,
 ): void {
-  stdout.skip(Math.max(0, stdoutBytes - stdout.totalBytes()));
-  stderr.skip(Math.max(0, stderrBytes - stderr.totalBytes()));
+  const skipped = (all: number, stream: HeadTail): void => {
+    stream.skip(Math.min(mostBytes, Math.max(0, all - stream.totalBytes())));
+  };
+  skipped(stdoutBytes, stdout);
+  skipped(stderrBytes, stderr);
 }
+
+/** With secrets the sandbox's figures are of more bytes than were kept, so what is missing must not be counted by them alone. */
+function droppedBytes(secrets: TaskSecrets | null, journal: Ground["journal"]): number {
+  if (secrets === null) return Number.POSITIVE_INFINITY;
+  const { writtenBytes, keptBytes } = journal.totals();
+  return writtenBytes - keptBytes;
+}
+
+const toldBefore = ({ taken }: Line): ToldBefore | null =>
+  taken && { point: taken.redactionPoint, lastSeq: taken.succession.lastSeq };
 
 function stdinOf({ taken, stdin, task }: Line): AsyncIterable<Uint8Array> | null {
   if (taken === null) return stdin ?? textStream(task.stdin);

@@ -9,6 +9,7 @@ import type { Liveness } from "../ports/liveness.ts";
 import type { LogSink } from "../ports/log-sink.ts";
 import type { ObjectStore } from "../ports/object-store.ts";
 import type { Images, Sandboxes } from "../ports/sandbox.ts";
+import type { SecretProvider } from "../ports/secret-provider.ts";
 import type { TaskStore } from "../ports/task-store.ts";
 import type { Progress } from "../schema/progress.ts";
 import type { Catalog } from "../tools/catalog.ts";
@@ -19,6 +20,8 @@ export interface Parts {
   readonly catalog: Catalog;
   readonly images: Images;
   readonly sandboxes: Sandboxes;
+  /** Asked in this order: the first that has a secret counts. */
+  readonly secrets: readonly SecretProvider[];
   readonly slots: Slots;
   readonly store: TaskStore;
   readonly objects: ObjectStore;
@@ -38,6 +41,12 @@ export interface Parts {
   readonly policy: Policy;
 }
 
+/**
+ * What becomes of a file of `/output` with a secret in it. `flag`: it is kept, and the result names the secret. `redact`: the same, and text
+ * is kept without the value. `refuse`: no file is kept, and the task ends as `policy_denied`.
+ */
+export type SecretsInArtifacts = "flag" | "redact" | "refuse";
+
 /** What the operator allows. */
 export interface Policy {
   /** Runtimes a task may name; the first is the default. */
@@ -47,6 +56,7 @@ export interface Policy {
   readonly leaseMs: number;
   readonly maxArtifactEntries: number;
   readonly maxArtifactDepth: number;
+  readonly secretsInArtifacts: SecretsInArtifacts;
   /** Head and tail of a stream in the result. */
   readonly inlineBytes: number;
   /** Tries of a sandbox that cannot be started. */

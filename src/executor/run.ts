@@ -8,6 +8,7 @@ import { readProgress } from "../schema/progress.ts";
 import { feedStdin } from "./feed-stdin.ts";
 import type { HeadTail } from "./head-tail.ts";
 import type { Watcher } from "./parts.ts";
+import type { RedactedOutput, RunEvent } from "./redacted-output.ts";
 import { isHandedOver } from "./worker-lost.ts";
 
 /** How the running part of an attempt ended. */
@@ -50,6 +51,8 @@ export interface RunOutputs {
   readonly stderr: HeadTail;
   readonly watcher: Watcher;
   readonly clock: Clock;
+  /** Null: the task has no secrets. */
+  readonly redacted: RedactedOutput | null;
 }
 
 /** Beyond deadline and grace: what sandbox-init needs to end everything and to say so. */
@@ -73,10 +76,11 @@ export async function run(
   await using _feeding = feedStdin(sandbox, stdin);
   let startedAt = launch.kind === "go_on" ? launch.startedAt : null;
   if (launch.kind === "go_on") await outputs.watcher({ kind: "state", state: "RUNNING" });
-  for await (const batch of sandbox.events()) {
+  for await (const heard of sandbox.events()) {
+    const batch: readonly RunEvent[] = outputs.redacted?.batch(heard) ?? heard;
     const entries = batch.flatMap((event) => logEntry(event, outputs.clock));
     outputs.journal.append(entries);
-    acknowledge(sandbox, outputs.journal, batch);
+    acknowledge(sandbox, outputs, heard);
     tell(outputs, entries);
     let exit: Exit | null = null;
     let failure: StartFailure | null = null;
@@ -86,6 +90,7 @@ export async function run(
         startedAt = outputs.clock.now();
         await outputs.watcher({ kind: "state", state: "RUNNING" });
       } else if (event.kind === "stdout" || event.kind === "stderr") {
+        if (event.bytes.length === 0) continue;
         outputs[event.kind].add(event.bytes);
         await outputs.watcher({ kind: "output", stream: event.kind, bytes: event.bytes });
       } else if (event.kind === "progress") {
@@ -110,7 +115,11 @@ export async function run(
 }
 
 /** What stands in the journal, or is dealt with. */
-function acknowledge(sandbox: Sandbox, journal: AttemptJournal, batch: readonly SandboxEvent[]): void {
+function acknowledge(
+  sandbox: Sandbox,
+  { journal, redacted }: Pick<RunOutputs, "journal" | "redacted">,
+  batch: readonly SandboxEvent[],
+): void {
   let seq = 0;
   let isOutput = true;
   for (const event of batch) {
@@ -119,22 +128,27 @@ function acknowledge(sandbox: Sandbox, journal: AttemptJournal, batch: readonly 
     isOutput = event.kind === "stdout" || event.kind === "stderr";
   }
   if (seq === 0) return;
-  if (!isOutput) journal.passed(seq);
+  // Not every redacted piece has a record of its own.
+  if (!isOutput || redacted !== null) journal.passed(seq);
   sandbox.ack(seq);
 }
 
+type OutputEntry = Extract<LogEntry, { kind: "output" }>;
+
 /** A sink must not throw; one that does loses its lines, which the journal has, and never the task. */
-function tell({ logSink, attempt, toolName }: RunOutputs, entries: readonly LogEntry[]): void {
+function tell({ logSink, attempt, toolName, redacted }: RunOutputs, entries: readonly OutputEntry[]): void {
+  const told = redacted === null ? entries : entries.filter((entry) => entry.bytes.length > 0);
   try {
-    logSink.write(attempt, entries, toolName);
+    logSink.write(attempt, told, toolName);
   } catch {
     // Its own bug: nothing of the task hangs on it.
   }
 }
 
-function logEntry(event: SandboxEvent, clock: Clock): readonly LogEntry[] {
+function logEntry(event: RunEvent, clock: Clock): readonly OutputEntry[] {
   if (event.kind !== "stdout" && event.kind !== "stderr") return [];
-  return [{ kind: "output", seq: event.seq, atMs: clock.now(), stream: event.kind, bytes: event.bytes }];
+  const entry = { kind: "output", seq: event.seq, atMs: clock.now(), stream: event.kind, bytes: event.bytes } as const;
+  return [event.redaction === undefined ? entry : { ...entry, redaction: event.redaction }];
 }
 
 /** Ends the task when it is cancelled, and the sandbox itself when it does not end its task in time. */

@@ -4,6 +4,7 @@ import type { Intake } from "../ports/task-store.ts";
 import { requestSha256 } from "../schema/canonical.ts";
 import type { Parts } from "./parts.ts";
 import { allowedSpec } from "./prepare.ts";
+import { refuseMissingSecrets } from "./task-secrets.ts";
 
 /**
  * Stores a task as QUEUED, or finds that it is known already: the way in, whatever door the request came through. What can be known
@@ -18,6 +19,7 @@ export async function takeIn(
   const tool = parts.catalog.find(task.tool_name);
   const { runtime } = allowedSpec(task, tool, tool.command(task), parts.images, parts.policy);
   await parts.sandboxes.requireRuntime(runtime, signal);
+  await refuseMissingSecrets(parts.secrets, task, signal);
   const intake = await parts.store.intake(task, requestSha256(task), signal);
   switch (intake.kind) {
     case "accepted":

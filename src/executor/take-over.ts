@@ -1,11 +1,14 @@
 import type { Attempt } from "../model/attempt.ts";
 import { bytesPerMb } from "../model/limits.ts";
-import { taskKey } from "../model/task.ts";
+import type { RedactionPoint } from "../model/redaction-point.ts";
+import { type Task, taskKey } from "../model/task.ts";
 import type { AttemptJournal, Succession } from "../ports/attempt-journal.ts";
 import type { Resumed, Sandbox } from "../ports/sandbox.ts";
 import type { Holder, TaskRecord } from "../ports/task-store.ts";
 import type { Ground } from "./ground.ts";
 import type { Parts } from "./parts.ts";
+import { isKnown } from "./redacted-output.ts";
+import { secretsHandedBack, type TaskSecrets } from "./task-secrets.ts";
 
 /** An attempt of a dead executor that is ours now, with its sandbox still at it. */
 export interface TakenOver extends Ground {
@@ -13,6 +16,8 @@ export interface TakenOver extends Ground {
   readonly record: TaskRecord;
   readonly succession: Succession;
   readonly resumed: Resumed;
+  readonly secrets: TaskSecrets | null;
+  readonly redactionPoint: RedactionPoint | null;
   /** Lets go of all of it for somebody else, instead of dispose. */
   leave(): Promise<void>;
 }
@@ -59,9 +64,24 @@ export async function takeOver(parts: Parts, record: TaskRecord, signal: AbortSi
   if (resumed.state === "idle") return { ...lost, wasStarted: false };
   // Nobody knows where its input stands.
   if (task.stdin !== null && succession.started === null) return lost;
+  const redactionPoint = journal.redactionPoint();
+  // Nor what this is the beginning of.
+  if (!isKnown(redactionPoint)) return lost;
+  const secrets = handedBack(parts, task, resumed);
+  if (secrets === "lost") return lost;
   stack.use(await liveness.standInFor(succession.maker));
   const held = stack.move();
-  return { kind: "taken", taken: takenOver(parts, { attempt, record, journal, succession, resumed, sandbox }, held) };
+  const things = { attempt, record, journal, succession, resumed, sandbox, secrets, redactionPoint };
+  return { kind: "taken", taken: takenOver(parts, things, held) };
+}
+
+function handedBack(parts: Parts, task: Task, { secrets }: Resumed): TaskSecrets | null | "lost" {
+  try {
+    return secretsHandedBack(task, secrets);
+  } catch (error) {
+    parts.log.note("warn", "adopt.failed", { message: error instanceof Error ? error.message : String(error) });
+    return "lost";
+  }
 }
 
 async function attached(parts: Parts, succession: Succession, signal: AbortSignal): Promise<Sandbox | null> {
@@ -76,7 +96,7 @@ async function attached(parts: Parts, succession: Succession, signal: AbortSigna
 
 function takenOver(
   parts: Parts,
-  held: Pick<TakenOver, "attempt" | "record" | "journal" | "succession" | "resumed" | "sandbox">,
+  held: Omit<TakenOver, keyof Ground | "leave"> & Pick<Ground, "sandbox" | "journal">,
   stack: AsyncDisposableStack,
 ): TakenOver {
   const { succession, journal, sandbox } = held;

@@ -9,6 +9,8 @@ export interface Artifact {
   readonly sha256: string;
   readonly mime: string;
   readonly url: string;
+  /** Names of the task's secrets that stand in it. */
+  readonly secrets: readonly string[];
 }
 
 export interface ResultError {
@@ -71,6 +73,8 @@ export interface ResultMetrics {
   readonly pids_peak: number | null;
   readonly egress_bytes: number | null;
   readonly source: "cgroup" | "sampled" | null;
+  /** How often a secret was taken out of what is told of the task. */
+  readonly redactions: number;
 }
 
 export interface ResultSandbox {

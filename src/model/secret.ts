@@ -6,6 +6,14 @@ export interface Secret {
   readonly value: Uint8Array;
 }
 
+/** One as a task gets it. */
+export interface GivenSecret extends Secret {
+  readonly as: "env" | "file";
+}
+
+/** Of one task. */
+export const maxSecretCount = 16;
+
 /** A shorter one stands in too much that is no secret: all of that would be taken out, and so tell what the secret is. */
 export const minSecretBytes = 6;
 /** Of which so many are not the same. */
@@ -15,6 +23,13 @@ export const maxSecretBytes = 8 * 1024;
 
 /** What a task may call a secret: a name that a variable can have, of at most 64 characters. */
 export const isSecretName = (name: string): boolean => /^[A-Za-z_][A-Za-z0-9_]{0,63}$/.test(name);
+
+/** @throws ExecutorError policy_denied. What is no name is not quoted: somebody may have put the value there. */
+export function refuseSecretName(name: string, path = "/secrets"): void {
+  if (isSecretName(name)) return;
+  const message = "the name of a secret must be letters, digits and _, no digit first, at most 64 of them";
+  throw new ExecutorError("policy_denied", message, { details: [{ path, message }] });
+}
 
 /** The value without the ends of line that editors and `echo` leave behind it, which no program prints with it. */
 export function secretBytes(value: Uint8Array): Uint8Array {

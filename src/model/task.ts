@@ -23,6 +23,13 @@ export type InputFile = {
   | { readonly sha256: string; readonly content_base64?: never }
 );
 
+/** A secret that a task asks for by the name it has with its tenant, and how it comes to the task. Never the value. */
+export interface TaskSecret {
+  readonly name: string;
+  /** A variable of that name, or a file of that name in the folder that `TOOL_SECRETS_DIR` names. */
+  readonly as: "env" | "file";
+}
+
 /** A request that has been checked, with every default filled in: what `execute-task` works on. Fields as on the wire. */
 export interface Task {
   readonly schema_version: 1;
@@ -35,6 +42,8 @@ export interface Task {
   readonly stdin: string | null;
   readonly limits: Limits;
   readonly env: Readonly<Record<string, string>>;
+  /** Each name once. Not there: taken in before there were any. */
+  readonly secrets?: readonly TaskSecret[];
   /** A name from the image allowlist; `null`: the tool's own. */
   readonly image: string | null;
   readonly runtime: string | null;

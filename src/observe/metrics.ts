@@ -66,6 +66,12 @@ export function metrics(): Metrics {
     labelNames: ["tool", "status", "reason"],
     registers,
   });
+  const redactions = new Counter({
+    name: "tool_executor_redactions_total",
+    help: "Places where a secret was taken out of what a task wrote or left, by tool.",
+    labelNames: ["tool"],
+    registers,
+  });
   const durations = new Histogram({
     name: "tool_executor_duration_seconds",
     help: "Time of a task's phases: queue (taken in to leased), start (leased to started), run, total (taken in to stored).",
@@ -172,9 +178,10 @@ export function metrics(): Metrics {
     calledBack: (outcome) => callbacks.inc({ outcome }),
     delivered: (fate) => deliveries.inc({ fate }),
     published: (kind, count) => published.inc({ kind }, count),
-    taskFinished({ tool_name, status, reason, metrics: { queue_ms, start_ms, run_ms, duration_ms } }) {
+    taskFinished({ tool_name, status, reason, metrics: { queue_ms, start_ms, run_ms, duration_ms, redactions: count } }) {
       const tool = tool_name ?? "unknown";
       tasks.inc({ tool, status, reason });
+      redactions.inc({ tool }, count);
       const phases = { queue: queue_ms, start: start_ms, run: run_ms, total: duration_ms };
       for (const [phase, ms] of Object.entries(phases)) if (ms !== null) durations.observe({ tool, phase }, ms / 1000);
     },

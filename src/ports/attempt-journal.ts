@@ -1,4 +1,5 @@
 import type { Owner } from "../model/owner.ts";
+import type { RedactionPoint } from "../model/redaction-point.ts";
 import type { Journal } from "./journal.ts";
 import type { ResumePoint } from "./sandbox.ts";
 
@@ -29,6 +30,8 @@ export interface Succession extends ResumePoint {
 export interface AttemptJournal extends Journal {
   /** Whole or not at all, in the place of what was noted before. @throws ExecutorError internal when the disk is full or not writable. */
   note(succession: Succession): void;
+  /** Of the last output that stands here; null where there is none, or the task has no secrets. */
+  redactionPoint(): RedactionPoint | null;
   /** Everything the sandbox said up to `seq` is dealt with, though it is no output and stands nowhere else. */
   passed(seq: number): void;
   /** Dispose closes and leaves everything for a successor. `onPurpose`: whoever finds it finds no death more. */

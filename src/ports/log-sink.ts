@@ -1,4 +1,5 @@
 import type { Attempt } from "../model/attempt.ts";
+import type { RedactionPoint } from "../model/redaction-point.ts";
 
 /** One piece of what a task wrote, in order, or a hole in it. */
 export type LogEntry =
@@ -8,6 +9,8 @@ export type LogEntry =
       readonly atMs: number;
       readonly stream: "stdout" | "stderr";
       readonly bytes: Buffer;
+      /** Of a task with secrets only; bytes may be none then. */
+      readonly redaction?: RedactionPoint;
     }
   | { readonly kind: "gap"; readonly from: number; readonly to: number; readonly bytes: number };
 

@@ -1,5 +1,6 @@
 import type { CollectEnd, Exit } from "../model/exit.ts";
 import type { LimitName, Limits } from "../model/limits.ts";
+import type { GivenSecret } from "../model/secret.ts";
 import type { JsonObject } from "../model/task.ts";
 
 /** An image that may run: a name for people, an ID for the engine, and what of its environment reaches a task. */
@@ -37,7 +38,7 @@ export interface Standby {
   readonly memoryBytes: number;
 }
 
-/** What runs inside: the whole environment, nothing is added but `TOOL_PROGRESS_FD`. */
+/** What runs inside: the whole environment, nothing is added but `TOOL_PROGRESS_FD`, and secrets with `TOOL_SECRETS_DIR`. */
 export interface SandboxCommand {
   readonly argv: readonly string[];
   readonly env: Readonly<Record<string, string>>;
@@ -46,6 +47,8 @@ export interface SandboxCommand {
   readonly stdin: boolean;
   readonly deadlineMs: number;
   readonly graceMs: number;
+  /** Told inside only, and handed back to who attaches. Not there: none. */
+  readonly secrets?: readonly GivenSecret[];
 }
 
 export interface CollectCaps {
@@ -101,6 +104,8 @@ export interface Resumed {
   readonly lastInSeq: number;
   /** What one frame of standard input holds, but for the last. */
   readonly stdinPieceBytes: number;
+  /** What its task was given. */
+  readonly secrets: readonly GivenSecret[];
 }
 
 /**

@@ -38,7 +38,7 @@ const output = exactly({
   stderr_bytes: count,
   truncated: { type: "boolean" },
   results: listOf(exactly({ mime: text, artifact: text })),
-  artifacts: listOf(exactly({ path: text, size_bytes: count, sha256, mime: text, url: text })),
+  artifacts: listOf(exactly({ path: text, size_bytes: count, sha256, mime: text, url: text, secrets: listOf(text) })),
   artifacts_object: textOrNull,
   logs_object: textOrNull,
 });
@@ -53,6 +53,7 @@ const metrics = exactly({
   pids_peak: countOrNull,
   egress_bytes: countOrNull,
   source: { enum: ["cgroup", "sampled", null] },
+  redactions: count,
 });
 
 const number = { type: "number", minimum: 0 } satisfies JsonObject;

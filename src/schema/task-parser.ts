@@ -1,12 +1,14 @@
 import { type CallbackHost, callbackHostText, judgeCallbackUrl } from "../model/callback-hosts.ts";
 import { ExecutorError, type FailureDetail } from "../model/failure.ts";
 import type { LimitName, LimitRules, Limits } from "../model/limits.ts";
+import { refuseSecretName } from "../model/secret.ts";
 import type { InputFile, JsonObject, RetryClass, Task } from "../model/task.ts";
 import { canonicalJson } from "./canonical.ts";
 import { summary } from "./failure-details.ts";
 import { inputFileProblems } from "./input-file-problems.ts";
 import { checkJson, type JsonSource, parseJson } from "./parse-json.ts";
 import { requestCaps } from "./request-caps.ts";
+import { secretProblems } from "./secret-problems.ts";
 import { limitBounds, taskSchema } from "./task-schema.ts";
 import { timeProblems } from "./time-problems.ts";
 import { validator } from "./validator.ts";
@@ -53,10 +55,12 @@ export function taskParser(options: TaskParserOptions): ParseTask {
     const details = [
       ...inputFileProblems(request.files ?? []),
       ...sizeProblems(request),
+      ...secretProblems(request.secrets ?? [], request.env ?? {}),
       ...timeProblems(request.not_before ?? null, request.expires_at ?? null, options.now()),
     ];
     if (details.length > 0) throw new ExecutorError("validation", summary(details), { details });
     refuseWhatIsNotBuilt(request);
+    for (const [index, { name }] of (request.secrets ?? []).entries()) refuseSecretName(name, `/secrets/${index}/name`);
     refuseCallback(request, options.callbackHosts ?? []);
     return withDefaults(request, options);
   };
@@ -70,7 +74,6 @@ interface Request extends Partial<Omit<Task, "task_id" | "tool_name" | "payload"
   readonly limits?: Partial<Limits>;
   readonly files?: readonly RequestFile[];
   readonly network?: { readonly allow?: readonly string[] };
-  readonly secrets?: readonly JsonObject[];
   readonly callback_url?: string | null;
 }
 
@@ -113,9 +116,6 @@ function refuseWhatIsNotBuilt(request: Request): void {
       "leave network out or give {}: the task runs without network",
     );
   }
-  if ((request.secrets ?? []).length > 0) {
-    refuse("/secrets", "giving secrets to a task (secrets)", "leave secrets out or give []");
-  }
 }
 
 function refuseCallback({ callback_url }: Request, hosts: readonly CallbackHost[]): void {
@@ -140,6 +140,7 @@ function withDefaults(request: Request, options: TaskParserOptions): Task {
     stdin: request.stdin ?? null,
     limits: filledLimits(request.limits ?? {}, options.toolLimits(request.tool_name), options),
     env: request.env ?? {},
+    secrets: request.secrets ?? [],
     image: request.image ?? null,
     runtime: request.runtime ?? null,
     priority: request.priority ?? 5,

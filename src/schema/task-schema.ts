@@ -1,4 +1,5 @@
 import type { LimitName, LimitRule, LimitRules } from "../model/limits.ts";
+import { maxSecretCount } from "../model/secret.ts";
 import type { JsonObject } from "../model/task.ts";
 
 /**
@@ -34,7 +35,7 @@ export function taskSchema(limitRules: LimitRules, hostCpus: number): JsonObject
         propertyNames: { pattern: "^[A-Za-z_][A-Za-z0-9_]*$", says: "names are letters, digits and _, no digit first" },
         additionalProperties: { type: "string", pattern: "^[^\\u0000]*$", says: "must not hold a NUL character" },
       },
-      secrets: { type: "array", items: { type: "object" } },
+      secrets: { type: "array", maxItems: maxSecretCount, items: secret },
       image: { type: ["string", "null"], minLength: 1, maxLength: 255 },
       runtime: { type: ["string", "null"], minLength: 1, maxLength: 255 },
       priority: { type: "integer", minimum: 0, maximum: 9 },
@@ -80,6 +81,14 @@ const inputFile: JsonObject = {
     sha256: { type: "string", pattern: "^[0-9a-f]{64}$", says: "must be 64 lower-case hex digits" },
     executable: { type: "boolean" },
   },
+};
+
+/** What a name must be the parser says: who asks for what is none is denied it, as for any other secret that is not his. */
+const secret: JsonObject = {
+  type: "object",
+  additionalProperties: false,
+  required: ["name", "as"],
+  properties: { name: { type: "string" }, as: { enum: ["env", "file"] } },
 };
 
 const time: JsonObject = {

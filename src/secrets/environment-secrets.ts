@@ -21,5 +21,12 @@ export function environmentSecrets(env: Readonly<Record<string, string | undefin
  */
 export function secretVariable(tenantId: string, name: string): string {
   const tenant = tenantId.replaceAll("_", "_5F").replaceAll("-", "_2D");
-  return `TOOL_EXECUTOR_SECRET_${tenant}__${name}`;
+  return `${secretPrefix}${tenant}__${name}`;
 }
+
+export const secretPrefix = "TOOL_EXECUTOR_SECRET_";
+
+/** Whether {@link secretVariable} could answer it. */
+export const isSecretVariable = (variable: string): boolean =>
+  variable.startsWith(secretPrefix) &&
+  /^(?:[A-Za-z0-9]|(?!^)_5F|(?!^)_2D)+?__[A-Za-z_][A-Za-z0-9_]{0,63}$/.test(variable.slice(secretPrefix.length));

@@ -2,6 +2,9 @@ import { isUtf8 } from "node:buffer";
 import { isVaried, minSecretBytes, secretBytes } from "../model/secret.ts";
 import { maxEscapedWhole, textForms } from "./text-forms.ts";
 
+/** One more with each change of what {@link secretForms} answers: places in its list are told to the next process by number. */
+export const formsVersion = 1;
+
 /**
  * Every form in which a secret's value is looked for, each once, none shorter than {@link minSecretBytes}: as it is, encoded (base64,
  * base64url, hex, URL, UTF-16) and escaped (JSON, shells, HTML); of a value of several lines also each line.

@@ -1,3 +1,4 @@
+import { type HeldBack, nothingHeld } from "../model/redaction-point.ts";
 import { refuseUnfitSecret, type Secret } from "../model/secret.ts";
 import type { JsonValue } from "../model/task.ts";
 import { automaton } from "./automaton.ts";
@@ -7,8 +8,12 @@ import { type Redactor, redactor } from "./redactor.ts";
 
 /** Takes the secrets of one task out of everything that leaves it: its streams, each on its own, and what is said of it. */
 export interface Redaction {
-  /** For one stream; any number may be open. */
-  stream(): Redactor;
+  /** For one stream; any number may be open. @param from what the same one of another process held back. */
+  stream(from?: HeldBack): Redactor;
+  /** The same for bytes that must stay as many: each of a secret becomes `*`. */
+  sameLength(onRedacted: (name: string) => void): Redactor;
+  /** For one stream that is looked at only: what comes out is nobody's, and nothing is counted. */
+  finder(onFound: (name: string) => void): Redactor;
   text(text: string): string;
   json(value: JsonValue): JsonValue;
   /** Marks that were written so far, by the name that stands in them; a name without one is not there. */
@@ -27,15 +32,34 @@ export function redaction(secrets: readonly Secret[]): Redaction {
     counts.set(name, (counts.get(name) ?? 0) + 1);
   };
   return {
-    stream: () => redactor(patterns, count),
+    stream: (from) => redactor(patterns, count, from === undefined ? {} : { from }),
+    sameLength: (onRedacted) =>
+      redactor(
+        patterns,
+        (name) => {
+          count(name);
+          onRedacted(name);
+        },
+        { fill: 0x2a },
+      ),
+    finder: (onFound) => redactor(patterns, onFound),
     text: (text) => redactText(patterns, text, count),
     json: (value) => redactJson(patterns, value, count),
     counts: () => Object.fromEntries(counts),
   };
 }
 
+const passing: Redactor = {
+  push: (chunk) => chunk,
+  flush: () => Buffer.alloc(0),
+  heldBytes: () => 0,
+  held: () => nothingHeld,
+};
+
 const untouched: Redaction = {
-  stream: () => ({ push: (chunk) => chunk, flush: () => Buffer.alloc(0), heldBytes: () => 0 }),
+  stream: () => passing,
+  sameLength: () => passing,
+  finder: () => passing,
   text: (text) => text,
   json: (value) => value,
   counts: () => ({}),

@@ -1,3 +1,4 @@
+import { type HeldBack, nothingHeld } from "../model/redaction-point.ts";
 import { type Automaton, blockHash } from "./automaton.ts";
 
 /** Takes secrets out of one stream, wherever it is cut. */
@@ -11,6 +12,15 @@ export interface Redactor {
   flush(): Buffer;
   /** Bytes that were taken in, and neither answered nor redacted so far. */
   heldBytes(): number;
+  /** The same, for {@link redactor} to go on from elsewhere. */
+  held(): HeldBack;
+}
+
+export interface RedactorOptions {
+  /** Where another one stood, over the same patterns; not there: at a stream's beginning. */
+  readonly from?: HeldBack;
+  /** Each byte of a secret becomes this one, and no mark is written: what comes out is as long as what went in. */
+  readonly fill?: number;
 }
 
 /** What stands in a secret's place. */
@@ -21,7 +31,11 @@ export const redactionMark = (name: string): string => `[redacted:${name}]`;
  * (of two that begin together, of the longer). Time is linear in the bytes, memory does not grow with them.
  * @param onRedacted is told of each mark that is written.
  */
-export function redactor(patterns: Automaton, onRedacted: (name: string) => void): Redactor {
+export function redactor(
+  patterns: Automaton,
+  onRedacted: (name: string) => void,
+  { from, fill }: RedactorOptions = {},
+): Redactor {
   const { depths, edges, fails, matches, vias } = patterns;
   const reader: Reader = { at: 0, state: 0 };
   /** Places to be redacted, in order, apart from each other. Positions count from the chunk's first byte: held bytes are before 0. */
@@ -58,11 +72,11 @@ export function redactor(patterns: Automaton, onRedacted: (name: string) => void
   const release = (held: Buffer, chunk: Buffer, safe: number): Buffer => {
     if (places.length === 0 && held.length === 0) return safe === chunk.length ? chunk : chunk.subarray(0, safe);
     const out: Buffer[] = [];
-    let from = -held.length;
+    let at = -held.length;
     const pass = (end: number): void => {
-      if (from < 0 && end > from) out.push(held.subarray(from + held.length, Math.min(end, 0) + held.length));
-      if (end > 0 && end > from) out.push(chunk.subarray(Math.max(from, 0), end));
-      from = Math.max(from, end);
+      if (at < 0 && end > at) out.push(held.subarray(at + held.length, Math.min(end, 0) + held.length));
+      if (end > 0 && end > at) out.push(chunk.subarray(Math.max(at, 0), end));
+      at = Math.max(at, end);
     };
     const later: Place[] = [];
     for (const place of places) {
@@ -72,10 +86,12 @@ export function redactor(patterns: Automaton, onRedacted: (name: string) => void
       }
       pass(place.start);
       if (!place.isMarked) {
-        out.push(Buffer.from(redactionMark(place.name)));
+        if (fill === undefined) out.push(Buffer.from(redactionMark(place.name)));
         onRedacted(place.name);
       }
-      from = Math.max(from, Math.min(place.end, safe));
+      const end = Math.max(at, Math.min(place.end, safe));
+      if (fill !== undefined && end > at) out.push(Buffer.alloc(end - at, fill));
+      at = end;
       // Its start is gone: all that matters is that it was before whatever comes.
       if (place.end > safe) later.push({ ...place, start: safe - 1, isMarked: true });
     }
@@ -86,18 +102,37 @@ export function redactor(patterns: Automaton, onRedacted: (name: string) => void
     return Buffer.concat(out);
   };
 
+  const push = (chunk: Buffer): Buffer => {
+    const held = heldText(reader.state);
+    read(chunk);
+    return release(held, chunk, chunk.length - (depths[reader.state] ?? 0));
+  };
+
+  if (from !== undefined && from.bytes > 0) goOn(from);
+
+  /** Reading again what was held back finds again what lies within it; what began before that is noted. */
+  function goOn({ pattern, bytes, coveredBytes }: HeldBack): void {
+    const { bytes: form, name } = patterns.patterns[pattern] ?? nothing;
+    push(Buffer.from(form.subarray(0, bytes)));
+    if (coveredBytes === 0) return;
+    const end = coveredBytes - bytes;
+    places = [{ start: -bytes - 1, end, name, isMarked: true }, ...places.filter((place) => place.start >= end)];
+  }
+
   return {
-    push(chunk) {
-      const held = heldText(reader.state);
-      read(chunk);
-      return release(held, chunk, chunk.length - (depths[reader.state] ?? 0));
-    },
+    push,
     flush() {
       const held = heldText(reader.state);
       reader.state = 0;
       return release(held, empty, 0);
     },
     heldBytes: () => depths[reader.state] ?? 0,
+    held() {
+      const bytes = depths[reader.state] ?? 0;
+      const [first] = places;
+      const coveredBytes = first?.isMarked === true ? first.end + bytes : 0;
+      return bytes === 0 ? nothingHeld : { pattern: vias[reader.state] ?? 0, bytes, coveredBytes };
+    },
   };
 }
 

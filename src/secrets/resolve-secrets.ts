@@ -1,9 +1,14 @@
 import { ExecutorError } from "../model/failure.ts";
-import { isSecretName, maxSecretBytes, refuseUnfitSecret, type Secret, secretBytes } from "../model/secret.ts";
+import {
+  maxSecretBytes,
+  maxSecretCount,
+  refuseSecretName,
+  refuseUnfitSecret,
+  type Secret,
+  secretBytes,
+} from "../model/secret.ts";
 import type { SecretProvider } from "../ports/secret-provider.ts";
 
-/** Of one task. */
-export const maxSecretCount = 32;
 /** Of all of one task's together: they are looked for in some forty forms each. */
 export const maxSecretsBytes = 2 * maxSecretBytes;
 
@@ -39,11 +44,7 @@ async function resolved(
   name: string,
   signal: AbortSignal,
 ): Promise<Secret> {
-  if (!isSecretName(name))
-    throw new ExecutorError(
-      "policy_denied",
-      "the name of a secret must be letters, digits and _, no digit first, at most 64 of them",
-    );
+  refuseSecretName(name);
   for (const provider of providers) {
     const value = await provider.find(tenantId, name, signal);
     if (value === null) continue;
@@ -51,7 +52,9 @@ async function resolved(
     refuseUnfitSecret(secret);
     return secret;
   }
-  throw new ExecutorError("policy_denied", `tenant ${tenantId} has no secret ${name}`, {
+  const message = `tenant ${tenantId} has no secret ${name}`;
+  throw new ExecutorError("policy_denied", message, {
     hint: "the operator keeps secrets by tenant and name",
+    details: [{ path: "/secrets", message }],
   });
 }

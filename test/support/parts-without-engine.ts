@@ -30,6 +30,7 @@ export async function partsWithoutEngine(differences: Partial<Parts> = {}): Prom
     log: await openLog("silent"),
     tracing: noTracing,
     slots: fairSlots(1),
+    secrets: [],
     images: { names: () => ["shell", "python", "node"], resolve: async (name) => ({ name, id: name, env: {} }) },
     sandboxes: { create: unused, attach: unused, requireRuntime: async () => undefined, standby: unused },
     liveness: {
@@ -49,6 +50,7 @@ export async function partsWithoutEngine(differences: Partial<Parts> = {}): Prom
       leaseMs: 10_000,
       maxArtifactEntries: 10,
       maxArtifactDepth: 4,
+      secretsInArtifacts: "flag",
       inlineBytes: 1024,
       maxStrikes: 3,
     },

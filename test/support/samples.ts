@@ -17,6 +17,7 @@ export function aTask(differences: Partial<Task> = {}): Task {
     stdin: null,
     limits: defaultLimits(),
     env: {},
+    secrets: [],
     image: null,
     runtime: null,
     priority: 5,
@@ -64,6 +65,7 @@ export function aResult(differences: Partial<Result> = {}): Result {
       pids_peak: null,
       egress_bytes: null,
       source: null,
+      redactions: 0,
     },
     egress: [],
     sandbox: {

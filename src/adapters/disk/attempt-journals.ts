@@ -52,6 +52,7 @@ async function opened(
       append: journal.append,
       entries: journal.entries,
       totals: journal.totals,
+      redactionPoint: journal.redactionPoint,
       note: succession.write,
       passed: succession.passed,
       leave(onPurpose) {

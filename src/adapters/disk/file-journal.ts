@@ -1,10 +1,12 @@
 import { closeSync, openSync, readdirSync, readFileSync, readSync, rmSync, truncateSync, writevSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
+import { isDeepStrictEqual } from "node:util";
 import { ExecutorError } from "../../model/failure.ts";
+import type { RedactionPoint } from "../../model/redaction-point.ts";
 import type { Journal } from "../../ports/journal.ts";
 import type { LogEntry } from "../../ports/log-sink.ts";
-import { decodeRecords, encodeRecord, recordHeaderBytes } from "./journal-record.ts";
+import { decodeRecords, encodeRecord } from "./journal-record.ts";
 
 /** One file of the journal: small enough to drop one without dropping much. */
 const segmentBytes = 1024 * 1024;
@@ -30,6 +32,8 @@ const segmentName = (number: number, beforeBytes: number): string =>
 export interface FileJournal extends Journal {
   /** Of the last output that stands here; 0 where there is none. */
   lastSeq(): number;
+  /** Of the last output, where it has one. */
+  redactionPoint(): RedactionPoint | null;
 }
 
 /**
@@ -51,6 +55,7 @@ export async function fileJournal(folder: string, capBytes: number): Promise<Fil
   let number = 0;
   let file: number | null = null;
   let isHead = true;
+  let lastPoint: RedactionPoint | null = null;
 
   const roll = (segments: Segment[], firstSeq: number): Segment => {
     if (file !== null) closeSync(file);
@@ -87,7 +92,9 @@ export async function fileJournal(folder: string, capBytes: number): Promise<Fil
   const append = (entries: readonly LogEntry[]): void => {
     let pieces: Buffer[] = [];
     for (const entry of entries) {
-      if (entry.kind !== "output" || entry.bytes.length === 0) continue;
+      if (entry.kind !== "output") continue;
+      // A piece that is held back as a whole says so; one that says nothing new need not stand here.
+      if (entry.bytes.length === 0 && (!entry.redaction || isDeepStrictEqual(entry.redaction, lastPoint))) continue;
       if (isHead && headBytes + entry.bytes.length > headCapBytes) isHead = false;
       const segments = isHead ? head : tail;
       let segment = segments.at(-1);
@@ -96,9 +103,11 @@ export async function fileJournal(folder: string, capBytes: number): Promise<Fil
         pieces = [];
         segment = roll(segments, entry.seq);
       }
-      pieces.push(...encodeRecord(entry));
+      const record = encodeRecord(entry);
+      pieces.push(...record);
       segment.bytes += entry.bytes.length;
-      segment.fileBytes += recordHeaderBytes + entry.bytes.length;
+      segment.fileBytes += record[0].length + entry.bytes.length;
+      lastPoint = entry.redaction ?? null;
       segment.lastSeq = entry.seq;
       writtenBytes += entry.bytes.length;
       if (isHead) headBytes += entry.bytes.length;
@@ -163,6 +172,7 @@ export async function fileJournal(folder: string, capBytes: number): Promise<Fil
       }
       const bytes = entries.reduce((sum, entry) => sum + entry.bytes.length, 0);
       const lastSeq = entries.at(-1)?.seq ?? first.seq;
+      lastPoint = entries.at(-1)?.redaction ?? null;
       (isHead ? head : tail).push({ number, name, firstSeq: first.seq, lastSeq, bytes, fileBytes: usedBytes });
       if (isHead) headBytes += bytes;
       else tailBytes += bytes;
@@ -178,6 +188,7 @@ export async function fileJournal(folder: string, capBytes: number): Promise<Fil
   }
 
   return {
+    redactionPoint: () => lastPoint,
     lastSeq: () => (tail.at(-1) ?? head.at(-1))?.lastSeq ?? 0,
     append(entries) {
       try {

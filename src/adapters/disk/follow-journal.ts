@@ -39,7 +39,7 @@ export async function* followJournal(
       continue;
     }
     for await (const entries of segment(folder, next, isOver, signal, nap)) {
-      const fresh = entries.filter(({ seq }) => seq > lastSeq);
+      const fresh = entries.filter(({ seq }) => seq > afterSeq);
       const first = fresh[0];
       if (first === undefined) {
         yield [];

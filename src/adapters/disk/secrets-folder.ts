@@ -1,6 +1,6 @@
 import { constants, type Stats } from "node:fs";
-import { type FileHandle, lstat, open } from "node:fs/promises";
-import { join } from "node:path";
+import { type FileHandle, lstat, open, readlink } from "node:fs/promises";
+import { dirname, isAbsolute, join, relative } from "node:path";
 import { ExecutorError } from "../../model/failure.ts";
 import { isSecretName, maxSecretBytes } from "../../model/secret.ts";
 import type { SecretProvider } from "../../ports/secret-provider.ts";
@@ -9,7 +9,8 @@ import { codeOf } from "./private-folder.ts";
 
 /**
  * Secrets as files `TENANT/NAME` below `folder`, whose bytes are the values. Each file must be this user's and nobody else's to read; each
- * folder this user's and nobody else's to write; none of them a link. What is not so is refused, never passed over.
+ * folder on the way this user's and nobody else's to change. Links of this user's are followed while they stay below `folder`, as
+ * Kubernetes has them; what they lead to is judged as if it stood in their place. What is not so is refused, never passed over.
  * @param setting names what the path came from, for the message about the folder itself.
  */
 export function secretsFolder(folder: string, setting: string): SecretProvider {
@@ -17,18 +18,32 @@ export function secretsFolder(folder: string, setting: string): SecretProvider {
     async find(tenantId, name) {
       // SAFETY: both are one plain name, so no path leads out of the tenant's folder.
       if (!isSecretName(name) || !tenantPattern.test(tenantId)) return null;
-      const wholeFault = await faultAt(folder);
-      if (wholeFault !== null)
-        throw new ExecutorError("validation", `${setting}: ${folder} ${wholeFault}`, {
-          hint: "allowed is a folder of this user's that nobody else can write",
-        });
-      const tenantFolder = join(folder, tenantId);
-      const tenantFault = await faultAt(tenantFolder);
-      if (tenantFault === missing) return null;
+      await requireSecretsFolder(folder, setting);
+      const tenant = await placeOf(folder, folder, tenantId, `the folder of tenant ${tenantId}`);
+      if (tenant === null) return null;
+      if ("fault" in tenant) throw refused(name, tenant.fault);
+      const tenantFault = folderFault(tenant.found);
       if (tenantFault !== null) throw refused(name, `the folder of tenant ${tenantId} ${tenantFault}`);
-      return await readSecret(join(tenantFolder, name), name);
+      // Twice: between the look and the opening Kubernetes may have put a new folder in the place of the old one.
+      return (await fileIn(folder, tenant.path, name)) ?? (await fileIn(folder, tenant.path, name));
     },
   };
+}
+
+async function fileIn(folder: string, tenantFolder: string, name: string): Promise<Buffer | null> {
+  const file = await placeOf(folder, tenantFolder, name, "its file");
+  if (file === null) return null;
+  if ("fault" in file) throw refused(name, file.fault);
+  return await readSecret(file.path, name);
+}
+
+/** @throws ExecutorError validation, naming the setting, for a folder that others may change, or that is none. */
+export async function requireSecretsFolder(folder: string, setting: string): Promise<void> {
+  const fault = await faultAt(folder);
+  if (fault === null) return;
+  throw new ExecutorError("validation", `${setting}: ${folder} ${fault}`, {
+    hint: "allowed is a folder of this user's that nobody else can write",
+  });
 }
 
 const tenantPattern = new RegExp(String(idSchema.pattern));
@@ -39,6 +54,59 @@ async function faultAt(folder: string): Promise<string | null> {
   try {
     // Not stat: whoever may put a link here may choose what is read.
     return folderFault(await lstat(folder));
+  } catch (cause) {
+    return codeOf(cause) === "ENOENT" ? missing : `cannot be looked at (${codeOf(cause)})`;
+  }
+}
+
+type Place = { readonly path: string; readonly found: Stats } | { readonly fault: string };
+
+/** Kubernetes needs two. */
+const maxLinks = 8;
+
+/**
+ * Where `name` in `from` leads to in the end; null where nothing is there. SAFETY: each folder on the way is judged, so that nobody but this
+ * user can have put a link into it, or can put another in its place; in a sticky one, that the link is this user's own.
+ */
+async function placeOf(folder: string, from: string, name: string, what: string): Promise<Place | null> {
+  let at = from;
+  let links = 0;
+  const steps = [name];
+  for (let step = steps.shift(); ; step = steps.shift()) {
+    if (step === undefined) return { fault: `${what} is a link to a folder above it` };
+    if (step === "" || step === ".") continue;
+    if (step === "..") {
+      if (at === folder) return leavesFolder(what);
+      at = dirname(at);
+      continue;
+    }
+    const path = join(at, step);
+    const found = await lookedAt(path);
+    if (typeof found === "string")
+      return found === missing && links === 0 ? null : { fault: `${what} ${links > 0 ? "is a link to what " : ""}${found}` };
+    if (found.isSymbolicLink()) {
+      links += 1;
+      if (links > maxLinks) return { fault: `${what} is a link to a link, more than ${maxLinks} times` };
+      if (found.uid !== self()) return { fault: `${what} is a link that belongs to another user` };
+      const target = await readlink(path);
+      if (isAbsolute(target)) {
+        at = folder;
+        steps.unshift(...relative(folder, target).split("/"));
+      } else steps.unshift(...target.split("/"));
+      continue;
+    }
+    if (steps.length === 0) return { path, found };
+    const fault = folderFault(found);
+    if (fault !== null) return { fault: `${what} is a link through a folder that ${fault}` };
+    at = path;
+  }
+}
+
+const leavesFolder = (what: string): Place => ({ fault: `${what} is a link out of the folder of secrets` });
+
+async function lookedAt(path: string): Promise<Stats | string> {
+  try {
+    return await lstat(path);
   } catch (cause) {
     return codeOf(cause) === "ENOENT" ? missing : `cannot be looked at (${codeOf(cause)})`;
   }
@@ -65,7 +133,7 @@ async function readSecret(path: string, name: string): Promise<Buffer | null> {
   return bytes.subarray(0, length);
 }
 
-/** SAFETY: judged is what was opened. A link is not followed, and a pipe is not waited for. */
+/** SAFETY: judged is what was opened. A link that came there meanwhile is not followed, and a pipe is not waited for. */
 async function opened(path: string, name: string): Promise<FileHandle | null> {
   try {
     return await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
@@ -76,10 +144,12 @@ async function opened(path: string, name: string): Promise<FileHandle | null> {
   }
 }
 
+/** A folder that everybody may add to, and nobody but an owner take from, is what Kubernetes mounts: what others add is theirs, and refused. */
 function folderFault(found: Stats): string | null {
   if (!found.isDirectory()) return "is not a folder itself (a link or a file)";
   if (found.uid !== self()) return "belongs to another user";
-  return (found.mode & 0o022) === 0 ? null : `can be written by others (mode ${octal(found.mode)})`;
+  const isSticky = (found.mode & 0o1000) !== 0;
+  return (found.mode & 0o022) === 0 || isSticky ? null : `can be written by others (mode ${octal(found.mode)})`;
 }
 
 function fileFault(found: Stats): string | null {

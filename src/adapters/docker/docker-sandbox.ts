@@ -157,13 +157,13 @@ export async function openDockerSandbox(parts: DockerSandboxParts, signal: Abort
 }
 
 /** @throws ExecutorError sandbox, when frames were acknowledged that the one who attaches does not have. */
-function resumedAt(id: string, { state, lastInSeq, firstSeq }: Ready, lastSeq: number): Resumed {
+function resumedAt(id: string, { state, lastInSeq, firstSeq, secrets }: Ready, lastSeq: number): Resumed {
   if (lastSeq + 1 < firstSeq)
     throw new ExecutorError(
       "sandbox",
       `sandbox ${id.slice(0, 12)}: it has forgotten events ${lastSeq + 1} to ${firstSeq - 1}, which are not kept`,
     );
-  return { state, lastInSeq, stdinPieceBytes: pieceBytes };
+  return { state, lastInSeq, stdinPieceBytes: pieceBytes, secrets };
 }
 
 const hasItsTask = (id: string): ExecutorError =>

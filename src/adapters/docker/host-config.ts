@@ -154,8 +154,8 @@ function writableMounts(limits: Limits, { uid, gid }: Identity): Record<string, 
     // Executable: compiled Python modules and many installers load or run what they unpack there.
     "/tmp": mount(diskBytes / 4, limits.inodes, "1777", "exec"),
     "/output": mount(limits.output_mb * bytesPerMb, limits.inodes, "0755", "noexec"),
-    // Where sandbox-init writes the name of the user: `/etc/passwd` and `/etc/group` of our images point here.
-    "/run/toolx": mount(bytesPerMb, 16, "0755", "noexec"),
+    // Where sandbox-init writes the name of the user (`/etc/passwd` and `/etc/group` of our images point here) and secrets.
+    "/run/toolx": mount(bytesPerMb, 32, "0755", "noexec"),
   };
 }
 

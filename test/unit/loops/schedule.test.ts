@@ -31,6 +31,7 @@ async function partsWith(store: TaskStore, create: Sandboxes["create"]): Promise
     log: await openLog("silent"),
     tracing: noTracing,
     slots: fairSlots(1),
+    secrets: [],
     images: { names: () => ["shell"], resolve: async (name) => ({ name, id: `sha256:${name}`, env: {} }) },
     sandboxes: { create, attach: unused, requireRuntime: async () => undefined, standby: unused },
     liveness: {
@@ -47,6 +48,7 @@ async function partsWith(store: TaskStore, create: Sandboxes["create"]): Promise
       entries: () => [],
       totals: () => ({ writtenBytes: 0, keptBytes: 0 }),
       note: () => undefined,
+      redactionPoint: () => null,
       passed: () => undefined,
       leave: () => undefined,
       [Symbol.asyncDispose]: async () => undefined,
@@ -58,6 +60,7 @@ async function partsWith(store: TaskStore, create: Sandboxes["create"]): Promise
       leaseMs: 10_000,
       maxArtifactEntries: 10,
       maxArtifactDepth: 4,
+      secretsInArtifacts: "flag",
       inlineBytes: 1024,
       maxStrikes: 3,
     },

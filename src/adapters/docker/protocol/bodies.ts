@@ -1,7 +1,9 @@
 import type { CollectEnd, Exit } from "../../../model/exit.ts";
+import type { GivenSecret } from "../../../model/secret.ts";
 import type { JsonObject } from "../../../model/task.ts";
 import type { CollectCaps, SandboxCommand, SandboxEvent, StartFailure } from "../../../ports/sandbox.ts";
 import { type Frame, frameType } from "./frame.ts";
+import { readSecrets, secretsOnWire } from "./secrets-on-wire.ts";
 
 /** What `ready` tells after every attach. */
 export interface Ready {
@@ -9,6 +11,7 @@ export interface Ready {
   readonly state: "idle" | "running" | "exited" | "ended";
   readonly lastInSeq: number;
   readonly firstSeq: number;
+  readonly secrets: readonly GivenSecret[];
 }
 
 /** The limits a task is started with, inside the cgroup's. */
@@ -38,7 +41,7 @@ export const startBody = (command: SandboxCommand, limits: StartLimits): Buffer 
       fsize_bytes: limits.fsizeBytes,
       memory_bytes: limits.memoryBytes,
     },
-    secrets: [],
+    secrets: secretsOnWire(command.secrets ?? []),
   });
 
 export const signalBody = (signal: "SIGTERM" | "SIGKILL", graceMs: number): Buffer =>
@@ -54,7 +57,10 @@ export function parseReady(body: Buffer): Ready | null {
   const state = text(value.state);
   if (value.version !== 1 || !/^[0-9a-f]{32}$/.test(token)) return null;
   if (state !== "idle" && state !== "running" && state !== "exited" && state !== "ended") return null;
-  return { token, state, lastInSeq: count(value.last_in_seq), firstSeq: count(value.first_seq) };
+  const secrets = readSecrets(value.secrets);
+  // SAFETY: what cannot be read could not be redacted.
+  if (secrets === null) return null;
+  return { token, state, lastInSeq: count(value.last_in_seq), firstSeq: count(value.first_seq), secrets };
 }
 
 /**

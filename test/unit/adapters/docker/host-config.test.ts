@@ -175,7 +175,7 @@ describe("the walls of a sandbox", () => {
     ["/workspace", `rw,nosuid,nodev,exec,size=${75 * mib},nr_inodes=8192,mode=0755,uid=1234567,gid=1234568`],
     ["/tmp", `rw,nosuid,nodev,exec,size=${25 * mib},nr_inodes=8192,mode=1777,uid=1234567,gid=1234568`],
     ["/output", `rw,nosuid,nodev,noexec,size=${64 * mib},nr_inodes=8192,mode=0755,uid=1234567,gid=1234568`],
-    ["/run/toolx", `rw,nosuid,nodev,noexec,size=${mib},nr_inodes=16,mode=0755,uid=1234567,gid=1234568`],
+    ["/run/toolx", `rw,nosuid,nodev,noexec,size=${mib},nr_inodes=32,mode=0755,uid=1234567,gid=1234568`],
   ])("hold %s in memory", (path, mount) => {
     expect(config.Tmpfs?.[path]).toBe(mount);
     expect(Object.keys(config.Tmpfs ?? {})).toHaveLength(4);

@@ -1,0 +1,97 @@
+import { ExecutorError } from "../model/failure.ts";
+import type { Result } from "../model/result.ts";
+import { type GivenSecret, refuseUnfitSecret } from "../model/secret.ts";
+import type { JsonObject, JsonValue, Task } from "../model/task.ts";
+import type { SecretProvider } from "../ports/secret-provider.ts";
+import { type Redaction, redaction } from "../secrets/redaction.ts";
+import { resolveSecrets } from "../secrets/resolve-secrets.ts";
+
+/** The secrets of one attempt, and what takes them out of whatever is told of it. Never stored, never logged. */
+export interface TaskSecrets {
+  readonly given: readonly GivenSecret[];
+  readonly redaction: Redaction;
+}
+
+/**
+ * Null for a task that names none, at no cost.
+ * @throws ExecutorError policy_denied, naming the secret, for one that its tenant has not or that cannot be given.
+ */
+export async function secretsFor(
+  providers: readonly SecretProvider[],
+  task: Task,
+  signal: AbortSignal,
+): Promise<TaskSecrets | null> {
+  const given = await givenSecrets(providers, task, signal);
+  return given.length === 0 ? null : { given, redaction: redaction(given) };
+}
+
+/** At the way in, so that who asks hears of it at once. What is there now may be gone when the task begins. @throws as {@link secretsFor} */
+export async function refuseMissingSecrets(
+  providers: readonly SecretProvider[],
+  task: Task,
+  signal: AbortSignal,
+): Promise<void> {
+  await givenSecrets(providers, task, signal);
+}
+
+/**
+ * What a sandbox says it was given, for a process that takes it over. Null: its task names none.
+ * @throws ExecutorError sandbox, when that is not what the task names: what it may print would not be known.
+ */
+export function secretsHandedBack(task: Task, given: readonly GivenSecret[]): TaskSecrets | null {
+  const named = task.secrets ?? [];
+  const isWhole = named.length === given.length && named.every(({ name }, index) => given[index]?.name === name);
+  if (!isWhole)
+    throw new ExecutorError("sandbox", `it has ${given.length} secrets, and not the ${named.length} that its task names`);
+  return given.length === 0 ? null : { given, redaction: redaction(given) };
+}
+
+async function givenSecrets(
+  providers: readonly SecretProvider[],
+  task: Task,
+  signal: AbortSignal,
+): Promise<readonly GivenSecret[]> {
+  const named = task.secrets ?? [];
+  if (named.length === 0) return [];
+  const names = named.map(({ name }) => name);
+  const secrets = await resolveSecrets(providers, task.tenant_id, names, signal);
+  const ways = new Map(named.map(({ name, as }) => [name, as]));
+  const given = secrets.map((secret) => ({ ...secret, as: ways.get(secret.name) ?? "file" }));
+  for (const secret of given) {
+    refuseUnfitSecret(secret);
+    refuseNoVariable(secret);
+  }
+  return given;
+}
+
+function refuseNoVariable({ name, as, value }: GivenSecret): void {
+  if (as === "file" || !value.includes(0)) return;
+  throw new ExecutorError("policy_denied", `secret ${name} holds a NUL byte, which no variable can`, {
+    hint: 'ask for it "as": "file"',
+  });
+}
+
+/**
+ * What a result says of an attempt, without the attempt's secrets, and how often one was taken out of all that was told of it.
+ * Its streams and the names of its files are without them before; ids and what the caller sent along come back as they came.
+ * @param markedBefore by a process that had the attempt before.
+ */
+export function withoutSecrets(result: Result, { redaction }: TaskSecrets, markedBefore: number): Result {
+  const { value, results } = result.output;
+  const said = { error: result.error, egress: result.egress, value, results };
+  // What is made of JSON keeps its shape but for text.
+  const told = redaction.json(toJson(said)) as unknown as typeof said;
+  return {
+    ...result,
+    error: told.error,
+    egress: told.egress,
+    output: { ...result.output, value: told.value, results: told.results },
+    metrics: { ...result.metrics, redactions: markedBefore + markCount(redaction) },
+  };
+}
+
+export const markCount = (redaction: Redaction): number =>
+  Object.values(redaction.counts()).reduce((sum, count) => sum + count, 0);
+
+/** A result is made of JSON only; an interface just has no index signature to say so. */
+const toJson = (value: object): JsonValue => value as JsonObject;

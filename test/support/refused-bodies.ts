@@ -73,7 +73,7 @@ export const refusedBodies: readonly RefusedBody[] = [
     env: Object.fromEntries(Array.from({ length: 50_000 }, (_, index) => [`V${index}`, "x"])),
   }),
   ...["../*", "other/DB_URL", "*"].map((name) =>
-    call("G22", `the secret ${name}`, "/secrets", { secrets: [{ name, as: "env" }] }, "policy_denied"),
+    call("G22", `the secret ${name}`, "/secrets/0/name", { secrets: [{ name, as: "env" }] }, "policy_denied"),
   ),
   ...["http://169.254.169.254/", "http://127.0.0.1:2375/", "file:///etc/shadow"].map((callback_url) =>
     call("G23", `a callback to ${callback_url}`, "/callback_url", { callback_url }, "policy_denied"),

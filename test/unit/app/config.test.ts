@@ -1,6 +1,6 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { homedir, tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { loadConfig } from "../../../src/app/config.ts";
 import { settings } from "../../../src/app/config-schema.ts";
@@ -46,6 +46,33 @@ describe("the configuration", () => {
     const elsewhere = { cpus: 2, homeDir: "/", cwd: "/", checkoutDir: null, xdgStateHome: null, xdgRuntimeDir: null };
     expect(settings.sandboxRoot.byDefault({ ...elsewhere, uid: 1001, sandboxRootUid })).toBe(expected);
   });
+
+  test("takes secrets from variables, and never shows one", () => {
+    const env = {
+      TOOL_EXECUTOR_SECRET_acme__DB_URL: "hunter2-hunter2",
+      TOOL_EXECUTOR_SECRET_team_2Da___key: "hunter3",
+      TOOL_EXECUTOR_SECRET_acme__EMPTY: "",
+    };
+    const config = load({ ...env, TOOL_EXECUTOR_SECRETS_DIR: "secrets", TOOL_EXECUTOR_SECRETS_IN_ARTIFACTS: "redact" });
+    const { TOOL_EXECUTOR_SECRET_acme__EMPTY: _, ...variables } = env;
+    expect(config.secrets).toEqual({ variables, folder: resolve("secrets"), inArtifacts: "redact" });
+    expect(configJson(config.settings) + configTable(config.settings)).not.toContain("hunter");
+    expect(load({}).secrets).toEqual({ variables: {}, folder: "", inArtifacts: "flag" });
+  });
+
+  test.each(["acme_DB_URL", "acme__", "acme__2FA", "team-a__X", "_5Fa__X", "__X", "team_a__X"])(
+    "the variable of no secret, TOOL_EXECUTOR_SECRET_%s, stops the start without its value",
+    (rest) => {
+      const name = `TOOL_EXECUTOR_SECRET_${rest}`;
+      expect(() => load({ [name]: "hunter2" })).toThrow(
+        expect.objectContaining({
+          code: "validation",
+          message: `"${name}" in the environment is the name of no secret`,
+          hint: "allowed: TOOL_EXECUTOR_SECRET_TENANT__NAME, with _5F for _ and _2D for - in the tenant",
+        }),
+      );
+    },
+  );
 
   test("never shows what callbacks are signed with", () => {
     const secret = `whsec_${Buffer.alloc(24, 5).toString("base64")}`;

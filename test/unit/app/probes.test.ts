@@ -39,6 +39,7 @@ const artifact = (path: string): ResultOutput["artifacts"][number] => ({
   sha256: "0".repeat(64),
   mime: "text/plain",
   url: "",
+  secrets: [],
 });
 
 test.each<[string, Result]>([

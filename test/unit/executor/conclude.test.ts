@@ -35,6 +35,7 @@ const anOutcome = (exit: Partial<Exit> | null, rest: Partial<Outcome> = {}): Out
   overdue: false,
   cancelled: false,
   outputLimit: false,
+  refusedArtifact: null,
   resultProblem: null,
   inputDiskFull: false,
   ...rest,
@@ -126,7 +127,10 @@ test("a refused request is answered with what of it can be named", () => {
 });
 
 describe("what is shown at once", () => {
-  const artifact = (path: string, mime: string) => ({ path, mime, size_bytes: 1, sha256: "0".repeat(64), url: path });
+  const artifact = (path: string, mime: string) => ({
+    ...{ path, mime, size_bytes: 1, sha256: "0".repeat(64), url: path },
+    secrets: [],
+  });
   const shown = (mime: string, artifact: string) => ({ mime, artifact });
 
   test("is what the tool names of the files that are there, then other images, 32 in all", () => {

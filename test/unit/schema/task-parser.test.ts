@@ -283,10 +283,48 @@ test("G23 a callback to a host that no setting names is refused, with those that
   });
 });
 
+describe("secrets", () => {
+  const asked = (...secrets: readonly object[]) => ({ ...least, env: { MODE: "ci" }, secrets });
+
+  test("are taken by their names", () => {
+    const secrets = [
+      { name: "DB_URL", as: "env" },
+      { name: "_key2", as: "file" },
+      { name: "MODE", as: "file" },
+      { name: "TOOL_SECRETS_DIR", as: "file" },
+    ];
+    expect(parse(asked(...secrets)).secrets).toEqual(secrets);
+  });
+
+  test.each(["../*", "other/DB_URL", "*", "", "2FA", "acme:DB_URL", "a b", "A\0", "é", "x".repeat(65), "postgres://u:p@h"])(
+    "named %s are denied, and what stands there is not quoted",
+    (name) => {
+      const error = refusal(asked({ name: "GOOD", as: "env" }, { name, as: "env" }));
+      expect(error).toMatchObject({ code: "policy_denied", details: [{ path: "/secrets/1/name" }] });
+      expect(error.message).toBe(
+        "the name of a secret must be letters, digits and _, no digit first, at most 64 of them",
+      );
+    },
+  );
+
+  test.each<[string, readonly object[], string, string]>([
+    ["twice", [{ name: "A", as: "env" }, { name: "A", as: "file" }], "/secrets/1/name", "stands there twice"],
+    ["a variable of env too", [{ name: "MODE", as: "env" }], "/secrets/0/name", "is a variable of env too"],
+    ["a variable of ours", [{ name: "TOOL_SECRETS_DIR", as: "env" }], "/secrets/0/name", "that every task has"],
+    ["without a way", [{ name: "A" }], "/secrets/0/as", "as is missing"],
+    ["with a way there is not", [{ name: "A", as: "argv" }], "/secrets/0/as", "must be env or file"],
+    ["with the value itself", [{ name: "A", as: "env", value: "x" }], "/secrets/0/value", "is no known field"],
+    ["17 of them", Array.from({ length: 17 }, (_, at) => ({ name: `S${at}`, as: "env" })), "/secrets", "at most 16"],
+  ])("%s are refused", (_name, secrets, path, says) => {
+    const error = refusal(asked(...secrets));
+    expect(error).toMatchObject({ code: "validation", details: [{ path }] });
+    expect(error.details[0]?.message).toContain(says);
+  });
+});
+
 describe("what is not built yet is refused by name", () => {
   test.each<[string, string, object]>([
     ["network.allow", "/network/allow", { network: { allow: ["api.example.com:443"] } }],
-    ["secrets", "/secrets", { secrets: [{ name: "DB_URL", as: "env" }] }],
   ])("%s", (name, path, differences) => {
     const error = refusal({ ...least, ...differences });
     expect(error).toMatchObject({ code: "policy_denied", details: [{ path }] });

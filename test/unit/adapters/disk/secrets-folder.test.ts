@@ -41,13 +41,38 @@ describe("a file that others may read or choose is refused by the secret's name,
     rmSync(path());
     make();
   };
+  const elsewhere = (): string => {
+    writeFileSync(join(base, "elsewhere"), value, { mode: 0o600 });
+    return join(base, "elsewhere");
+  };
   const linked = (target: string): void => replaced(() => symlinkSync(target, path()));
   test.each<[string, () => void, string]>([
     ["readable by the group", () => chmodSync(path(), 0o640), "its file is open to others (mode 0640), must be 0600"],
     ["readable by all", () => chmodSync(path(), 0o604), "its file is open to others (mode 0604), must be 0600"],
     ["writable by others", () => chmodSync(path(), 0o602), "its file is open to others (mode 0602), must be 0600"],
-    ["a link to a good file", () => linked(join(folder, "acme", "OTHER")), "its file is a link"],
-    ["a link to nothing", () => linked("/nowhere"), "its file is a link"],
+    ["a link to a good file elsewhere", () => linked(elsewhere()), "its file is a link out of the folder of secrets"],
+    ["a link that climbs out", () => linked("../../elsewhere"), "its file is a link out of the folder of secrets"],
+    ["a link to nothing", () => linked("NOTHING"), "its file is a link to what is not there"],
+    ["a link to itself", () => linked("DB_URL"), "its file is a link to a link, more than 8 times"],
+    ["a link to its folder", () => linked("."), "its file is a link to a folder above it"],
+    [
+      "a link to a file that others may read",
+      () => {
+        linked("OTHER");
+        chmodSync(join(folder, "acme", "OTHER"), 0o644);
+      },
+      "its file is open to others (mode 0644)",
+    ],
+    [
+      "a link through a folder that others may write",
+      () => {
+        mkdirSync(join(folder, "acme", "..data"));
+        writeFileSync(join(folder, "acme", "..data", "DB_URL"), value, { mode: 0o600 });
+        linked("..data/DB_URL");
+        chmodSync(join(folder, "acme", "..data"), 0o777);
+      },
+      "its file is a link through a folder that can be written by others (mode 0777)",
+    ],
     ["a folder", () => replaced(() => mkdirSync(path())), "its file is no regular file"],
     [
       "a pipe, which is not waited for",
@@ -66,7 +91,7 @@ describe("a file that others may read or choose is refused by the secret's name,
         mkdirSync(join(base, "elsewhere"));
         symlinkSync(join(base, "elsewhere"), join(folder, "acme"));
       },
-      "the folder of tenant acme is not a folder itself",
+      "the folder of tenant acme is a link out of the folder of secrets",
     ],
   ])("%s", async (_name, spoil, why) => {
     writeFileSync(join(folder, "acme", "OTHER"), value, { mode: 0o600 });
@@ -76,6 +101,45 @@ describe("a file that others may read or choose is refused by the secret's name,
     expect(message).toContain(`secret DB_URL cannot be used: ${why}`);
     expect(message).not.toContain(value);
     expect(message).not.toContain(base);
+  });
+});
+
+describe("links of this user's that stay within the folder are followed", () => {
+  test("a file as Kubernetes mounts it, also when it is mounted anew", async () => {
+    const tenant = join(folder, "team");
+    mkdirSync(tenant);
+    // Everybody may add to the folder of a mount, and only an owner take away.
+    chmodSync(tenant, 0o1777);
+    const mounted = (version: string): void => {
+      mkdirSync(join(tenant, version), { mode: 0o755 });
+      writeFileSync(join(tenant, version, "DB_URL"), `${version} ${value}`, { mode: 0o400 });
+      rmSync(join(tenant, "..data"), { force: true });
+      symlinkSync(version, join(tenant, "..data"));
+    };
+    const found = async () => Buffer.from((await secrets.find("team", "DB_URL", never())) ?? []).toString();
+    mounted("..2026_1");
+    symlinkSync("..data/DB_URL", join(tenant, "DB_URL"));
+    expect(await found()).toBe(`..2026_1 ${value}`);
+    mounted("..2026_2");
+    expect(await found()).toBe(`..2026_2 ${value}`);
+  });
+
+  test("the folder of a tenant, and a path from the root on", async () => {
+    mkdirSync(join(folder, "..data", "team"), { recursive: true, mode: 0o755 });
+    writeFileSync(join(folder, "..data", "team", "KEY"), value, { mode: 0o400 });
+    symlinkSync("..data/team", join(folder, "team"));
+    symlinkSync(join(folder, "..data", "team", "KEY"), join(folder, "..data", "team", "SAME"));
+    for (const name of ["KEY", "SAME"])
+      expect(Buffer.from((await secrets.find("team", name, never())) ?? []).toString()).toBe(value);
+    expect(await secrets.find("team", "OTHER", never())).toBeNull();
+  });
+
+  test("but no link of another user's", async () => {
+    if (!isRoot) return;
+    symlinkSync("DB_URL", join(folder, "acme", "THEIRS"));
+    lchownSync(join(folder, "acme", "THEIRS"), 12_345, 12_345);
+    const { message } = await refusal(() => secrets.find("acme", "THEIRS", never()));
+    expect(message).toContain("its file is a link that belongs to another user");
   });
 });
 

@@ -16,6 +16,7 @@ import { parseJson } from "../schema/parse-json.ts";
 import { type CallbackSettings, callbackSettings } from "./callback-config.ts";
 import { commonSandboxRoot, type Host, limitSettings, type Setting, settings } from "./config-schema.ts";
 import { cpuNumbers } from "./cpu-list.ts";
+import { type EgressSettings, egressSettings } from "./egress-config.ts";
 import { kafkaSettings } from "./kafka-config.ts";
 import { type OtlpAddress, otlpAddress } from "./otlp-config.ts";
 
@@ -58,6 +59,7 @@ export interface Config {
   };
   /** Who may be told of results over HTTP. Holds a secret. */
   readonly callbacks: CallbackSettings;
+  readonly egress: EgressSettings;
   /** Of one input file that the server takes. */
   readonly maxFileBytes: number;
   readonly drainMs: number;
@@ -189,6 +191,7 @@ export function loadConfig(programDir: string, env: Environment = process.env): 
       tls: httpTls(value(settings.httpTlsCert), value(settings.httpTlsKey)),
     },
     callbacks: callbackSettings(value),
+    egress: egressSettings(value),
     maxFileBytes: value(settings.maxFileMb) * bytesPerMb,
     s3PatienceMs: value(settings.s3PatienceSeconds) * 1000,
     drainMs: value(settings.drainSeconds) * 1000,

@@ -25,6 +25,7 @@ import { type ParseTask, taskParser } from "../schema/task-parser.ts";
 import type { Catalog } from "../tools/catalog.ts";
 import type { Config } from "./config.ts";
 import { openCatalog } from "./custom-tools.ts";
+import { loggedEgress, openEgress } from "./egress-config.ts";
 
 /** Everything one process works with, composed from the configuration. */
 export interface House extends AsyncDisposable {
@@ -118,13 +119,15 @@ export async function openHouse(
   const logSink = stack.use(await openLogSink(config));
   const docker = dockerAt(config.dockerHost);
   const catalog = tools ?? (await openCatalog(config));
+  const openedLog = log ?? (await openLog(config.logLevel));
   const parts: Parts = {
     ...archive,
     catalog,
     liveness,
     logSink,
     clock: systemClock,
-    log: log ?? (await openLog(config.logLevel)),
+    log: openedLog,
+    egress: openEgress(config.egress, loggedEgress(openedLog)),
     tracing,
     slots: fairSlots(config.maxWorkers),
     images: eitherImages(

@@ -20,6 +20,7 @@ import { tracedLaunch } from "./prepare.ts";
 import { type RunEnd, run } from "./run.ts";
 import { storeLogs } from "./store-logs.ts";
 import { replay, restOfStdin, type TakenOver } from "./take-over.ts";
+import { wayOut } from "./way-out.ts";
 import { ours } from "./worker-lost.ts";
 
 /** One leased attempt and what surrounds it. */
@@ -98,9 +99,11 @@ async function attempted(
   const tool = parts.catalog.find(task.tool_name);
   const toolCommand = tool.command(task);
   const hasStdin = line.stdin !== null;
+  using out = wayOut(parts, line);
   await using ground =
-    line.taken ?? (await freshGround(parts, line, tool, toolCommand, { leasedAt, hasStdin }, cancel));
+    line.taken ?? (await freshGround(parts, line, tool, toolCommand, { leasedAt, hasStdin, out }, cancel));
   const { sandbox, journal } = ground;
+  out.serve(sandbox);
 
   const stdout = headTail(policy.inlineBytes);
   const stderr = headTail(policy.inlineBytes);
@@ -115,6 +118,7 @@ async function attempted(
     begun.handedOver = true;
     throw cancel.reason;
   }
+  out[Symbol.dispose]();
   refuseUnstarted(ended);
   refuseGivenUp(ended, cancel);
   const cancelled = cancel.aborted;
@@ -158,6 +162,7 @@ async function attempted(
       ...timingsOf(parts, line, leasedAt),
       startMs: ended.startedAt === null ? null : ended.startedAt - leasedAt,
     },
+    egress: { records: out.tally.records(), bytes: out.tally.totalBytes(), connections: out.tally.connections() },
     output: outputOf(task, { stdout, stderr, collected, noted, logsObject, truncated: keptBytes < writtenBytes }),
   });
   // Before the sandbox is taken down: nobody has to wait for that. One that cannot be removed is the reaper's, not the task's.

@@ -7,6 +7,7 @@ import type { Tool, ToolCommand } from "../tools/tool.ts";
 import type { Parts } from "./parts.ts";
 import { allowedSpec, commandFor, putInputs, specFor } from "./prepare.ts";
 import type { Launch } from "./run.ts";
+import type { WayOut } from "./way-out.ts";
 import { ours } from "./worker-lost.ts";
 
 /** What the running part of an attempt stands on. Dispose removes the sandbox, then the journal. */
@@ -26,13 +27,13 @@ export async function freshGround(
   { attempt, task }: { readonly attempt: Attempt; readonly task: Task },
   tool: Tool,
   toolCommand: ToolCommand,
-  given: { readonly leasedAt: number; readonly hasStdin: boolean },
+  given: { readonly leasedAt: number; readonly hasStdin: boolean; readonly out: WayOut },
   cancel: AbortSignal,
 ): Promise<Ground> {
   const { store, objects, policy, clock } = parts;
   const allowed = allowedSpec(task, tool, toolCommand, parts.images, policy);
   const spec = await specFor(task, allowed, parts.images, cancel);
-  const command = commandFor(task, toolCommand, spec.image, policy, given.hasStdin);
+  const command = commandFor(task, toolCommand, spec.image, policy, given);
   await ours(store.starting(attempt, cancel));
 
   await using stack = new AsyncDisposableStack();

@@ -13,6 +13,7 @@ import type { TaskStore } from "../ports/task-store.ts";
 import type { Progress } from "../schema/progress.ts";
 import type { Catalog } from "../tools/catalog.ts";
 import type { Slots } from "./slots.ts";
+import type { Egress } from "./way-out.ts";
 
 /** Everything the line works with; composed once by the app. */
 export interface Parts {
@@ -36,6 +37,7 @@ export interface Parts {
     capBytes: number,
   ): Promise<{ readonly journal: AttemptJournal; readonly succession: Succession } | null>;
   readonly policy: Policy;
+  readonly egress: Egress;
 }
 
 /** What the operator allows. */

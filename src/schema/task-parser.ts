@@ -63,7 +63,7 @@ export function taskParser(options: TaskParserOptions): ParseTask {
 }
 
 /** The request once the schema has let it pass. */
-interface Request extends Partial<Omit<Task, "task_id" | "tool_name" | "payload" | "limits" | "files">> {
+interface Request extends Partial<Omit<Task, "task_id" | "tool_name" | "payload" | "limits" | "files" | "network">> {
   readonly task_id: string;
   readonly tool_name: string;
   readonly payload: JsonObject;
@@ -106,13 +106,6 @@ function refuseWhatIsNotBuilt(request: Request): void {
     const message = `${what} is not built yet`;
     throw new ExecutorError("policy_denied", message, { hint, details: [{ path, message }] });
   };
-  if ((request.network?.allow ?? []).length > 0) {
-    refuse(
-      "/network/allow",
-      "network access (network.allow)",
-      "leave network out or give {}: the task runs without network",
-    );
-  }
   if ((request.secrets ?? []).length > 0) {
     refuse("/secrets", "giving secrets to a task (secrets)", "leave secrets out or give []");
   }
@@ -139,6 +132,7 @@ function withDefaults(request: Request, options: TaskParserOptions): Task {
     files: (request.files ?? []).map(inputFile),
     stdin: request.stdin ?? null,
     limits: filledLimits(request.limits ?? {}, options.toolLimits(request.tool_name), options),
+    network: { allow: request.network?.allow ?? [] },
     env: request.env ?? {},
     image: request.image ?? null,
     runtime: request.runtime ?? null,

@@ -11,10 +11,14 @@ export interface Certificate extends AsyncDisposable {
 }
 
 /** A certificate for `localhost`, signed by itself, in a folder that is gone afterwards. */
-export async function selfSigned(): Promise<Certificate> {
+export const selfSigned = (): Promise<Certificate> => certificateFor(["localhost"]);
+
+/** The same for these names, at least one. */
+export async function certificateFor(names: readonly string[]): Promise<Certificate> {
   const folder = mkdtempSync(join(tmpdir(), "toolx-tls-"));
   const [keyPath, certPath] = [join(folder, "key.pem"), join(folder, "cert.pem")];
-  const subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"];
+  const alternatives = names.map((name) => `DNS:${name}`).join(",");
+  const subject = ["-subj", `/CN=${names[0]}`, "-addext", `subjectAltName=${alternatives}`];
   execFileSync(
     "openssl",
     ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-keyout", keyPath, "-out", certPath, ...subject],

@@ -9,6 +9,8 @@ export interface Ready {
   readonly state: "idle" | "running" | "exited" | "ended";
   readonly lastInSeq: number;
   readonly firstSeq: number;
+  /** Whether it can carry connections; one of an older image cannot. */
+  readonly channels: boolean;
 }
 
 /** The limits a task is started with, inside the cgroup's. */
@@ -39,6 +41,8 @@ export const startBody = (command: SandboxCommand, limits: StartLimits): Buffer 
       memory_bytes: limits.memoryBytes,
     },
     secrets: [],
+    listen: command.out?.listen ?? [],
+    extra_ca: command.out?.extraCa ?? "",
   });
 
 export const signalBody = (signal: "SIGTERM" | "SIGKILL", graceMs: number): Buffer =>
@@ -47,6 +51,21 @@ export const signalBody = (signal: "SIGTERM" | "SIGKILL", graceMs: number): Buff
 export const collectBody = (caps: CollectCaps): Buffer =>
   json({ max_bytes: caps.maxBytes, max_entries: caps.maxEntries, max_depth: caps.maxDepth });
 
+export const closeBody = (error: string | null): Buffer => json({ error });
+
+export function windowBody(bytes: number): Buffer {
+  const body = Buffer.allocUnsafe(4);
+  body.writeUInt32BE(bytes);
+  return body;
+}
+
+/** What an `open` asks for; null for one that asks for nothing. */
+export function parseOpen(body: Buffer): { readonly to: string; readonly window: number } | null {
+  const value = parsed(body);
+  const to = text(value.to);
+  return to === "" || to.length > 300 ? null : { to, window: count(value.window) };
+}
+
 /** The ready frame's body, or null for one that is none of version 1. */
 export function parseReady(body: Buffer): Ready | null {
   const value = parsed(body);
@@ -54,7 +73,8 @@ export function parseReady(body: Buffer): Ready | null {
   const state = text(value.state);
   if (value.version !== 1 || !/^[0-9a-f]{32}$/.test(token)) return null;
   if (state !== "idle" && state !== "running" && state !== "exited" && state !== "ended") return null;
-  return { token, state, lastInSeq: count(value.last_in_seq), firstSeq: count(value.first_seq) };
+  const channels = value.channels === true;
+  return { token, state, lastInSeq: count(value.last_in_seq), firstSeq: count(value.first_seq), channels };
 }
 
 /**

@@ -510,6 +510,7 @@ export const settings = {
   retainArtifactsDays: retention("ARTIFACTS", "the files that tasks left", "the task ended", 30),
   retainDeadLettersDays: retention("DEAD_LETTERS", "our copies of dead letters", "they were sent", 30),
   retainOutboxDays: retention("OUTBOX", "messages", "they were sent", 7),
+  retainAuditDays: retention("AUDIT", "what was decided for tasks", "it was", 365),
   retainFilesDays: retention("FILES", "input files that no waiting task names", "they were put", 30),
   graceMs: integer(
     "TOOL_EXECUTOR_GRACE_MS",

@@ -220,6 +220,7 @@ export function loadConfig(programDir: string, env: Environment = process.env): 
       artifactsMs: msOfDays(value(settings.retainArtifactsDays)),
       deadLettersMs: msOfDays(value(settings.retainDeadLettersDays)),
       outboxMs: msOfDays(value(settings.retainOutboxDays)),
+      auditMs: msOfDays(value(settings.retainAuditDays)),
       filesMs: msOfDays(value(settings.retainFilesDays)),
     },
     graceMs: value(settings.graceMs),

@@ -1,15 +1,12 @@
 import { readFileSync } from "node:fs";
 import { dnsResolve, tcpConnect } from "../adapters/net/dialing.ts";
 import { dialer } from "../egress/dial.ts";
-import type { EgressEvent } from "../egress/passage.ts";
 import { parseExceptions, type RangeException, type Rule } from "../egress/policy.ts";
 import { defaultEgressCaps, type EgressCaps } from "../egress/proxy.ts";
 import { parseTcpOffers } from "../egress/task-rules.ts";
 import type { Egress } from "../executor/way-out.ts";
-import type { Attempt } from "../model/attempt.ts";
 import { ExecutorError } from "../model/failure.ts";
 import { bytesPerMb } from "../model/limits.ts";
-import type { Log } from "../observe/log.ts";
 import { type Setting, settings } from "./config-schema.ts";
 
 /** What tasks may reach beyond their sandboxes, and how. */
@@ -53,12 +50,12 @@ const connectMs = 10_000;
 const maxCaBytes = 256 * 1024;
 
 /**
- * @param recorded hears of each decision; if it throws, the task's way out is closed.
+ * @param record hears of each decision; if it throws, the task's way out is closed.
  * @throws ExecutorError validation, for certificates that cannot be read or are none.
  */
 export function openEgress(
   { dnsServers, exceptions, tcp, caps, caFile }: EgressSettings,
-  recorded: (attempt: Attempt, event: EgressEvent) => void,
+  record: Egress["record"],
 ): Egress {
   const resolve = dnsResolve(dnsServers);
   return {
@@ -66,7 +63,7 @@ export function openEgress(
     caps,
     dial: dialer({ resolve, connect: tcpConnect, exceptions, resolveMs, connectMs }),
     extraCa: caFile === "" ? "" : certificates(caFile),
-    record: recorded,
+    record,
   };
 }
 
@@ -84,22 +81,3 @@ function certificates(path: string): string {
     throw new ExecutorError("validation", `${name}: ${path} must hold certificates (PEM), at most ${maxCaBytes} bytes`);
   return text.endsWith("\n") ? text : `${text}\n`;
 }
-
-/** One line of our log for each decision: the operator's record, with the rule and the address that the task is not told. */
-export const loggedEgress =
-  (log: Log) =>
-  ({ key, number }: Attempt, event: EgressEvent): void =>
-    log.note(event.verdict === "allowed" ? "info" : "warn", "egress", {
-      tenant_id: key.tenantId,
-      task_id: key.taskId,
-      attempt: number,
-      host: event.host,
-      port: event.port,
-      verdict: event.verdict,
-      why: event.why,
-      rule: event.rule,
-      address: event.address,
-      bytes_in: event.bytesIn,
-      bytes_out: event.bytesOut,
-      duration_ms: Math.round(event.durationMs),
-    });

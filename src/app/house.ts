@@ -10,6 +10,7 @@ import { dockerSandboxes } from "../adapters/docker/docker-sandboxes.ts";
 import { newDockerode } from "../adapters/docker/dockerode.ts";
 import { addedImages, eitherImages, localImages } from "../adapters/docker/images.ts";
 import { sqliteTaskStore } from "../adapters/sqlite/sqlite-task-store.ts";
+import { auditTrail } from "../executor/audit-trail.ts";
 import type { Parts } from "../executor/parts.ts";
 import { fairSlots } from "../executor/slots.ts";
 import { ownerText } from "../model/owner.ts";
@@ -25,7 +26,7 @@ import { type ParseTask, taskParser } from "../schema/task-parser.ts";
 import type { Catalog } from "../tools/catalog.ts";
 import type { Config } from "./config.ts";
 import { openCatalog } from "./custom-tools.ts";
-import { loggedEgress, openEgress } from "./egress-config.ts";
+import { openEgress } from "./egress-config.ts";
 
 /** Everything one process works with, composed from the configuration. */
 export interface House extends AsyncDisposable {
@@ -120,6 +121,8 @@ export async function openHouse(
   const docker = dockerAt(config.dockerHost);
   const catalog = tools ?? (await openCatalog(config));
   const openedLog = log ?? (await openLog(config.logLevel));
+  const lost = (count: number): void => openedLog.note("error", "audit.lost", { count });
+  const audit = stack.use(auditTrail(archive.store, lost));
   const parts: Parts = {
     ...archive,
     catalog,
@@ -127,7 +130,7 @@ export async function openHouse(
     logSink,
     clock: systemClock,
     log: openedLog,
-    egress: openEgress(config.egress, loggedEgress(openedLog)),
+    egress: openEgress(config.egress, audit.record),
     tracing,
     slots: fairSlots(config.maxWorkers),
     images: eitherImages(

@@ -293,7 +293,7 @@ function addRun(root: Command, context: CliContext): void {
     .option("--output-size <size>", "/output")
     .option("--inodes <count>", "files and folders on each file system")
     .option("--log-size <size>", "stored output")
-    .option("--allow <host[:port]>", "network: not built yet", collect, [])
+    .option("--allow <host[:port]>", "a host that the task may reach; repeatable", collect, [])
     .option("--env <name=value>", "an environment variable (repeatable)", collect, [])
     .option("--secret <name>", "a secret: not built yet", collect, [])
     .option("--image <name>", "the image")

@@ -6,7 +6,8 @@ import { type EgressCaps, type EgressProxy, egressProxy } from "../egress/proxy.
 import { type EgressTally, egressTally } from "../egress/tally.ts";
 import { httpProxyPort, socksProxyPort, taskRules } from "../egress/task-rules.ts";
 import type { Attempt } from "../model/attempt.ts";
-import type { Task } from "../model/task.ts";
+import type { AuditRecord } from "../model/audit.ts";
+import type { JsonObject, Task } from "../model/task.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Sandbox, SandboxConnection, SandboxOut } from "../ports/sandbox.ts";
 
@@ -19,7 +20,7 @@ export interface Egress {
   /** Certificates that sandboxes with a way out trust beside their image's, as PEM; empty: none. */
   readonly extraCa: string;
   /** The operator's record. If it throws, the task's way out is closed. */
-  record(attempt: Attempt, event: EgressEvent): void;
+  record(record: AuditRecord): void;
 }
 
 /** One task's way out of its sandbox, closed by dispose. A task whose request allows no host has none. */
@@ -35,12 +36,16 @@ export interface WayOut extends Disposable {
 
 /** @throws ExecutorError validation | policy_denied, for a request that asks for what is not allowed. */
 export function wayOut(
-  { egress, clock }: { readonly egress: Egress; readonly clock: Pick<Clock, "monotonicMs"> },
+  { egress, clock }: { readonly egress: Egress; readonly clock: Clock },
   { attempt, task }: { readonly attempt: Attempt; readonly task: Task },
 ): WayOut {
   const rules = taskRules(task.network?.allow ?? [], egress.tcp);
   const tally = egressTally();
   if (rules.length === 0) return { ...noWayOut, tally };
+  const attemptOf = { key: attempt.key, attempt: attempt.number, kind: "egress" as const };
+  const record = (event: EgressEvent): void =>
+    egress.record({ ...attemptOf, at: clock.now(), detail: detailOf(event) });
+  let unrecorded = 0;
   const proxy = egressProxy({
     rules,
     dial: egress.dial,
@@ -48,7 +53,9 @@ export function wayOut(
     nowMs: clock.monotonicMs,
     onEvent: (event) => {
       tally.add(event);
-      egress.record(attempt, event);
+      // A task that is refused without end fills no table; whatever was reached is recorded.
+      if (event.verdict === "denied" && tally.connections() > maxRefusals) unrecorded += 1;
+      else record(event);
     },
   });
   const forwards = rules.filter(({ mode }) => mode === "tcp");
@@ -64,9 +71,29 @@ export function wayOut(
     },
     env: { ...proxyVariables, ...(egress.extraCa === "" ? {} : trustVariables) },
     serve: (sandbox) => sandbox.serve((connection) => serveConnection(proxy, connection)),
-    [Symbol.dispose]: () => proxy[Symbol.dispose](),
+    [Symbol.dispose]() {
+      proxy[Symbol.dispose]();
+      if (unrecorded > 0) egress.record({ ...attemptOf, at: clock.now(), detail: { unrecorded_refusals: unrecorded } });
+      unrecorded = 0;
+    },
   };
 }
+
+/** Of one attempt, each with a record of its own. */
+const maxRefusals = 1_000;
+
+/** As the operator reads it: with the rule, and the address that the task is not told. */
+const detailOf = (event: EgressEvent): JsonObject => ({
+  host: event.host,
+  port: event.port,
+  verdict: event.verdict,
+  why: event.why,
+  rule: event.rule,
+  address: event.address,
+  bytes_in: event.bytesIn,
+  bytes_out: event.bytesOut,
+  duration_ms: Math.round(event.durationMs),
+});
 
 const noWayOut: Omit<WayOut, "tally"> = {
   sandboxOut: null,

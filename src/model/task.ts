@@ -34,7 +34,7 @@ export interface Task {
   readonly files: readonly InputFile[];
   readonly stdin: string | null;
   readonly limits: Limits;
-  /** Hosts it may reach, as its request names them. A task of an older version has none. */
+  /** Hosts it may reach, as its request names them, at least one. */
   readonly network?: { readonly allow: readonly string[] };
   readonly env: Readonly<Record<string, string>>;
   /** A name from the image allowlist; `null`: the tool's own. */

@@ -121,6 +121,10 @@ function refuseCallback({ callback_url }: Request, hosts: readonly CallbackHost[
   throw new ExecutorError("policy_denied", message, { hint, details: [{ path: "/callback_url", message }] });
 }
 
+/** Left out where nothing is allowed, as in tasks of older versions. */
+const networkOf = ({ network }: Request): Pick<Task, "network"> =>
+  network?.allow === undefined || network.allow.length === 0 ? {} : { network: { allow: network.allow } };
+
 function withDefaults(request: Request, options: TaskParserOptions): Task {
   return {
     schema_version: 1,
@@ -132,7 +136,7 @@ function withDefaults(request: Request, options: TaskParserOptions): Task {
     files: (request.files ?? []).map(inputFile),
     stdin: request.stdin ?? null,
     limits: filledLimits(request.limits ?? {}, options.toolLimits(request.tool_name), options),
-    network: { allow: request.network?.allow ?? [] },
+    ...networkOf(request),
     env: request.env ?? {},
     image: request.image ?? null,
     runtime: request.runtime ?? null,

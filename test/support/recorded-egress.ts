@@ -1,11 +1,11 @@
 import { once } from "node:events";
 import { connect } from "node:net";
 import { dialer } from "../../src/egress/dial.ts";
-import type { EgressEvent } from "../../src/egress/passage.ts";
 import { parseExceptions } from "../../src/egress/policy.ts";
 import { defaultEgressCaps, type EgressCaps } from "../../src/egress/proxy.ts";
 import { parseTcpOffers } from "../../src/egress/task-rules.ts";
 import type { Egress } from "../../src/executor/way-out.ts";
+import type { JsonObject } from "../../src/model/task.ts";
 import { type Origin, origin } from "./egress-ground.ts";
 
 /** What tasks reach, written down; nothing is connected to but a server of the test. */
@@ -14,7 +14,8 @@ export interface RecordedEgress extends AsyncDisposable {
   /** `ADDRESS PORT` of what would have been connected to. */
   readonly dialled: readonly string[];
   readonly resolved: readonly string[];
-  readonly events: readonly EgressEvent[];
+  /** What the operator's record has. */
+  readonly events: readonly JsonObject[];
   readonly server: Origin;
 }
 
@@ -28,7 +29,7 @@ export interface RecordedEgressOptions {
 }
 
 export async function recordedEgress(options: RecordedEgressOptions = {}): Promise<RecordedEgress> {
-  const [dialled, resolved, events]: [string[], string[], EgressEvent[]] = [[], [], []];
+  const [dialled, resolved, events]: [string[], string[], JsonObject[]] = [[], [], []];
   const server = await origin(options.answer ?? hello);
   const dial = dialer({
     async resolve(name) {
@@ -54,7 +55,7 @@ export async function recordedEgress(options: RecordedEgressOptions = {}): Promi
     caps: { ...defaultEgressCaps, ...options.caps },
     extraCa: "",
     dial,
-    record: (_attempt, event) => void events.push(event),
+    record: ({ detail }) => void events.push(detail),
   };
   return { egress, dialled, resolved, events, server, [Symbol.asyncDispose]: () => server[Symbol.asyncDispose]() };
 }

@@ -15,6 +15,7 @@ import {
   type TaskStore,
   unbounded,
 } from "../../ports/task-store.ts";
+import { auditRecord } from "../../schema/audit-record.ts";
 import { oldTasks } from "./old-tasks.ts";
 import { openDatabase } from "./open-database.ts";
 import { callbackRow, letterHead, outboxRow } from "./outbox-row.ts";
@@ -227,6 +228,17 @@ export function sqliteTaskStore(path: string, clock: Clock, bounds: QueueBounds 
         const named = { tenantId: key?.tenantId ?? null, taskId: key?.taskId ?? null };
         changes(statements.keepLetter, { ...named, headers: JSON.stringify(headers), value, now: clock.now() });
       }),
+    audit: (records, signal) =>
+      transaction(signal, () => {
+        for (const { key, attempt, at, kind, detail } of records)
+          changes(statements.insertAudit, { ...key, attempt, at, kind, detail: JSON.stringify(detail) });
+      }),
+    listAudit: (key, limit, signal) =>
+      call(signal, () =>
+        prepare(statements.listAudit)
+          .all({ ...key, limit: atMost1000(limit) })
+          .map((found) => auditRecord(key, { ...found, detail: JSON.parse(String(found.detail)) })),
+      ),
     refuse: ({ key, resultBytes, letter }, signal) =>
       transaction(signal, () => {
         const now = clock.now();

@@ -55,6 +55,7 @@ describe("a request becomes a task", () => {
       not_before: "2026-01-08T00:00:00Z",
       expires_at: "2026-01-09T00:00:00.5+02:00",
       callback_url: "https://hooks.example/done",
+      network: { allow: ["api.example.com:443"] },
       metadata: { correlation_id: "c-1" },
     };
     expect(parse(request)).toEqual(request);
@@ -285,7 +286,6 @@ test("G23 a callback to a host that no setting names is refused, with those that
 
 describe("what is not built yet is refused by name", () => {
   test.each<[string, string, object]>([
-    ["network.allow", "/network/allow", { network: { allow: ["api.example.com:443"] } }],
     ["secrets", "/secrets", { secrets: [{ name: "DB_URL", as: "env" }] }],
   ])("%s", (name, path, differences) => {
     const error = refusal({ ...least, ...differences });

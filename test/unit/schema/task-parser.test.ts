@@ -285,15 +285,16 @@ test("G23 a callback to a host that no setting names is refused, with those that
 });
 
 describe("what is not built yet is refused by name", () => {
-  test.each<[string, string, object]>([
-    ["secrets", "/secrets", { secrets: [{ name: "DB_URL", as: "env" }] }],
-  ])("%s", (name, path, differences) => {
-    const error = refusal({ ...least, ...differences });
-    expect(error).toMatchObject({ code: "policy_denied", details: [{ path }] });
-    expect(error.message).toContain(name);
-    expect(error.message).toContain("not built yet");
-    expect(error.hint).not.toBeNull();
-  });
+  test.each<[string, string, object]>([["secrets", "/secrets", { secrets: [{ name: "DB_URL", as: "env" }] }]])(
+    "%s",
+    (name, path, differences) => {
+      const error = refusal({ ...least, ...differences });
+      expect(error).toMatchObject({ code: "policy_denied", details: [{ path }] });
+      expect(error.message).toContain(name);
+      expect(error.message).toContain("not built yet");
+      expect(error.hint).not.toBeNull();
+    },
+  );
 });
 
 describe("bytes that are no request", () => {

@@ -126,12 +126,16 @@ export async function httpToolGround(options: HttpToolGroundOptions): Promise<Ht
   const owned = stack.move();
   return {
     ...{ heard, events, dialled },
-    call: (payload, { limits, env: more } = {}) => called(payload, { ...aTask().limits, ...limits }, { ...env, ...more }),
+    call: (payload, { limits, env: more } = {}) =>
+      called(payload, { ...aTask().limits, ...limits }, { ...env, ...more }),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }
 
-async function portOf(stack: AsyncDisposableStack, server: Server | ReturnType<typeof createTcpServer>): Promise<number> {
+async function portOf(
+  stack: AsyncDisposableStack,
+  server: Server | ReturnType<typeof createTcpServer>,
+): Promise<number> {
   const sockets = new Set<{ destroy(): void }>();
   server.on("connection", (socket) => {
     sockets.add(socket);

@@ -2,7 +2,7 @@
 "use strict";
 
 const { request } = require("node:http");
-const { proxyFor, proxyWords, refusedByProxy } = require("./proxy.cjs");
+const { keptOpen, proxyFor, proxyWords, refusedByProxy } = require("./proxy.cjs");
 const { placeOf, Refusal, refusalFor } = require("./refusal.cjs");
 
 const maxHeadBytes = 64 * 1024;
@@ -22,8 +22,8 @@ exports.exchange = async (asked, trip) => {
       return await answerTo({ createConnection: () => socket, path: url.pathname + url.search }, asked, place);
     }
     trip.at = `waiting for the answer of ${place}`;
-    const answer = await answerTo({ ...proxy, path: url.href }, asked, place);
-    const words = await refusedByProxy(answer, place);
+    const answer = await answerTo({ ...proxy, agent: false, path: url.href, hop: keptOpen }, asked, place);
+    const words = await refusedByProxy(answer);
     if (words !== null) throw new Refusal(words);
     return answer;
   } catch (error) {
@@ -33,7 +33,9 @@ exports.exchange = async (asked, trip) => {
 
 /** Nothing but the proxy is connected to. */
 const noWayOut = (error) =>
-  new Refusal(`the sandbox's way out at ${error.address}:${error.port} does not answer (${error.code})`, { cause: error });
+  new Refusal(`the sandbox's way out at ${error.address}:${error.port} does not answer (${error.code})`, {
+    cause: error,
+  });
 
 /** A connection to the place, of which the proxy is out of the way. */
 function tunnel(proxy, place) {
@@ -66,13 +68,12 @@ function secured(socket, hostname) {
   return promise;
 }
 
-function answerTo(way, { method, url, headers, body }, place) {
+function answerTo({ hop = { Connection: "close" }, ...way }, { method, url, headers, body }, place) {
   const { promise, resolve, reject } = Promise.withResolvers();
   const outgoing = request({
     ...way,
-    agent: false,
     method,
-    headers: { Host: url.host, ...headers, ...lengthOf(body), Connection: "close" },
+    headers: { Host: url.host, ...headers, ...lengthOf(body), ...hop },
     setHost: false,
     insecureHTTPParser: false,
     maxHeaderSize: maxHeadBytes,

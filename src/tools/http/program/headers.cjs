@@ -38,13 +38,16 @@ exports.withoutCredentials = (headers) => {
 exports.withoutBody = (headers) =>
   Object.fromEntries(Object.entries(headers).filter(([name]) => !name.startsWith("content-")));
 
-/** By name in lower case; a name that no JSON value of ours may have is left out. */
+/** They tell of the connection, or have a name that no value of ours may have. */
+const unshown = new Set(["connection", "keep-alive", "proxy-connection", "transfer-encoding", "__proto__"]);
+
+/** By name in lower case. */
 exports.shownHeaders = (raw) => {
   const shown = new Map();
   for (let at = 0; at < raw.length; at += 2) {
     const name = raw[at].toLowerCase();
     const value = asText(raw[at + 1]);
-    if (name === "__proto__") continue;
+    if (unshown.has(name)) continue;
     if (name === "set-cookie") shown.set(name, [...(shown.get(name) ?? []), value]);
     else shown.set(name, shown.has(name) ? `${shown.get(name)}, ${value}` : value);
   }

@@ -32,24 +32,18 @@ exports.proxyWords = async (socket, head) => {
 };
 
 /**
- * The proxy's words, where an answer to a plain request is its own; null where it is the host's. The proxy's has no headers but those of a
- * short text, which begins as its refusals do. A host that speaks so makes its own request fail, and nothing else.
+ * The proxy's words, where an answer to a plain request is its own; null where it is the host's. It closes behind what it refuses, although it
+ * was asked to keep open, and says no such thing of a host's answer, whatever the host does.
  */
-exports.refusedByProxy = async (answer, place) => {
-  const { statusCode, headers } = answer;
-  if (!refusals.has(statusCode) || headers["content-type"] !== "text/plain; charset=utf-8") return null;
-  if (Number(headers["content-length"] ?? maxWordsBytes) >= maxWordsBytes) return null;
-  if (Object.keys(headers).some((name) => !ofShortText.has(name))) return null;
-  const text = (await firstBytes(answer)).toString();
-  const host = place.slice(0, place.lastIndexOf(":"));
-  const isIts = ["denied ", "denied: ", `${host} `, `${place} `, "the host did not answer"].some((begin) =>
-    text.startsWith(begin),
-  );
-  return isIts ? said(text) : null;
+exports.refusedByProxy = async (answer) => {
+  const { connection, "content-type": type } = answer.headers;
+  if (connection?.toLowerCase() !== "close" || type !== "text/plain; charset=utf-8" || answer.statusCode < 400)
+    return null;
+  return said((await firstBytes(answer)).subarray(0, maxWordsBytes).toString());
 };
 
-const refusals = new Set([403, 502, 503]);
-const ofShortText = new Set(["content-type", "content-length", "connection", "keep-alive", "date"]);
+/** For requests that are not through a tunnel: {@link exports.refusedByProxy}. */
+exports.keptOpen = { Connection: "keep-alive" };
 
 /** What is denied, and what would allow it. */
 const said = (text) => text.trim().split("\n").join(": ") || "the proxy refused the request without a word";

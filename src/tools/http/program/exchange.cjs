@@ -92,6 +92,9 @@ function answerTo({ hop = { Connection: "close" }, ...way }, { method, url, head
   outgoing.once("response", (answer) => {
     // All of them, and the last, may come in one piece.
     if (interim > maxInterim) return;
+    // What is found wrong behind its head is for whoever reads on, and may be found before anybody does.
+    answer.on("error", () => undefined);
+    outgoing.on("error", (error) => answer.destroy(error));
     const coding = answer.headers["transfer-encoding"];
     if (coding === undefined || coding.toLowerCase() === "chunked") resolve(answer);
     else reject(new Refusal(`the answer of ${place} has a transfer coding other than chunked`));

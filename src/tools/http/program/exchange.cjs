@@ -95,14 +95,21 @@ function answerTo({ hop = { Connection: "close" }, ...way }, { method, url, head
     // What is found wrong behind its head is for whoever reads on, and may be found before anybody does.
     answer.on("error", () => undefined);
     outgoing.on("error", (error) => answer.destroy(error));
-    const coding = answer.headers["transfer-encoding"];
-    if (coding === undefined || coding.toLowerCase() === "chunked") resolve(answer);
-    else reject(new Refusal(`the answer of ${place} has a transfer coding other than chunked`));
+    const wrong = unclear(answer);
+    if (wrong === null) resolve(answer);
+    else reject(new Refusal(`the answer of ${place} ${wrong}`));
   });
   outgoing.on("error", reject);
   outgoing.once("close", () => reject(new Refusal(`${place} closed the connection without an answer`)));
   outgoing.end(body ?? undefined);
   return promise;
+}
+
+/** What the parser lets pass and is no answer. */
+function unclear({ statusCode, headers }) {
+  const coding = headers["transfer-encoding"];
+  if (coding !== undefined && coding.toLowerCase() !== "chunked") return "has a transfer coding other than chunked";
+  return statusCode < 200 ? `is no valid HTTP: its status is ${statusCode}` : null;
 }
 
 const lengthOf = (body) => (body === null ? {} : { "Content-Length": Buffer.byteLength(body) });

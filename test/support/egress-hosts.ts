@@ -1,0 +1,12 @@
+/** What lets tasks of whole `toolx` processes reach a server of a test, under the name `allowed.test`. */
+export interface EgressHosts extends AsyncDisposable {
+  /** `EGRESS_DNS_SERVERS` and `EGRESS_EXCEPTIONS`, for the processes. */
+  readonly env: Readonly<Record<string, string>>;
+}
+
+/**
+ * A DNS server that leads `allowed.test` to 127.0.0.1, and an exception for it on this port. No other name has an address.
+ */
+export async function egressGround(port: number): Promise<EgressHosts> {
+  throw new Error(`the settings for allowed.test:${port} are not there yet: EGRESS_DNS_SERVERS, EGRESS_EXCEPTIONS`);
+}

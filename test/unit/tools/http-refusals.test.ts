@@ -8,7 +8,7 @@ import { type HttpCall, httpToolGround, tlsNames } from "../../support/http-tool
 // Each case is a process of its own.
 vi.setConfig({ testTimeout: 60_000 });
 
-/** Bytes instead of an answer, over and over where they are a function's. */
+/** Bytes as they are, of a connection that stays open. */
 const raw =
   (...pieces: readonly (string | Buffer)[]): RequestListener =>
   ({ socket }) => {

@@ -10,7 +10,7 @@ import { parseExceptions } from "../../src/egress/policy.ts";
 import { defaultEgressCaps } from "../../src/egress/proxy.ts";
 import type { Parts } from "../../src/executor/parts.ts";
 import { submit } from "../../src/executor/submit.ts";
-import { certificateFor } from "../support/certificate.ts";
+import { selfSigned } from "../support/certificate.ts";
 import { until } from "../support/until.ts";
 import { figures } from "./figures.ts";
 import type { Part } from "./part.ts";
@@ -189,7 +189,7 @@ async function benchNetwork(docker: Dockerode, imageId: string): Promise<BenchNe
   const name = `toolx-bench-egress-${process.pid}`;
   const network = await docker.createNetwork({ Name: name, Driver: "bridge", Internal: true });
   stack.defer(() => network.remove());
-  const certificate = stack.use(await certificateFor([host]));
+  const certificate = stack.use(await selfSigned({ names: [host] }));
   const [key, cert] = await Promise.all([
     readFile(certificate.keyPath, "utf8"),
     readFile(certificate.certPath, "utf8"),

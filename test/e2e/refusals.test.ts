@@ -29,12 +29,12 @@ describe("a bad command line is refused with 2, before anything is stored", () =
     [
       "an unknown tool",
       ["run", "shel", "--", "true"],
-      /unknown_tool: no tool is named "shel"; there are code_interpreter, shell\n.*did you mean shell/,
+      /unknown_tool: no tool is named "shel"; there are code_interpreter, http, shell\n.*did you mean shell/,
     ],
     [
       "a tool that is not built yet",
-      ["run", "http", "--payload", "{}"],
-      /unknown_tool: tool "http" is not built yet; there are/,
+      ["run", "scanner", "--payload", "{}"],
+      /unknown_tool: tool "scanner" is not built yet; there are/,
     ],
     [
       "an unknown field of the payload",

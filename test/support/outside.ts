@@ -2,8 +2,9 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { certificateFor } from "./certificate.ts";
+import { selfSigned } from "./certificate.ts";
 import { checkout } from "./cli.ts";
+import type { Zone } from "./dns-server.ts";
 import { until } from "./until.ts";
 
 /** A network namespace in which all of the internet is a server of the test's own, and nothing leaves. */
@@ -19,11 +20,11 @@ export interface Outside extends AsyncDisposable {
 }
 
 /**
- * @param zone where names lead: an answer for each time one is asked for, the last one from then on. All of them are in its certificate.
+ * @param zone where names lead; all of them are in its certificate.
  */
-export async function openOutside(zone: Readonly<Record<string, readonly (readonly string[])[]>>): Promise<Outside> {
+export async function openOutside(zone: Zone): Promise<Outside> {
   await using stack = new AsyncDisposableStack();
-  const certificate = stack.use(await certificateFor(Object.keys(zone)));
+  const certificate = stack.use(await selfSigned({ names: Object.keys(zone) }));
   const server = [join(checkout, "test/support/outside-world.ts"), JSON.stringify(zone)];
   const args = ["--disable-warning=ExperimentalWarning", ...server, certificate.certPath, certificate.keyPath];
   const child = spawn("unshare", ["--net", process.execPath, ...args], { stdio: ["pipe", "pipe", "inherit"] });

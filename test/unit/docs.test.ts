@@ -170,6 +170,7 @@ describe("docs/tools.md", () => {
   test.each(catalog.list().map((tool) => [tool.name, tool] as const))("names every field of %s", (name, tool) => {
     const part = section(text, `## ${name}`);
     for (const field of fieldsOf(tool.inputSchema)) expect(part).toContain(`| \`${field}\` |`);
+    for (const field of fieldsOf(tool.outputSchema ?? {})) expect(part).toContain(`"${field}": `);
   });
 });
 

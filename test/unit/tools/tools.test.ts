@@ -12,13 +12,13 @@ const exit: Exit = { ...cleanExit, runUs: 1 };
 
 describe("the catalog", () => {
   test("lists its tools by name", () => {
-    expect(catalog.list().map(({ name }) => name)).toEqual(["code_interpreter", "shell"]);
+    expect(catalog.list().map(({ name }) => name)).toEqual(["code_interpreter", "http", "shell"]);
   });
 
   test.each([
-    ["shel", 'no tool is named "shel"; there are code_interpreter, shell', "did you mean shell?"],
+    ["shel", 'no tool is named "shel"; there are code_interpreter, http, shell', "did you mean shell?"],
     ["\u001b[31m", 'no tool is named "\\u001b[31m"', "toolx tools ls lists the tools"],
-    ["http", 'tool "http" is not built yet', "http comes with a later version"],
+    ["scanner", 'tool "scanner" is not built yet', "scanner comes with a later version"],
     ["knowledge_base", 'tool "knowledge_base" is not built yet', "knowledge_base comes with a later version"],
     ["__proto__", 'no tool is named "__proto__"', "toolx tools ls lists the tools"],
   ])("has no %j, and says what there is", (name, message, hint) => {

@@ -72,7 +72,7 @@ const answers: Readonly<Record<string, RequestListener>> = {
   // As the proxy would say it.
   forbidden: (_request, response) =>
     void response
-      .writeHead(403, { "Content-Type": "text/plain; charset=utf-8", Connection: "close" })
+      .writeHead(403, { "Content-Type": "text/plain; charset=utf-8", "Proxy-Status": "tool-executor; error=x" })
       .end("denied plain.example.com:80\n"),
   endless: (request, response) => void pour(request, response),
   "till-the-end": ({ socket }) => void socket.end("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\nuntil it closes"),

@@ -2,7 +2,7 @@
 "use strict";
 
 const { request } = require("node:http");
-const { keptOpen, proxyFor, proxyWords, refusedByProxy } = require("./proxy.cjs");
+const { proxyFor, proxyWords, refusedByProxy } = require("./proxy.cjs");
 const { placeOf, Refusal, refusalFor } = require("./refusal.cjs");
 
 const maxHeadBytes = 64 * 1024;
@@ -22,7 +22,7 @@ exports.exchange = async (asked, trip) => {
       return await answerTo({ createConnection: () => socket, path: url.pathname + url.search }, asked, place);
     }
     trip.at = `waiting for the answer of ${place}`;
-    const answer = await answerTo({ ...proxy, agent: false, path: url.href, hop: keptOpen }, asked, place);
+    const answer = await answerTo({ ...proxy, agent: false, path: url.href }, asked, place);
     const words = await refusedByProxy(answer);
     if (words !== null) throw new Refusal(words);
     return answer;
@@ -68,12 +68,12 @@ function secured(socket, hostname) {
   return promise;
 }
 
-function answerTo({ hop = { Connection: "close" }, ...way }, { method, url, headers, body }, place) {
+function answerTo(way, { method, url, headers, body }, place) {
   const { promise, resolve, reject } = Promise.withResolvers();
   const outgoing = request({
     ...way,
     method,
-    headers: { Host: url.host, ...headers, ...lengthOf(body), ...hop },
+    headers: { Host: url.host, ...headers, ...lengthOf(body), Connection: "close" },
     setHost: false,
     insecureHTTPParser: false,
     maxHeaderSize: maxHeadBytes,

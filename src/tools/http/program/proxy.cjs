@@ -31,19 +31,11 @@ exports.proxyWords = async (socket, head) => {
   return said(Buffer.concat(pieces).toString());
 };
 
-/**
- * The proxy's words, where an answer to a plain request is its own; null where it is the host's. It closes behind what it refuses, although it
- * was asked to keep open, and says no such thing of a host's answer, whatever the host does.
- */
+/** The proxy's words, where an answer to a plain request is its own; null where it is the host's, which has no such header, whatever the host sends. */
 exports.refusedByProxy = async (answer) => {
-  const { connection, "content-type": type } = answer.headers;
-  if (connection?.toLowerCase() !== "close" || type !== "text/plain; charset=utf-8" || answer.statusCode < 400)
-    return null;
+  if (answer.headers["proxy-status"] === undefined) return null;
   return said((await firstBytes(answer)).subarray(0, maxWordsBytes).toString());
 };
-
-/** For requests that are not through a tunnel: {@link exports.refusedByProxy}. */
-exports.keptOpen = { Connection: "keep-alive" };
 
 /** What is denied, and what would allow it. */
 const said = (text) => text.trim().split("\n").join(": ") || "the proxy refused the request without a word";

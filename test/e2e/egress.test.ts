@@ -105,15 +105,15 @@ describe.each(["runc", "runsc"])("under %s", (runtime) => {
   test("SOCKS, plain HTTP, and a host of the operator's on a loopback port", async () => {
     const { output, egress } = await run(
       [
-        "curl -sS --proxy $TOOL_SOCKS_PROXY https://allowed.test/socks",
-        "curl -sS http://plain.test/plain",
+        "curl -sS --proxy $TOOL_SOCKS_PROXY https://allowed.test/hello/socks",
+        "curl -sS http://plain.test/hello/plain",
         "exec 5<>/dev/tcp/127.0.0.1/5432; echo over tcp >&5; head -n 1 <&5",
       ].join("\n"),
       ["allowed.test", "http://plain.test", "tcp://db.test:5432"],
       { flags, env: { EGRESS_TCP: "tcp://db.test:5432 tcp://other.test:6379" } },
     );
     expect(output.stderr).toBe("");
-    expect(output.stdout).toBe("hello from allowed.test/socks\nhello from plain.test/plain\nover tcp\n");
+    expect(output.stdout).toBe("hello from allowed.test/hello/socks\nhello from plain.test/hello/plain\nover tcp\n");
     expect(egress.map(({ host, port, verdict }) => `${host}:${port} ${verdict}`).toSorted()).toEqual([
       "allowed.test:443 allowed",
       "db.test:5432 allowed",

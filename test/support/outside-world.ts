@@ -1,13 +1,14 @@
 // An internet in a network namespace of its own: every address is this machine's, and whatever comes to one is written down, as lines of
 // JSON on standard output. Run by outside.ts within the namespace, never anywhere else.
 import { execFileSync } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { createReadStream, existsSync, readFileSync, statSync } from "node:fs";
 import { createServer as createHttpServer, type RequestListener } from "node:http";
 import { createServer as createHttpsServer } from "node:https";
 import { createServer, type Socket } from "node:net";
+import { join, normalize } from "node:path";
 import { dnsServer, type Zone } from "./dns-server.ts";
 
-const [zoneText = "{}", certPath = "", keyPath = ""] = process.argv.slice(2);
+const [zoneText = "{}", certPath = "", keyPath = "", filesPath = ""] = process.argv.slice(2);
 const zone = JSON.parse(zoneText) as Zone;
 const tell = (what: object): void => void process.stdout.write(`${JSON.stringify(what)}\n`);
 
@@ -48,8 +49,12 @@ const answerHttp: RequestListener = (request, response) => {
       request.on("end", () => response.end(`${bytes}\n`));
       return;
     }
-    default:
-      response.end(`hello from ${host}${url.pathname}\n`);
+    default: {
+      const file = join(filesPath, "files", normalize(url.pathname));
+      if (existsSync(file) && statSync(file).isFile()) createReadStream(file).pipe(response);
+      else if (url.pathname.startsWith("/hello")) response.end(`hello from ${host}${url.pathname}\n`);
+      else response.writeHead(404).end("no such thing\n");
+    }
   }
 };
 

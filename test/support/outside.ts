@@ -13,6 +13,8 @@ export interface Outside extends AsyncDisposable {
   readonly through: readonly string[];
   /** What sends an executor to it: its DNS, its authority. */
   readonly env: Readonly<Record<string, string>>;
+  /** What lies in its `files` is served, over HTTP and HTTPS. */
+  readonly folder: string;
   /** `ADDRESS PORT` of each connection that came to it since the last call. */
   takeConnections(): readonly string[];
   /** `NAME TYPE` of each query since the last call. */
@@ -27,6 +29,7 @@ export async function openOutside(zone: Zone): Promise<Outside> {
   const certificate = stack.use(await selfSigned({ names: Object.keys(zone) }));
   const server = [join(checkout, "test/support/outside-world.ts"), JSON.stringify(zone)];
   const args = ["--disable-warning=ExperimentalWarning", ...server, certificate.certPath, certificate.keyPath];
+  args.push(certificate.folder);
   const child = spawn("unshare", ["--net", process.execPath, ...args], { stdio: ["pipe", "pipe", "inherit"] });
   stack.defer(async () => {
     if (child.exitCode !== null) return;
@@ -45,6 +48,7 @@ export async function openOutside(zone: Zone): Promise<Outside> {
   if (!isReady) throw new Error("the world outside could not be made: it needs root, unshare and ip");
   const held = stack.move();
   return {
+    folder: certificate.folder,
     through: ["nsenter", `--net=/proc/${child.pid}/ns/net`],
     env: { EGRESS_DNS_SERVERS: "127.0.0.1", EGRESS_CA_FILE: certificate.certPath },
     takeConnections() {

@@ -123,7 +123,7 @@ describe.each(["runc", "runsc"])("under %s", (runtime) => {
 
   test("names that lead inside are refused, and those that begin to", async () => {
     const { output } = await run(
-      "for host in inside metadata turns turns; do curl -s -o /dev/null -w '%{http_code} ' http://$host.test/; done",
+      "for host in inside metadata turns turns; do curl -s -o /dev/null -w '%{http_code} ' http://$host.test/hello; done",
       ["http://inside.test", "http://metadata.test", "http://turns.test"],
       { flags },
     );
@@ -134,7 +134,7 @@ describe.each(["runc", "runsc"])("under %s", (runtime) => {
 
 test("an operator's exception opens one host, port and range", async () => {
   const command =
-    "for port in 80 8080; do curl -s -m 5 -o /dev/null -w '%{http_code} ' http://inside.test:$port/; done";
+    "for port in 80 8080; do curl -s -m 5 -o /dev/null -w '%{http_code} ' http://inside.test:$port/hello; done";
   const allow = ["http://inside.test:80,8080"];
   const { output } = await run(command, allow, { env: { EGRESS_EXCEPTIONS: "inside.test:80=10.1.0.0/16" } });
   expect(output.stdout).toBe("200 403 ");
@@ -183,7 +183,7 @@ test("a task whose executor was killed has no way out, and has it again when ano
     const settings = { ...outside.env, TOOL_EXECUTOR_HTTP_LISTEN: "off" };
     const first = await startServer(live, settings, [], outside.through);
     const command =
-      "for i in $(seq 40); do curl -s -m 1 -o /dev/null -w '%{http_code}\\n' http://plain.test/; sleep 0.2; done";
+      "for i in $(seq 40); do curl -s -m 1 -o /dev/null -w '%{http_code}\\n' http://plain.test/hello; sleep 0.2; done";
     await first.ask("/v1/tasks", {
       ...{ method: "POST", local: true, headers: { "content-type": "application/json" } },
       body: JSON.stringify({

@@ -12,6 +12,7 @@ import type { Images, Sandboxes } from "../ports/sandbox.ts";
 import type { TaskStore } from "../ports/task-store.ts";
 import type { Progress } from "../schema/progress.ts";
 import type { Catalog } from "../tools/catalog.ts";
+import type { HostServices } from "./host-calls.ts";
 import type { Slots } from "./slots.ts";
 
 /** Everything the line works with; composed once by the app. */
@@ -26,6 +27,8 @@ export interface Parts {
   readonly clock: Clock;
   readonly log: Log;
   readonly tracing: Tracing;
+  /** What tools may call from their sandboxes. */
+  readonly services: HostServices;
   readonly liveness: Liveness;
   /** A scratch folder of the attempt with its journal in it, gone after dispose. */
   openJournal(attempt: Attempt, capBytes: number): Promise<AttemptJournal>;

@@ -5,6 +5,7 @@ import { quoted } from "../model/quoted.ts";
 import { codeInterpreterTool } from "./code_interpreter/code-interpreter.ts";
 import type { BrokenTool, FoundTool } from "./custom/found-tool.ts";
 import { shellTool } from "./shell/shell.ts";
+import { knowledgeBaseTool } from "./knowledge_base/knowledge-base.ts";
 import type { Tool } from "./tool.ts";
 import { toolProblems } from "./tool-problems.ts";
 
@@ -21,7 +22,7 @@ export interface Catalog {
 }
 
 /** Tools that the contract names and no version has yet. */
-const notBuiltYet: ReadonlySet<string> = new Set(["http", "knowledge_base", "scanner", "migration", "test_suite"]);
+const notBuiltYet: ReadonlySet<string> = new Set(["http", "scanner", "migration", "test_suite"]);
 
 /** Words that `toolx run` understands as a tool with a language. */
 const spokenFor: ReadonlySet<string> = new Set(["python", "node"]);
@@ -108,4 +109,4 @@ function unknown(name: string, names: readonly string[]): ExecutorError {
 }
 
 /** The tools that come with the program. */
-export const builtInTools = (): readonly Tool[] => [shellTool(), codeInterpreterTool()];
+export const builtInTools = (): readonly Tool[] => [shellTool(), codeInterpreterTool(), knowledgeBaseTool()];

@@ -236,7 +236,7 @@ export function knowledgeStoreConformance(name: string, open: () => Promise<Know
         expect(answers.map((each) => each.path), query).toContain(path);
         expect(answers[0]?.snippet, query).toContain("**");
       }
-    });
+    }, 60_000);
   });
 }
 

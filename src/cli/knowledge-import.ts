@@ -50,7 +50,12 @@ export async function knowledgeImport(
   const report: Report = { added: 0, changed: 0, unchanged: 0, removed: 0, passed_over: passedOver, refused: [] };
   const met = new Set<string>();
   const spoilt: string[] = [];
-  const room = roomFor(store, key, maxDocuments - (await documentCount(store, flags.tenant, io.interrupt)), io.interrupt);
+  const room = roomFor(
+    store,
+    key,
+    maxDocuments - (await documentCount(store, flags.tenant, io.interrupt)),
+    io.interrupt,
+  );
   const refuse = (file: SourceFile, path: string, why: string): void => {
     report.refused.push({ path, why });
     spoilt.push(file.path);
@@ -80,11 +85,7 @@ export async function knowledgeImport(
   if (report.refused.length > 0) context.exitWith(1);
 }
 
-async function documentsIn(
-  file: SourceFile,
-  key: Collection,
-  tags: readonly string[],
-): Promise<Iterable<Read>> {
+async function documentsIn(file: SourceFile, key: Collection, tags: readonly string[]): Promise<Iterable<Read>> {
   const bytes = await readSource(file);
   if (typeof bytes === "string") return [{ kind: "refused", path: file.path, why: bytes }];
   return documentsOf({ key: { ...key, path: file.path }, tags, source: file.source, kind: file.kind, bytes });

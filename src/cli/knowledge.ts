@@ -62,9 +62,13 @@ export async function openLocalKnowledge(context: CliContext, tenant: string): P
     throw badFlag("--tenant", tenant, "1 to 63 letters, digits, _ and -");
   const config = context.config();
   if (config.url !== "") {
-    throw new ExecutorError("validation", "TOOL_EXECUTOR_URL names a server, and documents are kept where its tasks are", {
-      hint: "call this on the server's machine, or with its DATABASE_URL, and without TOOL_EXECUTOR_URL",
-    });
+    throw new ExecutorError(
+      "validation",
+      "TOOL_EXECUTOR_URL names a server, and documents are kept where its tasks are",
+      {
+        hint: "call this on the server's machine, or with its DATABASE_URL, and without TOOL_EXECUTOR_URL",
+      },
+    );
   }
   return await openKnowledge(config);
 }

@@ -134,7 +134,9 @@ export function hostCalls(
       throw new Refusal(refusal(404, "not_found", `nothing answers at ${quoted(url)}; there is ${there}`));
     }
     if (method !== "POST")
-      throw new Refusal(refusal(405, "method_not_allowed", `${quoted(method ?? "")} /${name} is not answered; POST is`));
+      throw new Refusal(
+        refusal(405, "method_not_allowed", `${quoted(method ?? "")} /${name} is not answered; POST is`),
+      );
     return service;
   };
 

@@ -106,8 +106,13 @@ const lineSource = {
   exactNumbers: false,
 } as const;
 
-
-const lineSchema = { type: "string", minLength: 1, maxLength: 500, pattern: "^[^\\u0000]*$", says: "must hold no NUL character" };
+const lineSchema = {
+  type: "string",
+  minLength: 1,
+  maxLength: 500,
+  pattern: "^[^\\u0000]*$",
+  says: "must hold no NUL character",
+};
 
 /** Other members are the file's own affair. */
 const checkLine = validator<Line>(
@@ -145,7 +150,15 @@ function documentFrom(parts: Omit<KnowledgeDocument, "digest">): KnowledgeDocume
   const tags = [...new Set(parts.tags)].sort();
   const { source, passages } = parts;
   const digest = createHash("sha256")
-    .update(JSON.stringify([cutVersion, title, tags, source, passages.map(({ heading, line, text }) => [heading, line, text])]))
+    .update(
+      JSON.stringify([
+        cutVersion,
+        title,
+        tags,
+        source,
+        passages.map(({ heading, line, text }) => [heading, line, text]),
+      ]),
+    )
     .digest("hex");
   return { key: parts.key, title, tags, source, digest, passages };
 }

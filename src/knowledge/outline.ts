@@ -100,14 +100,22 @@ function plainText(text: string): string {
 function fenceAfter(line: string, open: string | null): string | null {
   const mark = /^ {0,3}(`{3,}|~{3,})/.exec(line)?.[1] ?? null;
   if (open === null) return mark;
-  const isClosing = mark !== null && mark.startsWith(open) && line.trim() === mark;
+  const isClosing = mark?.startsWith(open) && line.trim() === mark;
   return isClosing ? null : open;
 }
 
 function frontMatter(lines: readonly string[]): { readonly length: number; readonly title: string | null } {
-  const end = lines[0]?.trimEnd() === "---" ? lines.slice(0, 200).findIndex((each, at) => at > 0 && each.trimEnd() === "---") : -1;
+  const end =
+    lines[0]?.trimEnd() === "---"
+      ? lines.slice(0, 200).findIndex((each, at) => at > 0 && each.trimEnd() === "---")
+      : -1;
   if (end < 0) return { length: 0, title: null };
   const said = lines.slice(1, end).find((each) => each.length <= maxHeadingChars && /^title:/.test(each));
-  const title = plainText(said?.slice("title:".length).trim().replace(/^(["'])(.*)\1$/, "$2") ?? "");
+  const title = plainText(
+    said
+      ?.slice("title:".length)
+      .trim()
+      .replace(/^(["'])(.*)\1$/, "$2") ?? "",
+  );
   return { length: end + 1, title: title === "" ? null : title };
 }

@@ -9,7 +9,8 @@ export interface Word {
 }
 
 /** Scripts that are written without spaces give a word a character: what is looked for in them is then a phrase. */
-const pattern = /[\p{sc=Han}\p{sc=Hiragana}\p{sc=Katakana}]|[[\p{L}\p{N}\p{M}]--[\p{sc=Han}\p{sc=Hiragana}\p{sc=Katakana}]]+/gv;
+const pattern =
+  /[\p{sc=Han}\p{sc=Hiragana}\p{sc=Katakana}]|[[\p{L}\p{N}\p{M}]--[\p{sc=Han}\p{sc=Hiragana}\p{sc=Katakana}]]+/gv;
 
 /** The words of a text, in order. Whatever is no letter, digit or mark divides them. */
 export function wordsOf(text: string): readonly Word[] {

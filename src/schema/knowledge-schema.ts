@@ -51,7 +51,12 @@ export const knowledgeRequestSchema: JsonObject = {
       description: 'Words that must all be there, "a phrase", the beginning* of a word, -without.',
     },
     collection: { ...knowledgeNameSchema, description: "Only this one; all unless given." },
-    tags: { type: "array", maxItems: 16, items: knowledgeNameSchema, description: "Only documents with every one of them." },
+    tags: {
+      type: "array",
+      maxItems: 16,
+      items: knowledgeNameSchema,
+      description: "Only documents with every one of them.",
+    },
     limit: { type: "integer", minimum: 1, maximum: 50, description: "At most so many answers; 10 unless given." },
   },
   examples: [{ query: 'rate limits "per tenant" -beta', collection: "handbook", limit: 5 }],

@@ -4,8 +4,8 @@ import { nearest } from "../model/nearest.ts";
 import { quoted } from "../model/quoted.ts";
 import { codeInterpreterTool } from "./code_interpreter/code-interpreter.ts";
 import type { BrokenTool, FoundTool } from "./custom/found-tool.ts";
-import { shellTool } from "./shell/shell.ts";
 import { knowledgeBaseTool } from "./knowledge_base/knowledge-base.ts";
+import { shellTool } from "./shell/shell.ts";
 import type { Tool } from "./tool.ts";
 import { toolProblems } from "./tool-problems.ts";
 

@@ -141,7 +141,11 @@ export function knowledgeStoreConformance(name: string, open: () => Promise<Know
       await put(store, "b.md", "rain today");
       await put(store, "a.md", "rain today");
       await put(store, "Z.md", "rain today");
-      await put(store, "titled.md", "# All about rain\n\nIt is what falls out of clouds in most of the places that are known to us.");
+      await put(
+        store,
+        "titled.md",
+        "# All about rain\n\nIt is what falls out of clouds in most of the places that are known to us.",
+      );
       expect(await found(store, "rain")).toEqual(["titled.md#0", "Z.md#0", "a.md#0", "b.md#0", "long.md#0"]);
       expect(await found(store, "rain", {}, 2)).toEqual(["titled.md#0", "Z.md#0"]);
     });
@@ -233,7 +237,10 @@ export function knowledgeStoreConformance(name: string, open: () => Promise<Know
       for (const document of realDocuments("acme")) await store.put(document, never());
       for (const [query, path] of realQueries) {
         const { answers } = await searchKnowledge(store, "acme", { query, limit: 3 }, never());
-        expect(answers.map((each) => each.path), query).toContain(path);
+        expect(
+          answers.map((each) => each.path),
+          query,
+        ).toContain(path);
         expect(answers[0]?.snippet, query).toContain("**");
       }
     }, 60_000);

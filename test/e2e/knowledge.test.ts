@@ -34,7 +34,11 @@ describe("toolx run knowledge_base", () => {
     const value = result.output.value as unknown as KnowledgeAnswer;
     expect(value).toMatchObject({ query, matched: "all", more: true });
     expect(value.answers).toHaveLength(2);
-    expect(value.answers[0]).toMatchObject({ path: "Guides/Prototype-Poisoning.md", collection: "fastify", tags: ["docs"] });
+    expect(value.answers[0]).toMatchObject({
+      path: "Guides/Prototype-Poisoning.md",
+      collection: "fastify",
+      tags: ["docs"],
+    });
     expect(value.answers[0]?.snippet).toContain("**");
     expect(result.output.stdout).toContain("fastify/Guides/Prototype-Poisoning.md:");
 
@@ -51,10 +55,9 @@ describe("toolx run knowledge_base", () => {
     expect(result.output.stderr).toMatch(/^knowledge_base: query has a " without its other one\nhint: /);
   });
 
-  test("lets the task ask the host for nothing else, as nobody else, and without a network", async () => {
-    await importDocs();
-    const probe = await toolx.result(["run", "shell", "--", 'echo "${TOOL_CALL_URL:-none}"; ls /sys/class/net']);
-    expect(probe.output.stdout).toBe("none\nlo\n");
+  test("is the only one that has a way to the host: a shell has none", async () => {
+    const probe = await toolx.result(["run", "shell", "--", "printenv TOOL_CALL_URL || echo none"]);
+    expect(probe.output.stdout).toBe("none\n");
   });
 });
 

@@ -31,7 +31,10 @@ export function realDocuments(tenantId: string): readonly KnowledgeDocument[] {
     .filter((name) => name.endsWith(".md"))
     .sort()
     .map((name) =>
-      aDocument(name.replaceAll("\\", posix.sep), readFileSync(join(realDocs, name), "utf8"), { tenantId, collection: "fastify" }),
+      aDocument(name.replaceAll("\\", posix.sep), readFileSync(join(realDocs, name), "utf8"), {
+        tenantId,
+        collection: "fastify",
+      }),
     );
 }
 

@@ -44,14 +44,23 @@ export function sqliteKnowledgeStore(path: string, clock: Pick<Clock, "now">): K
   const drop = (key: DocumentKey): Row | undefined => {
     const found = row(statements.selectDocument, { ...key });
     if (found?.id === undefined) return undefined;
-    for (const sql of [statements.dropWords, statements.dropPassages, statements.dropDocument]) run(sql, { id: found.id });
+    for (const sql of [statements.dropWords, statements.dropPassages, statements.dropDocument])
+      run(sql, { id: found.id });
     return found;
   };
 
   const insert = ({ key, title, tags, source, digest, passages }: KnowledgeDocument): void => {
     const { tenantId } = key;
     const wordCount = passages.reduce((sum, { words }) => sum + words.body.length, 0);
-    const values = { ...key, title, tags: JSON.stringify(tags), source, digest, passageCount: passages.length, wordCount };
+    const values = {
+      ...key,
+      title,
+      tags: JSON.stringify(tags),
+      source,
+      digest,
+      passageCount: passages.length,
+      wordCount,
+    };
     const id = row(statements.insertDocument, { ...values, now: clock.now() })?.id ?? null;
     const spelt = spelling(tenantId);
     for (const [ordinal, { heading, line, text, words }] of passages.entries()) {

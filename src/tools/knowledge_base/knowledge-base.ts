@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { knowledgeAnswerSchema, knowledgeRequestSchema } from "../../schema/knowledge-schema.ts";
 import type { JsonObject } from "../../model/task.ts";
+import { knowledgeAnswerSchema, knowledgeRequestSchema } from "../../schema/knowledge-schema.ts";
 import { defineTool } from "../define-tool.ts";
 import type { Tool } from "../tool.ts";
 

@@ -27,7 +27,13 @@ function sink(): { readonly stream: Writable; text(): string } {
 
 async function toolx(args: readonly string[], env: Readonly<Record<string, string>> = {}) {
   const [stdout, stderr] = [sink(), sink()];
-  const io = { stdin: Readable.from([]), stdout: stdout.stream, stderr: stderr.stream, cwd: folder, interrupt: never() };
+  const io = {
+    stdin: Readable.from([]),
+    stdout: stdout.stream,
+    stderr: stderr.stream,
+    cwd: folder,
+    interrupt: never(),
+  };
   const code = await runCli(args, {
     io: { ...io, env: { TOOL_EXECUTOR_DATA: join(folder, "data"), ...env } },
     programDir: checkout,
@@ -92,7 +98,9 @@ describe("toolx knowledge import", () => {
     await put("docs/c.md", "hail");
     await symlink(join(folder, "outside"), join(folder, "docs/linked"));
     await symlink(join(folder, "outside/a.md"), join(folder, "docs/linked.md"));
-    expect((await knowledge("import", "docs")).stderr).toContain("added 1 · changed 0 · unchanged 0 · refused 0 · passed over 2");
+    expect((await knowledge("import", "docs")).stderr).toContain(
+      "added 1 · changed 0 · unchanged 0 · refused 0 · passed over 2",
+    );
     expect(await json("ls", "default")).toMatchObject([{ path: "c.md" }]);
   });
 
@@ -134,7 +142,9 @@ describe("toolx knowledge import", () => {
 
   test("of a package's documentation is done in one go, and again changes nothing", async () => {
     expect((await knowledge("import", realDocs, "--collection", "fastify")).stderr).toMatch(/added 4\d · /);
-    expect((await knowledge("import", realDocs, "--collection", "fastify")).stderr).toMatch(/added 0 · changed 0 · unchanged 4\d/);
+    expect((await knowledge("import", realDocs, "--collection", "fastify")).stderr).toMatch(
+      /added 0 · changed 0 · unchanged 4\d/,
+    );
   }, 60_000);
 });
 

@@ -35,7 +35,11 @@ describe("Markdown", () => {
     ["a rule", "# T\n\nx\n\n---\n\ny", []],
     ["a table", "# T\n\n| a | b |\n|---|---|\n| c | d |", []],
     ["HTML", '<h1 align="center">T</h1>\n\nx\n\n<h2>One <a id="x"></a></h2>\n\ny', ["One"]],
-    ["marks in headings", "# T\n\n## `run()` [docs](https://x.y/z) and [more][ref] **now**\n\nx", ["run() docs and more now"]],
+    [
+      "marks in headings",
+      "# T\n\n## `run()` [docs](https://x.y/z) and [more][ref] **now**\n\nx",
+      ["run() docs and more now"],
+    ],
     ["a hash in a word", "# T\n\n#tag\n\n## C#\n\nx", ["C#"]],
     ["headings deeper than their place", "# T\n\n#### Deep\n\nx\n\n## One\n\ny", ["Deep", "One"]],
   ])("%s", (_what, text, headings) => {
@@ -96,11 +100,15 @@ describe("a long text", () => {
     ["headings", "# a\n".repeat(500_000)],
     ["brackets", `# ${"[".repeat(450)}\n`.repeat(4000)],
     ["one word", "x".repeat(2_000_000)],
-  ])("of two megabytes of %s costs seconds at most", (_what, text) => {
-    const before = process.cpuUsage();
-    read(text);
-    expect(process.cpuUsage(before).user / 1e6).toBeLessThan(5);
-  }, 120_000);
+  ])(
+    "of two megabytes of %s costs seconds at most",
+    (_what, text) => {
+      const before = process.cpuUsage();
+      read(text);
+      expect(process.cpuUsage(before).user / 1e6).toBeLessThan(5);
+    },
+    120_000,
+  );
 });
 
 describe("what is no document is refused by name", () => {
@@ -117,7 +125,10 @@ describe("what is no document is refused by name", () => {
 
 describe("JSON lines", () => {
   test("are a document each, with an id, title and tags of their own where they have them", () => {
-    const lines = [{ text: "# Rain\n\nfalls", url: "x" }, { id: "s-2", title: "Snow", text: "falls too", tags: ["b", "a"] }];
+    const lines = [
+      { text: "# Rain\n\nfalls", url: "x" },
+      { id: "s-2", title: "Snow", text: "falls too", tags: ["b", "a"] },
+    ];
     const all = read(`${lines.map((line) => JSON.stringify(line)).join("\n")}\n\n`, "lines", ["a"]);
     expect(all.map((each) => (each.kind === "document" ? each.document : each))).toMatchObject([
       { key: { path: "guide/a.md#1" }, title: "Rain", tags: ["a"], passages: [{ text: "falls", line: 1 }] },
@@ -126,25 +137,42 @@ describe("JSON lines", () => {
   });
 
   test("that are bad are named by their number, and the others are taken", () => {
-    const lines = ['{"text": "one"}', "{", '{"title": "no text"}', '{"text": "\\ud800"}', '{"text": "a\\u0000"}', '{"text":"x","title":"a\\u0000"}', '{"text":"two","tags":["a b"]}', "[]", '{"text": "last"}'];
+    const lines = [
+      '{"text": "one"}',
+      "{",
+      '{"title": "no text"}',
+      '{"text": "\\ud800"}',
+      '{"text": "a\\u0000"}',
+      '{"text":"x","title":"a\\u0000"}',
+      '{"text":"two","tags":["a b"]}',
+      "[]",
+      '{"text": "last"}',
+    ];
     const all = read(lines.join("\n"), "lines");
-    expect(all.map((each) => (each.kind === "document" ? each.document.key.path : `${each.path} ${each.why}`))).toEqual([
-      "guide/a.md#1",
-      expect.stringMatching(/^guide\/a\.md:2 line is no JSON/),
-      "guide/a.md:3 text is missing",
-      expect.stringMatching(/^guide\/a\.md:4 text has half of a surrogate pair/),
-      expect.stringMatching(/^guide\/a\.md:5 holds a NUL/),
-      expect.stringMatching(/^guide\/a\.md:6 title .*must hold no NUL/),
-      expect.stringMatching(/^guide\/a\.md:7 tags\[0\] .*must be 1 to 63 letters/),
-      expect.stringMatching(/^guide\/a\.md:8 line is an array, must be an object/),
-      "guide/a.md#9",
-    ]);
+    expect(all.map((each) => (each.kind === "document" ? each.document.key.path : `${each.path} ${each.why}`))).toEqual(
+      [
+        "guide/a.md#1",
+        expect.stringMatching(/^guide\/a\.md:2 line is no JSON/),
+        "guide/a.md:3 text is missing",
+        expect.stringMatching(/^guide\/a\.md:4 text has half of a surrogate pair/),
+        expect.stringMatching(/^guide\/a\.md:5 holds a NUL/),
+        expect.stringMatching(/^guide\/a\.md:6 title .*must hold no NUL/),
+        expect.stringMatching(/^guide\/a\.md:7 tags\[0\] .*must be 1 to 63 letters/),
+        expect.stringMatching(/^guide\/a\.md:8 line is an array, must be an object/),
+        "guide/a.md#9",
+      ],
+    );
   });
 });
 
 test("the digest tells apart what is kept differently, and nothing else", () => {
   const digest = (...args: Parameters<typeof read>) => document(...args).digest;
   expect(digest("# A\n\nrain")).toBe(digest("# A\r\n\r\nrain"));
-  const all = [digest("# A\n\nrain"), digest("# B\n\nrain"), digest("# A\n\nsnow"), digest("# A\n\nrain", "markdown", ["x"])];
+  const all = [
+    digest("# A\n\nrain"),
+    digest("# B\n\nrain"),
+    digest("# A\n\nsnow"),
+    digest("# A\n\nrain", "markdown", ["x"]),
+  ];
   expect(new Set(all).size).toBe(4);
 });

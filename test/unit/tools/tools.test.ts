@@ -56,7 +56,12 @@ describe("knowledge_base", () => {
 
   test("puts the request into a file, for a program that asks the host; no tenant, no address is in it", () => {
     const asked = command("knowledge_base", payload);
-    expect(asked).toMatchObject({ image: "shell", argv: ["bash", "/workspace/.toolx-ask.sh"], env: {}, calls: ["knowledge_base"] });
+    expect(asked).toMatchObject({
+      image: "shell",
+      argv: ["bash", "/workspace/.toolx-ask.sh"],
+      env: {},
+      calls: ["knowledge_base"],
+    });
     const [program, request] = asked.files.map(({ bytes }) => Buffer.from(bytes).toString());
     expect(JSON.parse(request ?? "")).toEqual(payload);
     expect(program).toContain('"$TOOL_CALL_URL/knowledge_base"');

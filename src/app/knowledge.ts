@@ -1,6 +1,5 @@
 import { join } from "node:path";
 import type { HostService } from "../executor/host-calls.ts";
-import { searchKnowledge } from "../knowledge/search.ts";
 import type { JsonValue } from "../model/task.ts";
 import type { KnowledgeStore } from "../ports/knowledge-store.ts";
 import { checkKnowledgeRequest } from "../schema/knowledge-schema.ts";
@@ -38,7 +37,9 @@ export function knowledgeSearch(open: () => Promise<KnowledgeStore>): KnowledgeS
   };
   return {
     async search(body, { tenantId, signal }): Promise<JsonValue> {
-      const answer = await searchKnowledge(await store(), tenantId, checkKnowledgeRequest(body), signal);
+      const request = checkKnowledgeRequest(body);
+      const { searchKnowledge } = await import("../knowledge/search.ts");
+      const answer = await searchKnowledge(await store(), tenantId, request, signal);
       return { ...answer, answers: answer.answers.map((each) => ({ ...each })) };
     },
     async [Symbol.asyncDispose]() {

@@ -33,13 +33,21 @@ export interface HostCallCaps {
   readonly maxConnections: number;
   /** At once, on all connections. */
   readonly maxCalls: number;
+  /** Over its whole time: an answer may cost the host more than the question costs the task. */
+  readonly maxCallsInAll: number;
   /** From the headers of a request to the end of its answer. */
   readonly callMs: number;
   /** A connection without a request. */
   readonly idleMs: number;
 }
 
-export const defaultHostCallCaps: HostCallCaps = { maxConnections: 16, maxCalls: 8, callMs: 30_000, idleMs: 15_000 };
+export const defaultHostCallCaps: HostCallCaps = {
+  maxConnections: 16,
+  maxCalls: 8,
+  maxCallsInAll: 200,
+  callMs: 30_000,
+  idleMs: 15_000,
+};
 
 const maxHeaderBytes = 64 * 1024;
 const maxBodyBytes = 1024 * 1024;
@@ -75,7 +83,7 @@ export function hostCalls(
   if (signal.aborted) onAbort();
   else signal.addEventListener("abort", onAbort, { once: true });
   const connections = new Map<Duplex, Connection>();
-  let callCount = 0;
+  let [callCount, callsInAll] = [0, 0];
 
   const server = createServer(
     { insecureHTTPParser: false, requireHostHeader: false, maxHeaderSize: maxHeaderBytes, keepAliveTimeout: 0 },
@@ -86,6 +94,7 @@ export function hostCalls(
       response.on("error", () => undefined);
       connection.begin(response);
       callCount += 1;
+      callsInAll += 1;
       response.once("close", () => {
         callCount -= 1;
       });
@@ -126,6 +135,8 @@ export function hostCalls(
   };
 
   const wanted = ({ method, url = "" }: IncomingMessage, name: string, calls: number): HostService => {
+    if (callsInAll > caps.maxCallsInAll)
+      throw new Refusal(refusal(429, "quota", `the task has had its ${caps.maxCallsInAll} calls`));
     if (calls > caps.maxCalls)
       throw new Refusal(refusal(429, "quota", `the task has ${calls - 1} calls under way, at most ${caps.maxCalls}`));
     const service = url.startsWith("/") ? services.get(name) : undefined;

@@ -196,6 +196,15 @@ describe("what a task may hold open is bounded", () => {
     expect(caller.heard()).toMatch(/"one".*"two".*429.*at most 2/s);
   });
 
+  test("a task has so many calls in all, refused ones too", async () => {
+    using ground = hostGround({ echo }, { maxCallsInAll: 2 });
+    await ground.connect(post("/echo", "1")).hears("acme");
+    await ground.connect(post("/nowhere", "1")).hears("not_found");
+    const third = ground.connect(post("/echo", "1"));
+    await third.hears("the task has had its 2 calls");
+    expect(third.heard()).toContain("429");
+  });
+
   test("dispose, and the end of the task, close all", async () => {
     const ending = new AbortController();
     const { service, waiting } = slow();

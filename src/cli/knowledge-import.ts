@@ -29,7 +29,7 @@ interface Report {
 }
 
 /** The most documents of one tenant. */
-export const maxDocuments = 100_000;
+const maxDocuments = 100_000;
 
 /**
  * `toolx knowledge import`: what is new or has changed is written, a document at a time; what cannot be taken is named, and the exit code is 1.

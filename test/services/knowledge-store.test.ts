@@ -2,9 +2,12 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import * as statements from "../../src/adapters/postgres/knowledge-statements.ts";
+import { positionalQueries } from "../../src/adapters/postgres/positional.ts";
 import { postgresKnowledgeStore } from "../../src/adapters/postgres/postgres-knowledge-store.ts";
 import { sqliteKnowledgeStore } from "../../src/adapters/sqlite/sqlite-knowledge-store.ts";
 import { searchKnowledge } from "../../src/knowledge/search.ts";
+import { tenantMark } from "../../src/model/tenant-mark.ts";
 import { knowledgeStoreConformance } from "../conformance/knowledge-store.ts";
 import { forThisFile } from "../support/for-this-file.ts";
 import { freshDatabase } from "../support/fresh-database.ts";
@@ -47,12 +50,23 @@ test("PostgreSQL and SQLite give the same answers to the same questions about re
   }
 });
 
-test("what is looked for is found by its index, however the planner is set", async () => {
+test("among many passages words are looked for in their index, whatever the session is set to", async () => {
   await using stack = new AsyncDisposableStack();
   const { client, address } = stack.use(await freshDatabase(postgres()));
   const store = stack.use(await postgresKnowledgeStore(address, never()));
   for (const document of realDocuments("acme")) await store.put(document, never());
-  await client.query("analyze; set enable_seqscan = off");
-  const plan = await client.query("explain select 1 from knowledge_passages where words @@ $1::tsquery", ["'x' & 'y'"]);
-  expect(JSON.stringify(plan.rows)).toContain("knowledge_words");
+  await client.query(`
+    insert into knowledge_passages (document_id, tenant_id, ordinal, heading, line, text, word_count, words)
+    select document_id, tenant_id, ordinal + 1000 * copy, heading, line, text, word_count, words
+    from knowledge_passages, generate_series(1, 20) as copy`);
+  // As our connections are, and then as a search sets them.
+  await client.query("analyze; set enable_seqscan = off; set enable_bitmapscan = off; begin");
+  await client.query(statements.byWords);
+  const mark = tenantMark("acme");
+  const match = `'${mark}prototype' & '${mark}poisoning'`;
+  const asked = { tenantId: "acme", match, inHeadings: match, collection: null, tags: [], limit: 400 };
+  const { text, values } = positionalQueries()(statements.find, asked);
+  const plan = await client.query(`explain ${text}`, values);
+  expect(JSON.stringify(plan.rows)).toContain("Bitmap Index Scan on knowledge_words");
+  await client.query("rollback");
 });

@@ -49,7 +49,7 @@ export const countFound = `
     select count(*) from (
       select from knowledge_passages
       where words @@ sought.query::tsquery and tenant_id = :tenantId
-      limit :atMost) as some) as found
+      limit :atMost) as counted) as found
   from unnest(:queries::text[]) with ordinality as sought (query, place)
   order by place`;
 

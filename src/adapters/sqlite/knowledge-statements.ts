@@ -45,18 +45,25 @@ export const countFound = `
     where knowledge_words match :match and p.tenant_id = :tenantId
     limit :atMost)`;
 
+/** First which and in what order, then their texts: a word that is everywhere is in more of them than anybody wants to read. */
 export const find = `
+  with chosen as materialized (
+    select p.id,
+      p.id in (select rowid from knowledge_words where knowledge_words match :inHeadings) as is_headed,
+      p.word_count, d.collection, d.path, p.ordinal
+    from knowledge_words as w
+      join knowledge_passages as p on p.id = w.rowid
+      join knowledge_documents as d on d.id = p.document_id
+    where knowledge_words match :match
+      and p.tenant_id = :tenantId and d.tenant_id = :tenantId
+      and (:collection is null or d.collection = :collection)
+      and not exists (
+        select 1 from json_each(:tags) as wanted
+        where wanted.value not in (select value from json_each(d.tags)))
+    order by is_headed desc, p.word_count, d.collection, d.path, p.ordinal
+    limit :limit)
   select d.collection, d.path, d.title, d.tags, p.heading, p.line, p.ordinal, p.text
-  from knowledge_words as w
-    join knowledge_passages as p on p.id = w.rowid
+  from chosen as c
+    join knowledge_passages as p on p.id = c.id
     join knowledge_documents as d on d.id = p.document_id
-  where knowledge_words match :match
-    and p.tenant_id = :tenantId and d.tenant_id = :tenantId
-    and (:collection is null or d.collection = :collection)
-    and not exists (
-      select 1 from json_each(:tags) as wanted
-      where wanted.value not in (select value from json_each(d.tags)))
-  order by
-    p.id in (select rowid from knowledge_words where knowledge_words match :inHeadings) desc,
-    p.word_count, d.collection, d.path, p.ordinal
-  limit :limit`;
+  order by c.is_headed desc, c.word_count, c.collection, c.path, c.ordinal`;

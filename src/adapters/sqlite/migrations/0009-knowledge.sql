@@ -23,10 +23,11 @@ create table knowledge_passages (
   document_id integer not null references knowledge_documents (id),
   tenant_id text not null,
   ordinal integer not null,
-  heading text,
   line integer not null,
-  text text not null,
-  word_count integer not null
+  word_count integer not null,
+  -- Last, since a long one is read only where it is wanted.
+  heading text,
+  text text not null
 ) strict;
 
 create index knowledge_passages_of on knowledge_passages (document_id);

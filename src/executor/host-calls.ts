@@ -92,13 +92,14 @@ export function hostCalls(
       if (connection === undefined) return void request.socket.destroy();
       request.on("error", () => undefined);
       response.on("error", () => undefined);
-      connection.begin(response);
+      const gone = connection.begin(response);
       callCount += 1;
       callsInAll += 1;
-      response.once("close", () => {
+      const onOver = (): void => {
         callCount -= 1;
-      });
-      void answer(request, response).catch(() => request.socket.destroy());
+      };
+      gone.addEventListener("abort", onOver, { once: true });
+      void answer(request, response, gone).catch(() => request.socket.destroy());
     },
   );
   // The bound is on bytes: headers beyond a count would be dropped silently.
@@ -116,19 +117,17 @@ export function hostCalls(
     );
   });
 
-  const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
-    const gone = new AbortController();
-    response.once("close", () => gone.abort(new Error("nobody waits for the answer")));
+  const answer = async (request: IncomingMessage, response: ServerResponse, gone: AbortSignal): Promise<void> => {
     const name = request.url?.slice(1) ?? "";
     try {
-      using bound = deadline(gone.signal, caps.callMs, () => late(caps.callMs));
+      using bound = deadline(gone, caps.callMs, () => late(caps.callMs));
       const service = wanted(request, name, callCount);
       const body = parseJson(await bodyOf(request, bound.signal), bodySource);
       const value = await unlessAborted(service(body, { tenantId, signal: bound.signal }), bound.signal);
       send(response, 200, value, false);
     } catch (error) {
       // The task is over, or has closed the connection.
-      if (gone.signal.aborted) return;
+      if (gone.aborted) return;
       const { status, ...problem } = error instanceof Refusal ? error.problem : problemOf(name, error, onFailure);
       send(response, status, { error: problem }, !request.complete);
     }
@@ -176,23 +175,31 @@ export function hostCalls(
 }
 
 interface Connection {
-  /** A request has come, and is over when its answer is. */
-  begin(response: ServerResponse): void;
+  /** A request has come. The signal aborts when it is over: its answer was sent, or cannot be any more. */
+  begin(response: ServerResponse): AbortSignal;
 }
 
 function connectionOf(connection: Duplex, idleMs: number): Connection {
-  let busy = 0;
   const arm = (): NodeJS.Timeout => setTimeout(() => connection.destroy(), idleMs);
   let idle = arm();
-  connection.once("close", () => clearTimeout(idle));
+  const open = new Set<AbortController>();
+  const end = (call: AbortController): void => {
+    if (!open.delete(call)) return;
+    call.abort(new Error("nobody waits for the answer"));
+    if (open.size === 0 && !connection.destroyed) idle = arm();
+  };
+  connection.once("close", () => {
+    clearTimeout(idle);
+    // An answer whose turn had not come never hears that its connection is gone.
+    for (const call of open) end(call);
+  });
   return {
     begin(response) {
-      busy += 1;
       clearTimeout(idle);
-      response.once("close", () => {
-        busy -= 1;
-        if (busy === 0 && !connection.destroyed) idle = arm();
-      });
+      const call = new AbortController();
+      open.add(call);
+      response.once("close", () => end(call));
+      return call.signal;
     },
   };
 }

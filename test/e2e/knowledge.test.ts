@@ -52,7 +52,7 @@ describe("toolx run knowledge_base", () => {
   test("tells on stderr what is wrong with a query", async () => {
     const result = await ask({ query: 'rain "over' });
     expect(result).toMatchObject({ reason: "nonzero_exit", exit_code: 1, output: { value: null } });
-    expect(result.output.stderr).toMatch(/^knowledge_base: query has a " without its other one\nhint: /);
+    expect(result.output.stderr).toMatch(/^query has a " without its other one\nhint: /);
   });
 
   test("is the only one that has a way to the host: a shell has none", async () => {

@@ -1,10 +1,10 @@
 import { readFileSync } from "node:fs";
 import { dnsResolve, tcpConnect } from "../adapters/net/dialing.ts";
 import { dialer } from "../egress/dial.ts";
+import type { Egress } from "../egress/egress.ts";
 import { parseExceptions, type RangeException, type Rule } from "../egress/policy.ts";
 import { defaultEgressCaps, type EgressCaps } from "../egress/proxy.ts";
 import { parseTcpOffers } from "../egress/task-rules.ts";
-import type { Egress } from "../executor/way-out.ts";
 import { ExecutorError } from "../model/failure.ts";
 import { bytesPerMb } from "../model/limits.ts";
 import { type Setting, settings } from "./config-schema.ts";

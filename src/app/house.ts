@@ -24,9 +24,11 @@ import type { TaskStore } from "../ports/task-store.ts";
 import { defaultMaxRequestBytes } from "../schema/request-caps.ts";
 import { type ParseTask, taskParser } from "../schema/task-parser.ts";
 import type { Catalog } from "../tools/catalog.ts";
+import { knowledgeBaseName } from "../tools/knowledge_base/knowledge-base.ts";
 import type { Config } from "./config.ts";
 import { openCatalog } from "./custom-tools.ts";
 import { openEgress } from "./egress-config.ts";
+import { knowledgeSearch, openKnowledge } from "./knowledge.ts";
 
 /** Everything one process works with, composed from the configuration. */
 export interface House extends AsyncDisposable {
@@ -118,6 +120,7 @@ export async function openHouse(
   const tracing = stack.use(await tracingOf(config, ownerText(liveness.self)));
   const scratch = await diskScratch(config.sandboxRoot);
   const logSink = stack.use(await openLogSink(config));
+  const knowledge = stack.use(knowledgeSearch(() => openKnowledge(config)));
   const docker = dockerAt(config.dockerHost);
   const catalog = tools ?? (await openCatalog(config));
   const openedLog = log ?? (await openLog(config.logLevel));
@@ -132,6 +135,7 @@ export async function openHouse(
     log: openedLog,
     egress: openEgress(config.egress, audit.record),
     tracing,
+    services: new Map([[knowledgeBaseName, knowledge.search]]),
     slots: fairSlots(config.maxWorkers),
     images: eitherImages(
       localImages(docker, builtInImages, undefined, config.engineDeadlines.inspectMs),

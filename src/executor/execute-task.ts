@@ -99,7 +99,7 @@ async function attempted(
   const tool = parts.catalog.find(task.tool_name);
   const toolCommand = tool.command(task);
   const hasStdin = line.stdin !== null;
-  using out = wayOut(parts, line);
+  using out = wayOut(parts, line, toolCommand.calls ?? []);
   await using ground =
     line.taken ?? (await freshGround(parts, line, tool, toolCommand, { leasedAt, hasStdin, out }, cancel));
   const { sandbox, journal } = ground;

@@ -1,29 +1,17 @@
-import type { Dial } from "../egress/dial.ts";
+import type { Duplex } from "node:stream";
 import { placeOf } from "../egress/host.ts";
 import type { EgressEvent } from "../egress/passage.ts";
 import type { Rule } from "../egress/policy.ts";
-import { type EgressCaps, type EgressProxy, egressProxy } from "../egress/proxy.ts";
+import { egressProxy } from "../egress/proxy.ts";
 import { type EgressTally, egressTally } from "../egress/tally.ts";
 import { httpProxyPort, socksProxyPort, taskRules } from "../egress/task-rules.ts";
 import type { Attempt } from "../model/attempt.ts";
-import type { AuditRecord } from "../model/audit.ts";
 import type { JsonObject, Task } from "../model/task.ts";
-import type { Clock } from "../ports/clock.ts";
-import type { Sandbox, SandboxConnection, SandboxOut } from "../ports/sandbox.ts";
+import type { Sandbox, SandboxConnection, SandboxOut, SandboxPort } from "../ports/sandbox.ts";
+import { hostCalls, servicesFor } from "./host-calls.ts";
+import type { Parts } from "./parts.ts";
 
-/** What an operator lets tasks reach, and how. */
-export interface Egress {
-  /** Hosts for bytes of any kind; a task names which of them it wants. */
-  readonly tcp: readonly Rule[];
-  readonly dial: Dial;
-  readonly caps: EgressCaps;
-  /** Certificates that sandboxes with a way out trust beside their image's, as PEM; empty: none. */
-  readonly extraCa: string;
-  /** The operator's record. If it throws, the task's way out is closed. */
-  record(record: AuditRecord): void;
-}
-
-/** One task's way out of its sandbox, closed by dispose. A task whose request allows no host has none. */
+/** One task's way out of its sandbox, closed by dispose. A task that may reach no host and calls no service has none. */
 export interface WayOut extends Disposable {
   /** Null: there is none. */
   readonly sandboxOut: SandboxOut | null;
@@ -34,17 +22,78 @@ export interface WayOut extends Disposable {
   readonly tally: EgressTally;
 }
 
-/** @throws ExecutorError validation | policy_denied, for a request that asks for what is not allowed. */
+/** What a way out is made with. */
+export type WayOutParts = Pick<Parts, "egress" | "services" | "clock" | "log">;
+
+/**
+ * @param calls services of the host that the task's tool may ask.
+ * @throws ExecutorError validation | policy_denied, for a request that asks for what is not allowed.
+ */
 export function wayOut(
-  { egress, clock }: { readonly egress: Egress; readonly clock: Clock },
-  { attempt, task }: { readonly attempt: Attempt; readonly task: Task },
+  parts: WayOutParts,
+  given: { readonly attempt: Attempt; readonly task: Task },
+  calls: readonly string[],
 ): WayOut {
-  const rules = taskRules(task.network?.allow ?? [], egress.tcp);
   const tally = egressTally();
-  if (rules.length === 0) return { ...noWayOut, tally };
+  const rules = taskRules(given.task.network?.allow ?? [], parts.egress.tcp);
+  const doors = [
+    ...(rules.length > 0 ? [hostsDoor(parts, given.attempt, rules, tally)] : []),
+    ...(calls.length > 0 ? [callsDoor(parts, given.task, calls)] : []),
+  ];
+  return {
+    tally,
+    sandboxOut:
+      doors.length === 0
+        ? null
+        : { listen: doors.flatMap(({ listen }) => listen), extraCa: rules.length > 0 ? parts.egress.extraCa : "" },
+    env: Object.assign({}, ...doors.map(({ env }) => env)),
+    serve(sandbox) {
+      if (doors.length > 0) sandbox.serve((connection) => serveConnection(doors, connection));
+    },
+    [Symbol.dispose]() {
+      for (const door of doors) door[Symbol.dispose]();
+    },
+  };
+}
+
+/** Some of the ports behind which we are. */
+interface Door extends Disposable {
+  readonly listen: readonly SandboxPort[];
+  readonly env: Readonly<Record<string, string>>;
+  /** Takes a connection to one of its ports; it never rejects. */
+  serve(to: string, stream: Duplex): Promise<void>;
+}
+
+/** SAFETY: what the sandbox says of a connection only chooses who judges it, among those that this task may meet at all. */
+function serveConnection(doors: readonly Door[], { to, stream }: SandboxConnection): void {
+  const door = doors.find(({ listen }) => listen.some((port) => port.to === to));
+  if (door === undefined) stream.destroy();
+  else void door.serve(to, stream);
+}
+
+const callsPort = 3129;
+
+function callsDoor({ services, log }: WayOutParts, task: Task, calls: readonly string[]): Door {
+  const ending = new AbortController();
+  const onFailure = (name: string, error: unknown): void =>
+    log.note("warn", "call.failed", { name, message: error instanceof Error ? error.message : String(error) });
+  const served = hostCalls(servicesFor(calls, services), {
+    ...{ tenantId: task.tenant_id, signal: ending.signal, onFailure },
+  });
+  return {
+    listen: [{ port: callsPort, to: "call" }],
+    env: { TOOL_CALL_URL: `http://127.0.0.1:${callsPort}` },
+    serve: (_to, stream) => served.serve(stream),
+    [Symbol.dispose]() {
+      ending.abort(new Error("the task is over"));
+      served[Symbol.dispose]();
+    },
+  };
+}
+
+function hostsDoor({ egress, clock }: WayOutParts, attempt: Attempt, rules: readonly Rule[], tally: EgressTally): Door {
   const attemptOf = { key: attempt.key, attempt: attempt.number, kind: "egress" as const };
-  const record = (event: EgressEvent): void =>
-    egress.record({ ...attemptOf, at: clock.now(), detail: detailOf(event) });
+  const record = (detail: JsonObject): void => egress.record({ ...attemptOf, at: clock.now(), detail });
   let unrecorded = 0;
   const proxy = egressProxy({
     rules,
@@ -55,25 +104,26 @@ export function wayOut(
       tally.add(event);
       // A task that is refused without end fills no table; whatever was reached is recorded.
       if (event.verdict === "denied" && tally.connections() > maxRefusals) unrecorded += 1;
-      else record(event);
+      else record(detailOf(event));
     },
   });
   const forwards = rules.filter(({ mode }) => mode === "tcp");
   return {
-    tally,
-    sandboxOut: {
-      listen: [
-        { port: httpProxyPort, to: "http" },
-        { port: socksProxyPort, to: "socks" },
-        ...forwards.flatMap(({ name, ports }) => ports.map((port) => ({ port, to: `${tcpPrefix}${name}:${port}` }))),
-      ],
-      extraCa: egress.extraCa,
-    },
+    listen: [
+      { port: httpProxyPort, to: "http" },
+      { port: socksProxyPort, to: "socks" },
+      ...forwards.flatMap(({ name, ports }) => ports.map((port) => ({ port, to: `${tcpPrefix}${name}:${port}` }))),
+    ],
     env: { ...proxyVariables, ...(egress.extraCa === "" ? {} : trustVariables) },
-    serve: (sandbox) => sandbox.serve((connection) => serveConnection(proxy, connection)),
+    async serve(to, stream) {
+      if (to === "http" || to === "socks") return await proxy.serve(stream, to);
+      const place = to.startsWith(tcpPrefix) ? placeOf(to.slice(tcpPrefix.length), null) : null;
+      if (place === null) stream.destroy();
+      else await proxy.serve(stream, place);
+    },
     [Symbol.dispose]() {
       proxy[Symbol.dispose]();
-      if (unrecorded > 0) egress.record({ ...attemptOf, at: clock.now(), detail: { unrecorded_refusals: unrecorded } });
+      if (unrecorded > 0) record({ unrecorded_refusals: unrecorded });
       unrecorded = 0;
     },
   };
@@ -95,22 +145,7 @@ const detailOf = (event: EgressEvent): JsonObject => ({
   duration_ms: Math.round(event.durationMs),
 });
 
-const noWayOut: Omit<WayOut, "tally"> = {
-  sandboxOut: null,
-  env: {},
-  serve: () => undefined,
-  [Symbol.dispose]: () => undefined,
-};
-
 const tcpPrefix = "tcp:";
-
-/** SAFETY: what the sandbox says of a connection only chooses how it is judged; every way to a host is judged. */
-function serveConnection(proxy: EgressProxy, { to, stream }: SandboxConnection): void {
-  if (to === "http" || to === "socks") return void proxy.serve(stream, to);
-  const place = to.startsWith(tcpPrefix) ? placeOf(to.slice(tcpPrefix.length), null) : null;
-  if (place === null) stream.destroy();
-  else void proxy.serve(stream, place);
-}
 
 const httpProxy = `http://127.0.0.1:${httpProxyPort}`;
 const noProxy = "localhost,127.0.0.1,::1";

@@ -29,6 +29,7 @@ export async function partsWithoutEngine(differences: Partial<Parts> = {}): Prom
     logSink: { write: () => undefined, dropped: () => 0, [Symbol.asyncDispose]: async () => undefined },
     log: await openLog("silent"),
     tracing: noTracing,
+    services: new Map(),
     slots: fairSlots(1),
     images: { names: () => ["shell", "python", "node"], resolve: async (name) => ({ name, id: name, env: {} }) },
     sandboxes: { create: unused, attach: unused, requireRuntime: async () => undefined, standby: unused },

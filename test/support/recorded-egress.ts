@@ -1,10 +1,10 @@
 import { once } from "node:events";
 import { connect } from "node:net";
 import { dialer } from "../../src/egress/dial.ts";
+import type { Egress } from "../../src/egress/egress.ts";
 import { parseExceptions } from "../../src/egress/policy.ts";
 import { defaultEgressCaps, type EgressCaps } from "../../src/egress/proxy.ts";
 import { parseTcpOffers } from "../../src/egress/task-rules.ts";
-import type { Egress } from "../../src/executor/way-out.ts";
 import type { JsonObject } from "../../src/model/task.ts";
 import { type Origin, origin } from "./egress-ground.ts";
 

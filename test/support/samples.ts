@@ -1,5 +1,5 @@
+import type { Egress } from "../../src/egress/egress.ts";
 import { defaultEgressCaps } from "../../src/egress/proxy.ts";
-import type { Egress } from "../../src/executor/way-out.ts";
 import { defaultLimitRules, type LimitName, type Limits } from "../../src/model/limits.ts";
 import type { Owner } from "../../src/model/owner.ts";
 import type { Result } from "../../src/model/result.ts";

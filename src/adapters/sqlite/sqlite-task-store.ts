@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import type { DatabaseSync, SQLInputValue, SQLOutputValue, StatementSync } from "node:sqlite";
+import type { SQLInputValue, SQLOutputValue, StatementSync } from "node:sqlite";
 import type { Attempt } from "../../model/attempt.ts";
 import { reasonTable } from "../../model/failure.ts";
 import { type Owner, ownerText } from "../../model/owner.ts";
@@ -16,6 +16,7 @@ import {
   unbounded,
 } from "../../ports/task-store.ts";
 import { auditRecord } from "../../schema/audit-record.ts";
+import { immediately } from "./immediately.ts";
 import { oldTasks } from "./old-tasks.ts";
 import { openDatabase } from "./open-database.ts";
 import { callbackRow, letterHead, outboxRow } from "./outbox-row.ts";
@@ -291,20 +292,6 @@ export function sqliteTaskStore(path: string, clock: Clock, bounds: QueueBounds 
 
 type Values = Readonly<Record<string, SQLInputValue>>;
 type Row = Readonly<Record<string, SQLOutputValue>>;
-
-/** Takes the write lock before the first read, so that nothing read can be stale when it is written. */
-function immediately<T>(database: DatabaseSync, work: () => T): T {
-  database.exec("begin immediate");
-  try {
-    const value = work();
-    database.exec("commit");
-    return value;
-  } catch (error) {
-    // A full disk has rolled back by itself.
-    if (database.isTransaction) database.exec("rollback");
-    throw error;
-  }
-}
 
 const atMost1000 = (limit: number): number => Math.min(Math.max(limit, 1), 1000);
 

@@ -30,6 +30,7 @@ async function partsWith(store: TaskStore, create: Sandboxes["create"]): Promise
     logSink: { write: () => undefined, dropped: () => 0, [Symbol.asyncDispose]: async () => undefined },
     log: await openLog("silent"),
     tracing: noTracing,
+    services: new Map(),
     slots: fairSlots(1),
     images: { names: () => ["shell"], resolve: async (name) => ({ name, id: `sha256:${name}`, env: {} }) },
     sandboxes: { create, attach: unused, requireRuntime: async () => undefined, standby: unused },

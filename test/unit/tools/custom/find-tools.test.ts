@@ -16,7 +16,9 @@ async function catalogOf(folders: ToolFolders, sources: readonly string[]): Prom
 }
 
 const names = (catalog: Catalog): readonly string[] =>
-  catalog.list().flatMap(({ name }) => (["shell", "code_interpreter", "http"].includes(name) ? [] : name));
+  catalog
+    .list()
+    .flatMap(({ name }) => (["shell", "code_interpreter", "http", "knowledge_base"].includes(name) ? [] : name));
 
 const problems = (catalog: Catalog): readonly (readonly [string, readonly string[]])[] =>
   catalog.broken().map((broken) => [broken.name, broken.problems] as const);

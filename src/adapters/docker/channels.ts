@@ -156,8 +156,9 @@ function openChannel(send: (type: number, body: Buffer) => void, credit: number,
         credit = Math.min(credit + body.readUInt32BE(0), windowBytes);
         flush();
       } else if (type === frameType.close) {
-        // Both have ended it: what is not read yet still is.
-        if (!(theyHaveEnded && hasEnded)) stream.destroy(new Error("the task closed it"));
+        // What it wrote before its end is still read. Many clients end in a reset, so it is no error.
+        if (theyHaveEnded && !stream.readableEnded) stream.once("end", () => stream.destroy());
+        else stream.destroy();
       } else broken("what no channel has");
     },
     cutOff() {

@@ -107,7 +107,8 @@ export function passages({ rules, dial, caps, budget, onEvent, nowMs }: PassageP
 
 /** A client that leaves is no reason to give. */
 function whyCut(error: Error | null): string | null {
-  const isClientGone = error !== null && "code" in error && error.code === "ERR_STREAM_PREMATURE_CLOSE";
+  const code = error !== null && "code" in error ? error.code : null;
+  const isClientGone = code === "ERR_STREAM_PREMATURE_CLOSE" || code === "ABORT_ERR";
   return error === null || isClientGone ? null : error.message;
 }
 

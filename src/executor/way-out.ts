@@ -173,4 +173,5 @@ const trustVariables: Readonly<Record<string, string>> = {
   GIT_SSL_CAINFO: trusted,
   NODE_EXTRA_CA_CERTS: trusted,
   npm_config_cafile: trusted,
+  WGETRC: "/run/toolx/wgetrc",
 };

@@ -1,7 +1,7 @@
 import { expect } from "vitest";
 import { type RecordedEgress, type RecordedEgressOptions, recordedEgress } from "../../support/recorded-egress.ts";
 import type { Ran } from "../ground.ts";
-import { expectReason, type HostileCase, hostile, type Traits } from "../hostile-case.ts";
+import { brief, expectReason, type HostileCase, hostile, type Traits } from "../hostile-case.ts";
 
 /** An address of the internet that no test reaches. */
 const far = "93.184.216.34";
@@ -29,11 +29,11 @@ def status(raw):
 def connect(place): return status("CONNECT %s HTTP/1.1\r\nHost: %s\r\n\r\n" % (place, place))
 def get(url, *headers, host=None):
     host = host if host is not None else url.split("/")[2] if url.count("/") > 1 else "x"
-    return status("GET %s HTTP/1.1\r\nHost: %s\r\n%s\r\n" % (url, host, "".join(one + "\r\n" for one in headers)))
+    return status("GET %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n%s\r\n" % (url, host, "".join(one + "\r\n" for one in headers)))
 def socks(host, port=80):
     name = host.encode("latin-1")
     raw = b"\x05\x01\x00\x05\x01\x00\x03" + bytes([len(name)]) + name + struct.pack(">H", port)
-    answer = talk(raw)
+    answer = talk(raw, 1080)
     return str(ord(answer[3])) if len(answer) > 3 else answer[:20] or "closed"
 def reached(what):
     try: what()
@@ -46,6 +46,9 @@ interface EgressRow extends RecordedEgressOptions {
   readonly allow?: readonly string[];
   /** Python; prints one object. */
   readonly code: string;
+  /** For another program than that. */
+  readonly image?: string;
+  readonly argv?: readonly string[];
   readonly limits?: Readonly<Record<string, unknown>>;
 }
 
@@ -53,7 +56,7 @@ interface EgressRow extends RecordedEgressOptions {
 function egressRow(
   id: string,
   name: string,
-  { allow = ["public.test", "http://public.test"], code, limits = {}, ...options }: EgressRow,
+  { allow = ["public.test", "http://public.test"], code, image = "python", argv, limits = {}, ...options }: EgressRow,
   expected: (said: Record<string, unknown>, outside: RecordedEgress, ran: Ran) => void,
   traits: Traits = {},
 ): HostileCase {
@@ -66,8 +69,8 @@ function egressRow(
       const ran = await ground.run(
         {
           tool_name: "shell",
-          image: "python",
-          payload: { argv: ["python3", "-c", client + code] },
+          image,
+          payload: { argv: argv ?? ["python3", "-c", client + code] },
           limits: { timeout_seconds: 60, ...limits },
           network: { allow },
         },
@@ -76,7 +79,7 @@ function egressRow(
       expectReason(ran.result, "ok");
       expected(JSON.parse(ran.result.output.stdout), outside, ran);
     },
-    traits,
+    { ...brief, ...traits },
   );
 }
 
@@ -138,19 +141,19 @@ function leadsNowhere(id: string, name: string, addresses: readonly string[]): H
   return egressRow(
     id,
     name,
-    { names, allow: ["*.lure.test:443", "http://*.lure.test"], code: everyWay(Object.keys(names)) },
+    {
+      names,
+      allow: ["*.lure.test:443", "http://*.lure.test"],
+      code: `
+hosts = json.loads(${JSON.stringify(JSON.stringify(Object.keys(names)))})
+say(**{host: [connect(host + ":443"), get("http://%s/" % host), socks(host, 443)] for host in hosts})`,
+    },
     (said, outside) => {
       for (const [host, answers] of Object.entries(said))
-        expect(answers, host).toEqual([
-          "403",
-          "403",
-          "403",
-          expect.stringMatching(/^[1-8]$/),
-          expect.stringMatching(/^[1-8]$/),
-        ]);
+        expect(answers, host).toEqual(["403", "403", expect.stringMatching(/^[1-8]$/)]);
       nothingLeft(outside);
     },
-    { inputs: addresses.length * 5 },
+    { inputs: addresses.length * 3 },
   );
 }
 
@@ -166,6 +169,19 @@ def udp(address, port, family=socket.AF_INET):
 `;
 
 const services = [5432, 6379, 9092, 9000, 2375, 7117];
+
+const lures = [
+  ...["http://169.254.169.254/", "http://127.0.0.1/", "http://[::1]/", "http://10.0.0.1/", "http://other.test/"],
+  ...["file:///etc/passwd", "gopher://127.0.0.1:6379/_x", "dict://127.0.0.1:11211/x"],
+];
+
+/** What curl met, by where it was sent. */
+const followRedirects = `
+ask() { curl -sSL --max-redirs 30 -o /dev/null -w '%{http_code} %{num_redirects}' "$1" 2>/dev/null; }
+for lure in round ${lures.map((lure) => `'${lure}'`).join(" ")}; do
+  path=$([ "$lure" = round ] && echo round || jq -rn --arg x "$lure" '$x|@uri')
+  jq -n --arg key "$lure" --arg met "$(ask "http://public.test/$path")" '{($key): $met}'
+done | jq -sc add`;
 
 export const egressRows: readonly HostileCase[] = [
   egressRow(
@@ -238,14 +254,9 @@ say(address=tcp("${far}", 443), name=reached(lambda: socket.create_connection(("
         const to = path.startsWith("/round") ? "http://public.test/round" : decodeURIComponent(path.slice(1));
         socket.end(`HTTP/1.1 302 Found\r\nLocation: ${to}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n`);
       },
-      code: `
-import subprocess, urllib.parse
-def curl(url, *more):
-    done = subprocess.run(["curl", "-sSL", "--max-redirs", "30", "-o", "/dev/null", "-w", "%{http_code} %{num_redirects}", *more, url], capture_output=True, text=True)
-    return done.stdout
-lures = ["http://169.254.169.254/", "http://127.0.0.1/", "http://[::1]/", "http://10.0.0.1/", "http://other.test/", "file:///etc/passwd", "gopher://127.0.0.1:6379/_x", "dict://127.0.0.1:11211/x"]
-say(round=curl("http://public.test/round"), **{lure: curl("http://public.test/" + urllib.parse.quote(lure, safe="")) for lure in lures})`,
-      limits: { pids: 64 },
+      image: "shell",
+      argv: ["bash", "-c", followRedirects],
+      code: "",
     },
     (said, { dialled }) => {
       for (const [lure, met] of Object.entries(said))
@@ -286,7 +297,7 @@ say(round=curl("http://public.test/round"), **{lure: curl("http://public.test/" 
       allow: ["http://github.test"],
       code: everyWay([
         ...["g\u00d1\u0096thub.test", "xn--gthub-n4a.test", "github.test.evil.test", "evilgithub.test", "github.tes"],
-        ...["github.test/", "github.test@evil.test", "github.test:80@evil.test", "a.github.test"],
+        ...["github.test@evil.test", "github.test:80@evil.test", "a.github.test"],
       ]).replace("say(", `say(same=[get("http://GitHub.TEST/"), get("http://github.test./", host="github.test.")], `),
     },
     ({ same, ...said }, { dialled }) => {
@@ -367,7 +378,8 @@ say(both=post("Content-Length: 4", "Transfer-Encoding: chunked", body="0\r\n\r\n
       for (const [what, answer] of Object.entries(said))
         expect(answer, what).toMatch(/^(400|403|413|431|501|closed|ConnectionResetError|BrokenPipeError)$/);
       // What did come through came as one request of ours.
-      for (const heard of server.heard()) expect(heard.match(/HTTP\/1\.1\r\n/g) ?? [], heard).toHaveLength(1);
+      for (const heard of server.heard().filter((text) => text !== ""))
+        expect(heard.match(/HTTP\/1\.1\r\n/g) ?? [], heard).toHaveLength(1);
     },
     { inputs: 9 },
   ),
@@ -412,6 +424,7 @@ say(mib=total >> 20)`,
       expect(said.mib).toBeLessThanOrEqual(64);
       expect(events.map(({ why }) => why)).toEqual([expect.stringContaining("the most that is allowed")]);
     },
+    { isBrief: false },
   ),
   egressRow(
     "F20",
@@ -433,11 +446,11 @@ say(mib=total >> 20)`,
         many: expect.stringMatching(/^(502|closed|ConnectionResetError)$/),
         long: expect.stringMatching(/^(502|closed|ConnectionResetError)$/),
         continue: expect.stringMatching(/^(502|closed|ConnectionResetError)$/),
-        drip: expect.stringMatching(/^(200|502)$/),
+        drip: expect.stringMatching(/^(200|502|closed|ConnectionResetError)$/),
       });
       expect(events).toHaveLength(4);
     },
-    { inputs: 4 },
+    { isBrief: false, inputs: 4 },
   ),
   egressRow(
     "F21",
@@ -470,7 +483,7 @@ say(tried=met["ok"] + met["not"])`,
       // Refusals beyond the thousandth are counted, and recorded as a number.
       expect(result.metrics.egress_connections ?? 0).toBeGreaterThanOrEqual(events.length - 1);
     },
-    { inputs: 10_000, boundMs: 180_000 },
+    { isBrief: false, inputs: 10_000, boundMs: 180_000 },
   ),
   egressRow(
     "F22",
@@ -493,6 +506,7 @@ say(mib=sent >> 20)`,
       expect(arrived).toBeLessThanOrEqual(8 * 1024 * 1024);
       expect(result.egress[0]?.bytes_out).toBeGreaterThan(7 * 1024 * 1024);
     },
+    { isBrief: false },
   ),
   egressRow(
     "F23",
@@ -527,7 +541,7 @@ say(engine=ask("127.0.0.11"), far=ask("8.8.8.8"), proxy=connect("stolen.evil.tes
       expect(outside.resolved, "names that were asked for").toEqual([]);
       nothingLeft(outside);
     },
-    { inputs: 6 },
+    { isBrief: false, inputs: 6 },
   ),
   egressRow(
     "F26",

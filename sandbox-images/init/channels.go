@@ -13,7 +13,7 @@ import (
 
 const (
 	// channelWindow is what either side may send on a channel before the other has said that it takes more.
-	channelWindow = 128 << 10
+	channelWindow = 240 << 10
 	// maxChannels bounds what a task that opens connections without end can make us hold.
 	maxChannels = 128
 	// takenPatience is how long a host has to say that it takes a connection, before the task is told that nobody does.

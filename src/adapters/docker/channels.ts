@@ -17,7 +17,7 @@ export interface Channels {
 }
 
 /** What either side may send on a channel before the other has said that it takes more. */
-const windowBytes = 128 * 1024;
+const windowBytes = 240 * 1024;
 /** One frame's: nothing else waits behind more than that. */
 const pieceBytes = 64 * 1024;
 /** Of one sandbox at once; sandbox-init opens no more. */

@@ -7,7 +7,7 @@ import { frameType } from "../../../../src/adapters/docker/protocol/frame.ts";
 import type { SandboxConnection } from "../../../../src/ports/sandbox.ts";
 import { until } from "../../../support/until.ts";
 
-const windowBytes = 128 * 1024;
+const windowBytes = 240 * 1024;
 
 interface Sent {
   readonly type: number;

@@ -38,13 +38,19 @@ module.exports = {
       "tools-look-down",
       "a tool knows no engine, store or line",
       room("tools"),
-      "^src/(cli|app|loops|adapters|executor|secrets)/",
+      "^src/(cli|app|loops|adapters|executor|secrets|knowledge)/",
     ),
     never(
       "secrets-look-down",
       "a value is looked for in the same forms, whatever it is given to",
       room("secrets"),
       "^src/(?!secrets/|ports/|schema/|model/)",
+    ),
+    never(
+      "knowledge-looks-down",
+      "what is found is ranked in one way, whatever store finds it",
+      room("knowledge"),
+      "^src/(?!knowledge/|ports/|schema/|model/)",
     ),
     never(
       "executor-knows-ports-only",
@@ -63,7 +69,7 @@ module.exports = {
       "adapters-look-down",
       "an adapter serves a port",
       room("adapters"),
-      "^src/(cli|app|loops|executor|tools|secrets)/",
+      "^src/(cli|app|loops|executor|tools|secrets|knowledge)/",
     ),
     {
       name: "adapters-are-strangers",

@@ -62,6 +62,7 @@ func (s *session) start(body []byte) {
 		return
 	}
 	writeNames(s.places, asked.UserName)
+	writeTrust(s.places, asked.ExtraCA)
 	if len(asked.Secrets) > 0 {
 		s.mu.Lock()
 		s.secrets = asked.Secrets
@@ -77,6 +78,9 @@ func (s *session) start(body []byte) {
 }
 
 func (s *session) launch(asked startBody, cwd string) error {
+	if err := s.channels.listen(asked.Listen); err != nil {
+		return err
+	}
 	pump, err := newPump(s.out, s.launcher)
 	if err != nil {
 		return err
@@ -115,6 +119,7 @@ func (s *session) launch(asked startBody, cwd string) error {
 	spawn("task", func() {
 		exit := running.run()
 		s.feed.close()
+		s.channels.close()
 		s.become(stateExited)
 		s.out.put(frameExit, encode(exit))
 		close(s.finished)

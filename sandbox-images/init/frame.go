@@ -30,6 +30,16 @@ const (
 	frameShutdown frameType = 0x08
 )
 
+// Both ways, never numbered.
+const (
+	frameOpen   frameType = 0x10
+	frameData   frameType = 0x11
+	frameWindow frameType = 0x12
+	frameClose  frameType = 0x13
+)
+
+func isOfChannel(kind frameType) bool { return kind >= frameOpen && kind <= frameClose }
+
 // Sandbox to host.
 const (
 	frameReady      frameType = 0x41

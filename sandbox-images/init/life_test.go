@@ -203,7 +203,7 @@ func TestFramesOutOfOrderAreRefusedAndHurtNothing(t *testing.T) {
 	h := startHost(t)
 	h.attach()
 	h.send(frameCollect, encode(collectBody{})) // before exit
-	h.send(0x10, []byte("{}"))                  // reserved
+	h.send(0x09, []byte("{}"))                  // reserved
 	h.send(0x7F, nil)
 	h.send(frameSignal, []byte("no JSON"))
 	h.write(encodeForTest(&frame{kind: frameHello, body: []byte("{}")}))

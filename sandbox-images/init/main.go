@@ -57,6 +57,7 @@ func serveSandbox(at places) int {
 		reaper:   startReaper(launcher.pid),
 		cgroup:   openCgroup(),
 		feed:     newStdinFeed(launcher.stdin, out.used),
+		channels: newChannels(out),
 		signals:  make(chan taskSignal, 16),
 		finished: make(chan struct{}),
 		state:    stateIdle,

@@ -8,6 +8,8 @@ import (
 const (
 	// keptBytes bounds what waits for the host's acknowledgement.
 	keptBytes = 4 << 20
+	// bulkBytes bounds what of channels waits for the writer.
+	bulkBytes = 2 << 20
 	// frameOverheadBytes is charged for each kept frame beside its body, so that a flood of tiny ones is bounded too.
 	frameOverheadBytes = 128
 	// chunkBytes is the size of the recycled buffers, and of the largest stream frame sandbox-init makes.
@@ -38,6 +40,8 @@ type outbox struct {
 	pendingNonce string
 	pendingLast  uint64
 	urgent       []frame
+	bulkFrames   []frame // of channels: sent only where nothing else waits
+	bulkCost     int
 	ackSeq       uint64
 	ackWanted    bool
 }
@@ -143,6 +147,41 @@ func (o *outbox) putUnnumbered(kind frameType, body []byte) {
 	o.work.Signal()
 }
 
+// bulk sends a frame of a channel behind everything else. It is not kept: where nobody is attached, nobody gets it. Its body is taken over.
+func (o *outbox) bulk(kind frameType, channel uint16, body []byte) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.attached || o.pendingNonce != "" {
+		o.bulkFrames = append(o.bulkFrames, frame{kind: kind, channel: channel, timeUs: o.clock.us(), body: body})
+		o.bulkCost += len(body) + frameOverheadBytes
+		o.work.Signal()
+	}
+}
+
+// waitForBulkRoom holds back who would send more on channels than the host reads.
+func (o *outbox) waitForBulkRoom() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for o.bulkCost > bulkBytes {
+		o.room.Wait()
+	}
+}
+
+func (o *outbox) takeBulkLocked() frame {
+	f := o.bulkFrames[0]
+	o.bulkFrames = o.bulkFrames[1:]
+	o.bulkCost -= len(f.body) + frameOverheadBytes
+	if o.bulkCost <= bulkBytes {
+		o.room.Broadcast()
+	}
+	return f
+}
+
+func (o *outbox) dropBulkLocked() {
+	o.bulkFrames, o.bulkCost = nil, 0
+	o.room.Broadcast()
+}
+
 // used tells the host that its frames up to seq have been used.
 func (o *outbox) used(seq uint64) {
 	o.mu.Lock()
@@ -187,6 +226,7 @@ func (o *outbox) attach(nonce string, lastSeq uint64) {
 	o.forget(lastSeq)
 	o.pendingNonce, o.pendingLast = nonce, lastSeq
 	o.urgent = nil
+	o.dropBulkLocked()
 	o.ackWanted = o.ackSeq > 0 // the last one may have been lost on the way
 	o.work.Signal()
 }
@@ -196,6 +236,7 @@ func (o *outbox) detached() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.attached = false
+	o.dropBulkLocked()
 	o.inFlight = 0
 	o.sent.Broadcast()
 }

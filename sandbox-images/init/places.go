@@ -11,11 +11,14 @@ type places struct {
 	workspace, tmp, output string
 	// names is the small file system behind the links /etc/passwd and /etc/group; seeds has the image's own files.
 	names, seeds string
+	// trust are the files where an image may have the certificates it trusts; the first that is there counts.
+	trust []string
 }
 
 var sandboxPlaces = places{
 	workspace: "/workspace", tmp: "/tmp", output: "/output",
 	names: "/run/toolx", seeds: "/usr/share/toolx",
+	trust: []string{"/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"},
 }
 
 // writable are the folders a task may write to.

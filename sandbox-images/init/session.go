@@ -32,6 +32,7 @@ type session struct {
 	reaper   *reaper
 	cgroup   *cgroup
 	feed     *stdinFeed
+	channels *channels
 	input    *unpacking
 	signals  chan taskSignal
 	finished chan struct{} // closed when the task's exit stands in the outbox
@@ -111,6 +112,7 @@ func (s *session) greet(nonce string) bool {
 			return true
 		}
 		s.out.attach(nonce, hello.LastSeq)
+		s.channels.cutOff()
 		return true
 	}
 }
@@ -121,7 +123,7 @@ func (s *session) readyBody(firstSeq, nextSeq uint64) []byte {
 	defer s.mu.Unlock()
 	return encode(readyBody{
 		Version: protocolVersion, Token: s.token, State: s.state, LastInSeq: s.lastInSeq,
-		FirstSeq: firstSeq, NextSeq: nextSeq, Secrets: s.secrets,
+		FirstSeq: firstSeq, NextSeq: nextSeq, Secrets: s.secrets, Channels: true,
 	})
 }
 
@@ -134,6 +136,10 @@ func (s *session) take(f *frame) (over bool) {
 	}
 	if (f.seq != 0) != isNumbered(f.kind) {
 		s.refuse("order", fmt.Sprintf("frame type 0x%02x with number %d", byte(f.kind), f.seq))
+		return false
+	}
+	if isOfChannel(f.kind) {
+		s.channels.take(f)
 		return false
 	}
 	switch f.kind {
@@ -165,7 +171,9 @@ func (s *session) take(f *frame) (over bool) {
 	return false
 }
 
-func isNumbered(kind frameType) bool { return kind != frameHello && kind != frameHostAck }
+func isNumbered(kind frameType) bool {
+	return kind != frameHello && kind != frameHostAck && !isOfChannel(kind)
+}
 
 func (s *session) refuse(code, message string) {
 	s.mu.Lock()

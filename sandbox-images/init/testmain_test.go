@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 
 func placesBelow(root string) places {
 	in := func(name string) string { return filepath.Join(root, name) }
-	return places{workspace: in("workspace"), tmp: in("tmp"), output: in("output"), names: in("names"), seeds: in("seeds")}
+	return places{workspace: in("workspace"), tmp: in("tmp"), output: in("output"), names: in("names"), seeds: in("seeds"), trust: []string{in("none.pem"), in("trust.pem")}}
 }
 
 // patience bounds every wait of these tests.
@@ -131,6 +131,12 @@ func (h *host) send(kind frameType, body []byte) {
 	h.write(encoded)
 }
 
+// sendOn sends a frame of a channel.
+func (h *host) sendOn(number uint16, kind frameType, body []byte) {
+	h.t.Helper()
+	h.write(encodeForTest(&frame{kind: kind, channel: number, body: body}))
+}
+
 func (h *host) write(bytes []byte) {
 	h.t.Helper()
 	h.mu.Lock()
@@ -200,7 +206,7 @@ func (h *host) digest(pending []byte) []byte {
 
 func (h *host) takeFrame(whole []byte) {
 	body := append([]byte(nil), whole[headerBytes:len(whole)-checksumBytes]...)
-	f := frame{kind: frameType(whole[1]), seq: binary.BigEndian.Uint64(whole[8:]), timeUs: binary.BigEndian.Uint64(whole[16:]), body: body}
+	f := frame{kind: frameType(whole[1]), channel: binary.BigEndian.Uint16(whole[2:]), seq: binary.BigEndian.Uint64(whole[8:]), timeUs: binary.BigEndian.Uint64(whole[16:]), body: body}
 	if crc32.ChecksumIEEE(whole[:len(whole)-checksumBytes]) != binary.BigEndian.Uint32(whole[len(whole)-checksumBytes:]) {
 		h.problem = "a wrong checksum"
 	}

@@ -29,6 +29,23 @@ type startBody struct {
 	UserName   string            `json:"user_name"`
 	Limits     limitsBody        `json:"limits"`
 	Secrets    json.RawMessage   `json:"secrets"`
+	Listen     []listenBody      `json:"listen"`
+	ExtraCA    string            `json:"extra_ca"`
+}
+
+// listenBody is a port of the task's loopback, and what its connections are called to the host.
+type listenBody struct {
+	Port int    `json:"port"`
+	To   string `json:"to"`
+}
+
+type openBody struct {
+	To     string `json:"to"`
+	Window uint32 `json:"window"`
+}
+
+type closeBody struct {
+	Error *string `json:"error"`
 }
 
 type signalBody struct {
@@ -50,6 +67,7 @@ type readyBody struct {
 	FirstSeq  uint64          `json:"first_seq"`
 	NextSeq   uint64          `json:"next_seq"`
 	Secrets   json.RawMessage `json:"secrets"`
+	Channels  bool            `json:"channels"`
 }
 
 type startedBody struct {

@@ -45,10 +45,10 @@ func (o *outbox) writeNext(fd int, ready func(firstSeq, nextSeq uint64) []byte) 
 }
 
 func (o *outbox) hasWork() bool {
-	return o.pendingNonce != "" || o.attached && (len(o.urgent) > 0 || o.ackWanted || o.cursor < o.nextSeq)
+	return o.pendingNonce != "" || o.attached && (len(o.urgent) > 0 || o.ackWanted || o.cursor < o.nextSeq || len(o.bulkFrames) > 0)
 }
 
-// takeLocked is the next frame: errors, then acknowledgements, then the numbered ones.
+// takeLocked is the next frame: errors, then acknowledgements, then the numbered ones, then those of channels.
 func (o *outbox) takeLocked() frame {
 	if len(o.urgent) > 0 {
 		f := o.urgent[0]
@@ -59,6 +59,9 @@ func (o *outbox) takeLocked() frame {
 		o.ackWanted = false
 		body := binary.BigEndian.AppendUint64(nil, o.ackSeq)
 		return frame{kind: frameSandboxAck, timeUs: o.clock.us(), body: body}
+	}
+	if o.cursor == o.nextSeq {
+		return o.takeBulkLocked()
 	}
 	f := o.kept[o.cursor-o.firstSeq]
 	o.cursor++

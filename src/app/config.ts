@@ -18,6 +18,7 @@ import { secretPrefix } from "../secrets/environment-secrets.ts";
 import { type CallbackSettings, callbackSettings } from "./callback-config.ts";
 import { commonSandboxRoot, type Host, limitSettings, type Setting, settings } from "./config-schema.ts";
 import { cpuNumbers } from "./cpu-list.ts";
+import { type EgressSettings, egressSettings } from "./egress-config.ts";
 import { kafkaSettings } from "./kafka-config.ts";
 import { type OtlpAddress, otlpAddress } from "./otlp-config.ts";
 import { secretVariablesOf } from "./secrets-config.ts";
@@ -68,6 +69,7 @@ export interface Config {
   };
   /** Who may be told of results over HTTP. Holds a secret. */
   readonly callbacks: CallbackSettings;
+  readonly egress: EgressSettings;
   /** Of one input file that the server takes. */
   readonly maxFileBytes: number;
   readonly drainMs: number;
@@ -205,6 +207,7 @@ export function loadConfig(programDir: string, env: Environment = process.env): 
       inArtifacts: value(settings.secretsInArtifacts),
     },
     callbacks: callbackSettings(value),
+    egress: egressSettings(value),
     maxFileBytes: value(settings.maxFileMb) * bytesPerMb,
     s3PatienceMs: value(settings.s3PatienceSeconds) * 1000,
     drainMs: value(settings.drainSeconds) * 1000,
@@ -233,6 +236,7 @@ export function loadConfig(programDir: string, env: Environment = process.env): 
       artifactsMs: msOfDays(value(settings.retainArtifactsDays)),
       deadLettersMs: msOfDays(value(settings.retainDeadLettersDays)),
       outboxMs: msOfDays(value(settings.retainOutboxDays)),
+      auditMs: msOfDays(value(settings.retainAuditDays)),
       filesMs: msOfDays(value(settings.retainFilesDays)),
     },
     graceMs: value(settings.graceMs),
@@ -351,7 +355,14 @@ const namesOfSettings = (): readonly string[] => [
 function refuseUnknownVariables(env: Environment): void {
   const names = namesOfSettings();
   for (const [name, text] of Object.entries(env)) {
-    if (!name.startsWith("TOOL_EXECUTOR_") || name.startsWith(secretPrefix) || text === undefined || text === "" || names.includes(name)) continue;
+    if (
+      !name.startsWith("TOOL_EXECUTOR_") ||
+      name.startsWith(secretPrefix) ||
+      text === undefined ||
+      text === "" ||
+      names.includes(name)
+    )
+      continue;
     throw unknownSetting(name, "in the environment", names);
   }
 }

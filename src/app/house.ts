@@ -11,6 +11,7 @@ import { dockerSandboxes } from "../adapters/docker/docker-sandboxes.ts";
 import { newDockerode } from "../adapters/docker/dockerode.ts";
 import { addedImages, eitherImages, localImages } from "../adapters/docker/images.ts";
 import { sqliteTaskStore } from "../adapters/sqlite/sqlite-task-store.ts";
+import { auditTrail } from "../executor/audit-trail.ts";
 import type { Parts } from "../executor/parts.ts";
 import { fairSlots } from "../executor/slots.ts";
 import { ownerText } from "../model/owner.ts";
@@ -26,8 +27,11 @@ import { defaultMaxRequestBytes } from "../schema/request-caps.ts";
 import { type ParseTask, taskParser } from "../schema/task-parser.ts";
 import { environmentSecrets } from "../secrets/environment-secrets.ts";
 import type { Catalog } from "../tools/catalog.ts";
+import { knowledgeBaseName } from "../tools/knowledge_base/knowledge-base.ts";
 import type { Config } from "./config.ts";
 import { openCatalog } from "./custom-tools.ts";
+import { openEgress } from "./egress-config.ts";
+import { knowledgeSearch, openKnowledge } from "./knowledge.ts";
 import { secretsDirName } from "./secrets-config.ts";
 
 /** Everything one process works with, composed from the configuration. */
@@ -128,8 +132,12 @@ export async function openHouse(
   const tracing = stack.use(await tracingOf(config, ownerText(liveness.self)));
   const scratch = await diskScratch(config.sandboxRoot);
   const logSink = stack.use(await openLogSink(config));
+  const knowledge = stack.use(knowledgeSearch(() => openKnowledge(config)));
   const docker = dockerAt(config.dockerHost);
   const catalog = tools ?? (await openCatalog(config));
+  const openedLog = log ?? (await openLog(config.logLevel));
+  const lost = (count: number): void => openedLog.note("error", "audit.lost", { count });
+  const audit = stack.use(auditTrail(archive.store, lost));
   const parts: Parts = {
     ...archive,
     catalog,
@@ -137,8 +145,10 @@ export async function openHouse(
     logSink,
     secrets: await secretProviders(config),
     clock: systemClock,
-    log: log ?? (await openLog(config.logLevel)),
+    log: openedLog,
+    egress: openEgress(config.egress, audit.record),
     tracing,
+    services: new Map([[knowledgeBaseName, knowledge.search]]),
     slots: fairSlots(config.maxWorkers),
     images: eitherImages(
       localImages(docker, builtInImages, undefined, config.engineDeadlines.inspectMs),

@@ -8,9 +8,7 @@ export const secretsDirName = "TOOL_EXECUTOR_SECRETS_DIR";
  * The variables that hold secrets, and no others.
  * @throws ExecutorError validation, for a name that no secret can have: nobody would ever find it.
  */
-export function secretVariablesOf(
-  env: Readonly<Record<string, string | undefined>>,
-): Readonly<Record<string, string>> {
+export function secretVariablesOf(env: Readonly<Record<string, string | undefined>>): Readonly<Record<string, string>> {
   const found: Record<string, string> = {};
   for (const [name, text] of Object.entries(env)) {
     if (!name.startsWith(secretPrefix) || text === undefined || text === "") continue;

@@ -254,6 +254,28 @@ function program(context: CliContext): Command {
     .addOption(outputOption())
     .addOption(tenantOption())
     .action(async (taskId, flags) => (await import("./replay.ts")).replayCommand(context, taskId, flags));
+  const knowledge = root.command("knowledge").description("the documents that the tool knowledge_base searches");
+  knowledge
+    .command("import <sources...>")
+    .description("take in files, or what is in folders: Markdown, text, JSON lines; once more: what has changed")
+    .option("--collection <name>", "where they belong", "default")
+    .option("--tag <name>", "a tag of each of them (repeatable)", collect, [])
+    .option("--prune", "take away what came from these folders before and is no longer in them")
+    .addOption(outputOption())
+    .addOption(tenantOption())
+    .action(async (sources, flags) => (await import("./knowledge-import.ts")).knowledgeImport(context, sources, flags));
+  knowledge
+    .command("ls [collection]")
+    .description("the collections, or the documents of one")
+    .addOption(outputOption())
+    .addOption(tenantOption())
+    .action(async (collection, flags) => (await import("./knowledge.ts")).knowledgeLs(context, collection, flags));
+  knowledge
+    .command("rm <collection>")
+    .description("take away a collection, or with --path a part of it")
+    .option("--path <path>", "only this document, or what is below this folder")
+    .addOption(tenantOption())
+    .action(async (collection, flags) => (await import("./knowledge.ts")).knowledgeRm(context, collection, flags));
   root
     .command("gc")
     .description("remove what dead executors left: containers, folders, sockets")
@@ -276,7 +298,6 @@ function program(context: CliContext): Command {
 }
 
 function addRun(root: Command, context: CliContext): void {
-  const collect = (value: string, before: readonly string[]): readonly string[] => [...before, value];
   root
     .command("run <tool> [args...]")
     .description("run one tool call and show what it writes")
@@ -293,7 +314,7 @@ function addRun(root: Command, context: CliContext): void {
     .option("--output-size <size>", "/output")
     .option("--inodes <count>", "files and folders on each file system")
     .option("--log-size <size>", "stored output")
-    .option("--allow <host[:port]>", "network: not built yet", collect, [])
+    .option("--allow <host[:port]>", "a host that the task may reach; repeatable", collect, [])
     .option("--env <name=value>", "an environment variable (repeatable)", collect, [])
     .option("--secret <name[:file]>", "a secret of the tenant, as a variable or a file (repeatable)", collect, [])
     .option("--image <name>", "the image")
@@ -314,6 +335,8 @@ async function engineOf(context: CliContext): Promise<Dockerode> {
   const { dockerAt } = await import("../app/house.ts");
   return dockerAt(context.config().dockerHost);
 }
+
+const collect = (value: string, before: readonly string[]): readonly string[] => [...before, value];
 
 const outputOption = (): Option =>
   new Option("-o, --output <format>", "text or json").choices(["text", "json"]).default("text");

@@ -97,6 +97,7 @@ async function payloadFor(
       );
     return args.length === 1 ? { command, ...where } : { argv: args, ...where };
   }
+  if (tool === "http" && args.length === 1) return { url: args[0] };
   if (args.length > 0) {
     // A slip in the tool's name comes first: what its arguments should be depends on it.
     (await catalog()).find(tool);

@@ -179,10 +179,21 @@ export interface paths {
                                 memory_peak_bytes: number | null;
                                 pids_peak: number | null;
                                 egress_bytes: number | null;
+                                egress_connections: number | null;
                                 /** @enum {unknown} */
                                 source: "cgroup" | "sampled" | null;
                             };
-                            egress: Record<string, unknown>[];
+                            egress: {
+                                host: string | null;
+                                port: number | null;
+                                /** @enum {unknown} */
+                                verdict: "allowed" | "denied" | "failed";
+                                bytes_in: number;
+                                bytes_out: number;
+                                connections: number;
+                                why: string | null;
+                                hint: string | null;
+                            }[];
                             sandbox: {
                                 image: string;
                                 image_id: string;
@@ -435,10 +446,21 @@ export interface paths {
                                 memory_peak_bytes: number | null;
                                 pids_peak: number | null;
                                 egress_bytes: number | null;
+                                egress_connections: number | null;
                                 /** @enum {unknown} */
                                 source: "cgroup" | "sampled" | null;
                             };
-                            egress: Record<string, unknown>[];
+                            egress: {
+                                host: string | null;
+                                port: number | null;
+                                /** @enum {unknown} */
+                                verdict: "allowed" | "denied" | "failed";
+                                bytes_in: number;
+                                bytes_out: number;
+                                connections: number;
+                                why: string | null;
+                                hint: string | null;
+                            }[];
                             sandbox: {
                                 image: string;
                                 image_id: string;

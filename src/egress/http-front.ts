@@ -239,8 +239,17 @@ const flat = (headers: Readonly<Record<string, string | readonly string[]>>): st
 function refuse(response: ServerResponse, status: number, text: string): void {
   if (response.headersSent || response.destroyed) return;
   const body = `${text}\n`;
-  response.writeHead(status, { ...plainText, "Content-Length": Buffer.byteLength(body), Connection: "close" });
+  response.writeHead(status, {
+    ...{ ...plainText, "Content-Length": Buffer.byteLength(body) },
+    ...{ "Proxy-Status": proxyStatus(status), Connection: "close" },
+  });
   response.end(body);
+}
+
+/** RFC 9209: whose answer it is, and of what kind. */
+function proxyStatus(status: number): string {
+  if (status === 403) return "tool-executor; error=http_request_denied";
+  return `tool-executor; error=${status < 500 || status === 505 ? "http_request_error" : "destination_unavailable"}`;
 }
 
 const plainText = { "Content-Type": "text/plain; charset=utf-8" };
@@ -250,6 +259,7 @@ const plainAnswer = (status: number, text: string): string =>
     `HTTP/1.1 ${status} ${status === 403 ? "Forbidden" : "Refused"}`,
     `Content-Type: ${plainText["Content-Type"]}`,
     `Content-Length: ${Buffer.byteLength(text) + 1}`,
+    `Proxy-Status: ${proxyStatus(status)}`,
     "Connection: close",
     ...["", `${text}\n`],
   ].join("\r\n");

@@ -74,6 +74,8 @@ const defaultPort = 80;
 const hopByHop: readonly string[] = [
   ...["connection", "keep-alive", "proxy-connection", "proxy-authenticate", "proxy-authorization"],
   ...["te", "trailer", "transfer-encoding", "upgrade", "expect", "host", "content-length"],
+  // Ours is the only one a task gets to see: it tells our answers from a host's.
+  "proxy-status",
 ];
 
 const bad = (status: BadRequest["status"], why: string): BadRequest => ({ kind: "bad", status, why });

@@ -89,7 +89,7 @@ export function passages({ rules, dial, caps, budget, onEvent, nowMs }: PassageP
       let denied: string | null = null;
       stream.once("close", () => {
         openCount -= 1;
-        const why = denied ?? stream.errored?.message ?? null;
+        const why = denied ?? whyCut(stream.errored);
         tell(denied === null ? "allowed" : "denied", { why, rule: rule.text, address, ...traffic });
       });
       const deny = (why: string): ExecutorError => {
@@ -103,6 +103,13 @@ export function passages({ rules, dial, caps, budget, onEvent, nowMs }: PassageP
       throw refuse(error instanceof ExecutorError ? error : new ExecutorError("internal", String(error)), rule);
     }
   };
+}
+
+/** A client that leaves is no reason to give. */
+function whyCut(error: Error | null): string | null {
+  const code = error !== null && "code" in error ? error.code : null;
+  const isClientGone = code === "ERR_STREAM_PREMATURE_CLOSE" || code === "ABORT_ERR";
+  return error === null || isClientGone ? null : error.message;
 }
 
 const hostText = (host: Host): string => {

@@ -1,6 +1,7 @@
 import type { Duplex } from "node:stream";
 import { deadline } from "../model/deadline.ts";
 import type { Dial } from "./dial.ts";
+import type { Place } from "./host.ts";
 import { httpFront } from "./http-front.ts";
 import { type EgressEvent, type PassageCaps, passages } from "./passage.ts";
 import { decide, type Rule } from "./policy.ts";
@@ -33,8 +34,8 @@ export interface EgressProxyParts {
   readonly nowMs: () => number;
 }
 
-/** `http`: CONNECT and requests with whole URLs. `socks`: SOCKS5 with names. */
-export type Front = "http" | "socks";
+/** `http`: CONNECT and requests with whole URLs. `socks`: SOCKS5 with names. A place: it leads there and nowhere else, by a `tcp` rule. */
+export type Front = "http" | "socks" | Place;
 
 /** The one way out of one task. After dispose every connection is closed, and none opens. */
 export interface EgressProxy extends Disposable {
@@ -89,12 +90,9 @@ export function egressProxy({ rules, dial, caps, nowMs, ...parts }: EgressProxyP
   };
 
   const begin = async (client: Duplex, front: Front, signal: AbortSignal): Promise<void> => {
-    switch (front) {
-      case "http":
-        return http.take(client, null, signal);
-      case "socks":
-        return socks(client, signal);
-    }
+    if (front === "http") return http.take(client, null, signal);
+    if (front === "socks") return await socks(client, signal);
+    await carry(client, await open(front, ["tcp"], signal), caps.helloMs, signal);
   };
 
   return {

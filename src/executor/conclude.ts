@@ -1,6 +1,14 @@
 import type { Exit } from "../model/exit.ts";
 import { cliExitCode, type ExecutorError, type Reason, reasonTable } from "../model/failure.ts";
-import type { Artifact, Result, ResultError, ResultMetrics, ResultOutput, ResultSandbox } from "../model/result.ts";
+import type {
+  Artifact,
+  Result,
+  ResultEgress,
+  ResultError,
+  ResultMetrics,
+  ResultOutput,
+  ResultSandbox,
+} from "../model/result.ts";
 import type { JsonObject, JsonValue, Task } from "../model/task.ts";
 import { traceOf } from "../model/trace-context.ts";
 import type { SandboxGone } from "../ports/sandbox.ts";
@@ -38,7 +46,18 @@ export interface Answer {
   readonly output: ResultOutput;
   readonly sandbox: ResultSandbox | null;
   readonly timings: Timings;
+  /** Absent: nothing could go out. */
+  readonly egress?: AnswerEgress;
 }
+
+/** What went out of the sandbox, or was refused. */
+export interface AnswerEgress {
+  readonly records: readonly ResultEgress[];
+  readonly bytes: number;
+  readonly connections: number;
+}
+
+const noEgress: AnswerEgress = { records: [], bytes: 0, connections: 0 };
 
 /** Why the task ended: the first cause that holds, in the order of docs/failures.md. */
 export function reasonFor(outcome: Outcome): Reason {
@@ -59,13 +78,14 @@ export function reasonFor(outcome: Outcome): Reason {
 export function conclude(task: Task, outcome: Outcome, value: JsonValue, answer: Answer): Result {
   const reason = reasonFor(outcome);
   const { exit } = outcome;
+  const { egress = noEgress } = answer;
   return {
     ...frame(task, reason, answer),
     exit_code: exit?.code ?? null,
     signal: exit?.signal ?? null,
-    error: reason === "ok" ? null : explained(reason, task, outcome),
+    error: reason === "ok" ? null : explained(reason, task, outcome, egress),
     output: { ...answer.output, value: reason === "ok" ? value : null },
-    metrics: metrics(exit, answer.timings),
+    metrics: metrics(exit, answer.timings, egress),
   };
 }
 
@@ -77,12 +97,12 @@ export function concludeFailure(
 ): Result {
   const output = answer.output ?? emptyOutput;
   return {
-    ...frame(task, error.code, { sandbox: null, ...answer, output }),
+    ...frame(task, error.code, { sandbox: null, ...answer }),
     exit_code: null,
     signal: null,
     error: errorOf(error),
     output,
-    metrics: metrics(null, answer.timings),
+    metrics: metrics(null, answer.timings, noEgress),
   };
 }
 
@@ -124,7 +144,7 @@ export function shownArtifacts(
   return [...shown.values()].slice(0, maxShown);
 }
 
-function frame(task: Task, reason: Reason, answer: Pick<Answer, "attempt" | "sandbox" | "output">) {
+function frame(task: Task, reason: Reason, answer: Pick<Answer, "attempt" | "sandbox" | "egress">) {
   return {
     schema_version: 1 as const,
     task_id: task.task_id,
@@ -132,7 +152,7 @@ function frame(task: Task, reason: Reason, answer: Pick<Answer, "attempt" | "san
     tool_name: task.tool_name,
     status: reasonTable[reason].status ?? ("failed" as const),
     reason,
-    egress: [],
+    egress: (answer.egress ?? noEgress).records,
     sandbox: answer.sandbox,
     attempt: answer.attempt,
     trace_id: traceOf(task.metadata)?.traceId ?? null,
@@ -140,7 +160,7 @@ function frame(task: Task, reason: Reason, answer: Pick<Answer, "attempt" | "san
   };
 }
 
-function metrics(exit: Exit | null, timings: Timings): ResultMetrics {
+function metrics(exit: Exit | null, timings: Timings, egress: AnswerEgress): ResultMetrics {
   return {
     queue_ms: timings.queueMs,
     start_ms: timings.startMs,
@@ -149,20 +169,27 @@ function metrics(exit: Exit | null, timings: Timings): ResultMetrics {
     cpu_ms: exit?.cpuUs === null || exit === null ? null : Math.round(exit.cpuUs / 1000),
     memory_peak_bytes: exit?.memoryPeakBytes ?? null,
     pids_peak: exit?.pidsPeak ?? null,
-    egress_bytes: 0,
+    egress_bytes: egress.bytes,
+    egress_connections: egress.connections,
     source: exit?.source ?? null,
     redactions: 0,
   };
 }
 
-function explained(reason: Reason, task: Task, outcome: Outcome): ResultError {
+function explained(reason: Reason, task: Task, outcome: Outcome, { records }: AnswerEgress): ResultError {
   return {
     code: reason,
     message: messageFor(reason, task, outcome),
-    hint: hints[reason] ?? null,
+    hint: hints[reason] ?? (reason === "nonzero_exit" ? deniedHint(records) : null),
     retryable: reasonTable[reason].retryable,
     details: [],
   };
+}
+
+/** A task that failed and was refused a host probably failed for that. */
+function deniedHint(records: readonly ResultEgress[]): string | null {
+  const denied = records.find(({ verdict, hint }) => verdict === "denied" && hint !== null);
+  return denied === undefined ? null : `${denied.why}: ${denied.hint}`;
 }
 
 function messageFor(reason: Reason, task: Task, outcome: Outcome): string {
@@ -280,7 +307,7 @@ export function concludeRefusal(
     signal: null,
     error: errorOf(error),
     output: emptyOutput,
-    metrics: metrics(null, { queueMs: null, startMs: null, durationMs: null }),
+    metrics: metrics(null, { queueMs: null, startMs: null, durationMs: null }, noEgress),
     egress: [],
     sandbox: null,
     attempt: 0,

@@ -22,6 +22,7 @@ import { type RunEnd, run } from "./run.ts";
 import { storeLogs } from "./store-logs.ts";
 import { replay, restOfStdin, type TakenOver } from "./take-over.ts";
 import { secretsFor, type TaskSecrets, withoutSecrets } from "./task-secrets.ts";
+import { wayOut } from "./way-out.ts";
 import { ours } from "./worker-lost.ts";
 
 /** One leased attempt and what surrounds it. */
@@ -114,9 +115,11 @@ async function attempted(
   const hasStdin = line.stdin !== null;
   const secrets = line.taken === null ? await secretsFor(parts.secrets, task, cancel) : line.taken.secrets;
   begun.secrets = secrets;
+  using out = wayOut(parts, line, toolCommand.calls ?? []);
   await using ground =
-    line.taken ?? (await freshGround(parts, line, tool, toolCommand, { leasedAt, hasStdin, secrets }, cancel));
+    line.taken ?? (await freshGround(parts, line, tool, toolCommand, { leasedAt, hasStdin, out, secrets }, cancel));
   const { sandbox, journal } = ground;
+  out.serve(sandbox);
 
   const stdout = headTail(policy.inlineBytes);
   const stderr = headTail(policy.inlineBytes);
@@ -132,6 +135,7 @@ async function attempted(
     begun.handedOver = true;
     throw cancel.reason;
   }
+  out[Symbol.dispose]();
   refuseUnstarted(ended);
   refuseGivenUp(ended, cancel);
   const cancelled = cancel.aborted;
@@ -179,6 +183,7 @@ async function attempted(
       ...timingsOf(parts, line, leasedAt),
       startMs: ended.startedAt === null ? null : ended.startedAt - leasedAt,
     },
+    egress: { records: out.tally.records(), bytes: out.tally.totalBytes(), connections: out.tally.connections() },
     output: {
       ...outputOf(task, { stdout, stderr, collected, noted, logsObject, truncated: keptBytes < writtenBytes }),
       ...(redacted !== null && {

@@ -8,6 +8,7 @@ import type { Parts } from "./parts.ts";
 import { allowedSpec, commandFor, putInputs, specFor } from "./prepare.ts";
 import type { Launch } from "./run.ts";
 import type { TaskSecrets } from "./task-secrets.ts";
+import type { WayOut } from "./way-out.ts";
 import { ours } from "./worker-lost.ts";
 
 /** What the running part of an attempt stands on. Dispose removes the sandbox, then the journal. */
@@ -27,13 +28,18 @@ export async function freshGround(
   { attempt, task }: { readonly attempt: Attempt; readonly task: Task },
   tool: Tool,
   toolCommand: ToolCommand,
-  given: { readonly leasedAt: number; readonly hasStdin: boolean; readonly secrets: TaskSecrets | null },
+  given: {
+    readonly leasedAt: number;
+    readonly hasStdin: boolean;
+    readonly out: WayOut;
+    readonly secrets: TaskSecrets | null;
+  },
   cancel: AbortSignal,
 ): Promise<Ground> {
   const { store, objects, policy, clock } = parts;
   const allowed = allowedSpec(task, tool, toolCommand, parts.images, policy);
   const spec = await specFor(task, allowed, parts.images, cancel);
-  const openCommand = commandFor(task, toolCommand, spec.image, policy, given.hasStdin);
+  const openCommand = commandFor(task, toolCommand, spec.image, policy, given);
   const command = given.secrets === null ? openCommand : { ...openCommand, secrets: given.secrets.given };
   await ours(store.starting(attempt, cancel));
 

@@ -1,3 +1,4 @@
+import type { Egress } from "../egress/egress.ts";
 import type { Attempt } from "../model/attempt.ts";
 import type { Result } from "../model/result.ts";
 import type { TaskState } from "../model/task.ts";
@@ -13,6 +14,7 @@ import type { SecretProvider } from "../ports/secret-provider.ts";
 import type { TaskStore } from "../ports/task-store.ts";
 import type { Progress } from "../schema/progress.ts";
 import type { Catalog } from "../tools/catalog.ts";
+import type { HostServices } from "./host-calls.ts";
 import type { Slots } from "./slots.ts";
 
 /** Everything the line works with; composed once by the app. */
@@ -29,6 +31,8 @@ export interface Parts {
   readonly clock: Clock;
   readonly log: Log;
   readonly tracing: Tracing;
+  /** What tools may call from their sandboxes. */
+  readonly services: HostServices;
   readonly liveness: Liveness;
   /** A scratch folder of the attempt with its journal in it, gone after dispose. */
   openJournal(attempt: Attempt, capBytes: number): Promise<AttemptJournal>;
@@ -39,6 +43,7 @@ export interface Parts {
     capBytes: number,
   ): Promise<{ readonly journal: AttemptJournal; readonly succession: Succession } | null>;
   readonly policy: Policy;
+  readonly egress: Egress;
 }
 
 /**

@@ -10,6 +10,7 @@ import type { Image, Images, Sandbox, SandboxCommand, SandboxSpec } from "../por
 import type { Tool, ToolCommand } from "../tools/tool.ts";
 import type { Policy } from "./parts.ts";
 import type { Launch } from "./run.ts";
+import type { WayOut } from "./way-out.ts";
 
 /** Where the bytes of `files[].sha256` stand, put there before the request that names them. */
 export const inputFileKey = (tenantId: string, sha256: string): string => `${inputFiles}/${tenantId}/${sha256}`;
@@ -61,7 +62,7 @@ export function commandFor(
   command: ToolCommand,
   image: Image,
   policy: Policy,
-  hasStdin: boolean,
+  given: { readonly hasStdin: boolean; readonly out: Pick<WayOut, "sandboxOut" | "env"> },
 ): SandboxCommand {
   const trace = traceOf(task.metadata);
   return {
@@ -76,13 +77,15 @@ export function commandFor(
       TMPDIR: "/tmp",
       TOOL_OUTPUT_DIR: "/output",
       ...(trace === null ? {} : { TRACEPARENT: trace.traceparent }),
+      ...given.out.env,
       ...command.env,
       ...task.env,
     },
     cwd: command.cwd,
-    stdin: hasStdin || task.stdin !== null,
+    stdin: given.hasStdin || task.stdin !== null,
     deadlineMs: task.limits.timeout_seconds * 1000,
     graceMs: policy.graceMs,
+    ...(given.out.sandboxOut && { out: given.out.sandboxOut }),
   };
 }
 

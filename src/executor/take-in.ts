@@ -1,3 +1,4 @@
+import { taskRules } from "../egress/task-rules.ts";
 import { ExecutorError } from "../model/failure.ts";
 import { keyText, type Task, taskKey } from "../model/task.ts";
 import type { Intake } from "../ports/task-store.ts";
@@ -18,6 +19,7 @@ export async function takeIn(
 ): Promise<Extract<Intake, { readonly kind: "accepted" | "duplicate" }>> {
   const tool = parts.catalog.find(task.tool_name);
   const { runtime } = allowedSpec(task, tool, tool.command(task), parts.images, parts.policy);
+  taskRules(task.network?.allow ?? [], parts.egress.tcp);
   await parts.sandboxes.requireRuntime(runtime, signal);
   await refuseMissingSecrets(parts.secrets, task, signal);
   const intake = await parts.store.intake(task, requestSha256(task), signal);

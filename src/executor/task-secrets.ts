@@ -42,7 +42,10 @@ export function secretsHandedBack(task: Task, given: readonly GivenSecret[]): Ta
   const named = task.secrets ?? [];
   const isWhole = named.length === given.length && named.every(({ name }, index) => given[index]?.name === name);
   if (!isWhole)
-    throw new ExecutorError("sandbox", `it has ${given.length} secrets, and not the ${named.length} that its task names`);
+    throw new ExecutorError(
+      "sandbox",
+      `it has ${given.length} secrets, and not the ${named.length} that its task names`,
+    );
   return given.length === 0 ? null : { given, redaction: redaction(given) };
 }
 

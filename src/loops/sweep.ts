@@ -17,6 +17,8 @@ export interface Retention {
   readonly deadLettersMs: number | null;
   /** Messages that were sent. */
   readonly outboxMs: number | null;
+  /** What was decided for tasks. */
+  readonly auditMs: number | null;
   /** Input files that were put beforehand. */
   readonly filesMs: number | null;
 }
@@ -34,7 +36,7 @@ export interface SweepPorts {
 
 /** What went, in numbers of tasks, messages and objects. */
 export type SweepReport = Readonly<
-  Record<"results" | "logs" | "artifacts" | "dead_letters" | "messages" | "files" | "uploads", number>
+  Record<"results" | "logs" | "artifacts" | "dead_letters" | "messages" | "audit" | "files" | "uploads", number>
 >;
 
 const atOnce = 100;
@@ -56,6 +58,7 @@ export async function sweepOnce(ports: SweepPorts, signal: AbortSignal): Promise
     results: await sweepTasks(ports, "results", retention.resultsMs, signal),
     dead_letters: await sweepLetters(ports, retention.deadLettersMs, signal),
     messages: await sweepMessages(ports, ["result"], retention.outboxMs, signal),
+    audit: await sweepAudit(ports, retention.auditMs, signal),
     files: await sweepFiles(ports, retention.filesMs, signal),
     uploads: await objects.sweep(uploadsMs, signal),
   };
@@ -111,6 +114,14 @@ async function sweepLetters(ports: SweepPorts, ageMs: number | null, signal: Abo
     return { found: gone, gone };
   });
   return await sweepMessages(ports, ["dead_letter"], ageMs, signal);
+}
+
+async function sweepAudit({ store }: SweepPorts, ageMs: number | null, signal: AbortSignal): Promise<number> {
+  if (ageMs === null) return 0;
+  return await inBatches(signal, async () => {
+    const gone = await store.forgetAudit(ageMs, atOnce, signal);
+    return { found: gone, gone };
+  });
 }
 
 /**

@@ -34,7 +34,7 @@ export interface Result {
   readonly error: ResultError | null;
   readonly output: ResultOutput;
   readonly metrics: ResultMetrics;
-  readonly egress: readonly JsonObject[];
+  readonly egress: readonly ResultEgress[];
   readonly sandbox: ResultSandbox | null;
   readonly attempt: number;
   readonly trace_id: string | null;
@@ -62,6 +62,21 @@ export interface ResultOutput {
   readonly logs_object: string | null;
 }
 
+/** All connections of a task to one host with the same end. */
+export interface ResultEgress {
+  /** Null for what named no host. */
+  readonly host: string | null;
+  readonly port: number | null;
+  /** `failed`: allowed, and not reached. */
+  readonly verdict: "allowed" | "denied" | "failed";
+  readonly bytes_in: number;
+  readonly bytes_out: number;
+  readonly connections: number;
+  /** Why not; of what was allowed, what cut the first one off. */
+  readonly why: string | null;
+  readonly hint: string | null;
+}
+
 /** Figures the host cannot give are null; none is invented. */
 export interface ResultMetrics {
   readonly queue_ms: number | null;
@@ -71,7 +86,9 @@ export interface ResultMetrics {
   readonly cpu_ms: number | null;
   readonly memory_peak_bytes: number | null;
   readonly pids_peak: number | null;
+  /** Both ways, of all connections. */
   readonly egress_bytes: number | null;
+  readonly egress_connections: number | null;
   readonly source: "cgroup" | "sampled" | null;
   /** How often a secret was taken out of what is told of the task. */
   readonly redactions: number;

@@ -41,6 +41,8 @@ export interface Task {
   readonly files: readonly InputFile[];
   readonly stdin: string | null;
   readonly limits: Limits;
+  /** Hosts it may reach, as its request names them, at least one. */
+  readonly network?: { readonly allow: readonly string[] };
   readonly env: Readonly<Record<string, string>>;
   /** Each name once. Not there: taken in before there were any. */
   readonly secrets?: readonly TaskSecret[];

@@ -169,6 +169,18 @@ export function metrics(): Metrics {
     help: "Sandboxes that could not be made ready; it is tried again.",
     registers,
   });
+  const egressConnections = new Counter({
+    name: "tool_executor_egress_total",
+    help: "Connections and requests of tasks to the outside, by what became of them.",
+    labelNames: ["verdict"],
+    registers,
+  });
+  const egressBytes = new Counter({
+    name: "tool_executor_egress_bytes_total",
+    help: "What they carried, in to tasks and out of them.",
+    labelNames: ["way"],
+    registers,
+  });
   return {
     buffered(place, counts, ageMs) {
       for (const [kind, count] of Object.entries(counts)) buffered.set({ place, kind }, count);
@@ -178,7 +190,13 @@ export function metrics(): Metrics {
     calledBack: (outcome) => callbacks.inc({ outcome }),
     delivered: (fate) => deliveries.inc({ fate }),
     published: (kind, count) => published.inc({ kind }, count),
-    taskFinished({ tool_name, status, reason, metrics: { queue_ms, start_ms, run_ms, duration_ms, redactions: count } }) {
+    taskFinished({ tool_name, status, reason, egress, metrics: figures }) {
+      const { queue_ms, start_ms, run_ms, duration_ms, redactions: count } = figures;
+      for (const { verdict, connections, bytes_in, bytes_out } of egress) {
+        egressConnections.inc({ verdict }, connections);
+        egressBytes.inc({ way: "in" }, bytes_in);
+        egressBytes.inc({ way: "out" }, bytes_out);
+      }
       const tool = tool_name ?? "unknown";
       tasks.inc({ tool, status, reason });
       redactions.inc({ tool }, count);

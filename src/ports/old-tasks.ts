@@ -37,4 +37,6 @@ export interface OldTasks {
   forget(tasks: readonly OldTask[], abandoned: readonly OutboxKind[], signal: AbortSignal): Promise<number>;
   /** Takes away at most `limit` (1–1000) messages that were sent `olderThanMs` ago or before. Answers how many. */
   forgetSent(kinds: readonly OutboxKind[], olderThanMs: number, limit: number, signal: AbortSignal): Promise<number>;
+  /** The same for audit records, which are as old as they say. */
+  forgetAudit(olderThanMs: number, limit: number, signal: AbortSignal): Promise<number>;
 }

@@ -1,3 +1,4 @@
+import type { Duplex } from "node:stream";
 import type { CollectEnd, Exit } from "../model/exit.ts";
 import type { LimitName, Limits } from "../model/limits.ts";
 import type { GivenSecret } from "../model/secret.ts";
@@ -49,6 +50,30 @@ export interface SandboxCommand {
   readonly graceMs: number;
   /** Told inside only, and handed back to who attaches. Not there: none. */
   readonly secrets?: readonly GivenSecret[];
+  /** Absent: nothing leads anywhere. */
+  readonly out?: SandboxOut;
+}
+
+/** What leads out of a sandbox. */
+export interface SandboxOut {
+  /** What of its loopback leads to {@link Sandbox.serve}. */
+  readonly listen: readonly SandboxPort[];
+  /** Certificates (PEM) to trust beside the image's, all of them in `/run/toolx/ca.pem`; empty: there is no such file. */
+  readonly extraCa: string;
+}
+
+/** A TCP port of the task's 127.0.0.1 behind which we are. */
+export interface SandboxPort {
+  readonly port: number;
+  /** What its connections are called; at most 300 characters. */
+  readonly to: string;
+}
+
+/** One connection that the task made to such a port. It ends with its sandbox, and when another process attaches to that. */
+export interface SandboxConnection {
+  readonly to: string;
+  /** May be half closed. Destroyed before both sides have ended it, the task sees a reset. Errors need no listener. */
+  readonly stream: Duplex;
 }
 
 export interface CollectCaps {
@@ -111,7 +136,7 @@ export interface Resumed {
 /**
  * Makes sandboxes. One per process; every call may run concurrently with any other.
  *
- * Order of calls for one sandbox: `create` → `putFiles`? → `start` → `writeStdin`* ∥ `events` → `collect` → `events` → dispose.
+ * Order of calls for one sandbox: `create` → `putFiles`? → `serve`? → `start` → `writeStdin`* ∥ `events` → `collect` → `events` → dispose.
  * Dispose is legal at any point, twice is once, and leaves no container, volume or network behind.
  */
 export interface Sandboxes {
@@ -149,6 +174,8 @@ export interface Sandbox extends AsyncDisposable {
   putFiles(tar: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<void>;
   /** Answers the number of the frame that tells the sandbox; what is written to its input is numbered on from there. */
   start(command: SandboxCommand, signal: AbortSignal): Promise<number>;
+  /** Has the task's connections served from here on; without, each is reset. Must not throw. */
+  serve(onConnection: (connection: SandboxConnection) => void): void;
   /** Waits while the sandbox has not used what it was given before. */
   writeStdin(bytes: Uint8Array, signal: AbortSignal): Promise<void>;
   closeStdin(): void;

@@ -1,4 +1,5 @@
 import type { Attempt } from "../model/attempt.ts";
+import type { AuditRecord } from "../model/audit.ts";
 import type { Reason } from "../model/failure.ts";
 import type { CallbackRow, OutboxRow, Refusal } from "../model/outbox.ts";
 import type { Owner } from "../model/owner.ts";
@@ -169,6 +170,10 @@ export interface TaskStore extends OldTasks, AsyncDisposable {
    * is durable, and what became of the task cannot be said now.
    */
   requestCancel(key: TaskKey, stubTtlMs: number, signal: AbortSignal): Promise<TaskRecord | "kept" | null>;
+  /** Adds to the audit, all or nothing; nothing ever changes there. Asked again after an answer that was lost, they may stand there twice. */
+  audit(records: readonly AuditRecord[], signal: AbortSignal): Promise<void>;
+  /** What was decided for a task, in the order it was added; at most `limit`, 1–1000. */
+  listAudit(key: TaskKey, limit: number, signal: AbortSignal): Promise<readonly AuditRecord[]>;
   get(key: TaskKey, signal: AbortSignal): Promise<TaskRecord | null>;
   list(filter: TaskFilter, signal: AbortSignal): Promise<readonly TaskRecord[]>;
 }

@@ -23,7 +23,12 @@ export function canonicalJson(value: JsonValue): string {
  */
 export function requestSha256(task: Task): string {
   const { metadata: _metadata, ...request } = task;
-  const whole = { ...request, network: { allow: [] }, secrets: task.secrets ?? [], callback_url: task.callback_url ?? null };
+  const whole = {
+    ...request,
+    network: task.network ?? { allow: [] },
+    secrets: task.secrets ?? [],
+    callback_url: task.callback_url ?? null,
+  };
   return createHash("sha256")
     .update(canonicalJson(toJson(whole)))
     .digest("hex");

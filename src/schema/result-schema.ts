@@ -52,8 +52,20 @@ const metrics = exactly({
   memory_peak_bytes: countOrNull,
   pids_peak: countOrNull,
   egress_bytes: countOrNull,
+  egress_connections: countOrNull,
   source: { enum: ["cgroup", "sampled", null] },
   redactions: count,
+});
+
+const egress = exactly({
+  host: textOrNull,
+  port: countOrNull,
+  verdict: { enum: ["allowed", "denied", "failed"] },
+  bytes_in: count,
+  bytes_out: count,
+  connections: count,
+  why: textOrNull,
+  hint: textOrNull,
 });
 
 const number = { type: "number", minimum: 0 } satisfies JsonObject;
@@ -87,7 +99,7 @@ const envelope = exactly({
   error: orNull(error),
   output,
   metrics,
-  egress: listOf(open),
+  egress: listOf(egress),
   sandbox: orNull(sandbox),
   attempt: count,
   trace_id: textOrNull,

@@ -59,7 +59,6 @@ export function taskParser(options: TaskParserOptions): ParseTask {
       ...timeProblems(request.not_before ?? null, request.expires_at ?? null, options.now()),
     ];
     if (details.length > 0) throw new ExecutorError("validation", summary(details), { details });
-    refuseWhatIsNotBuilt(request);
     for (const [index, { name }] of (request.secrets ?? []).entries()) refuseSecretName(name, `/secrets/${index}/name`);
     refuseCallback(request, options.callbackHosts ?? []);
     return withDefaults(request, options);
@@ -67,7 +66,7 @@ export function taskParser(options: TaskParserOptions): ParseTask {
 }
 
 /** The request once the schema has let it pass. */
-interface Request extends Partial<Omit<Task, "task_id" | "tool_name" | "payload" | "limits" | "files">> {
+interface Request extends Partial<Omit<Task, "task_id" | "tool_name" | "payload" | "limits" | "files" | "network">> {
   readonly task_id: string;
   readonly tool_name: string;
   readonly payload: JsonObject;
@@ -103,21 +102,6 @@ function sizeProblems(request: Request): readonly FailureDetail[] {
   return details;
 }
 
-/** Ignoring what a caller relies on would be worse than refusing it. */
-function refuseWhatIsNotBuilt(request: Request): void {
-  const refuse = (path: string, what: string, hint: string): never => {
-    const message = `${what} is not built yet`;
-    throw new ExecutorError("policy_denied", message, { hint, details: [{ path, message }] });
-  };
-  if ((request.network?.allow ?? []).length > 0) {
-    refuse(
-      "/network/allow",
-      "network access (network.allow)",
-      "leave network out or give {}: the task runs without network",
-    );
-  }
-}
-
 function refuseCallback({ callback_url }: Request, hosts: readonly CallbackHost[]): void {
   if (callback_url == null) return;
   const verdict = judgeCallbackUrl(callback_url, hosts);
@@ -127,6 +111,10 @@ function refuseCallback({ callback_url }: Request, hosts: readonly CallbackHost[
   const hint = "leave callback_url out, or ask the operator to name its host in TOOL_EXECUTOR_CALLBACK_HOSTS";
   throw new ExecutorError("policy_denied", message, { hint, details: [{ path: "/callback_url", message }] });
 }
+
+/** Left out where nothing is allowed, as in tasks of older versions. */
+const networkOf = ({ network }: Request): Pick<Task, "network"> =>
+  network?.allow === undefined || network.allow.length === 0 ? {} : { network: { allow: network.allow } };
 
 function withDefaults(request: Request, options: TaskParserOptions): Task {
   return {
@@ -139,6 +127,7 @@ function withDefaults(request: Request, options: TaskParserOptions): Task {
     files: (request.files ?? []).map(inputFile),
     stdin: request.stdin ?? null,
     limits: filledLimits(request.limits ?? {}, options.toolLimits(request.tool_name), options),
+    ...networkOf(request),
     env: request.env ?? {},
     secrets: request.secrets ?? [],
     image: request.image ?? null,

@@ -4,6 +4,8 @@ import { nearest } from "../model/nearest.ts";
 import { quoted } from "../model/quoted.ts";
 import { codeInterpreterTool } from "./code_interpreter/code-interpreter.ts";
 import type { BrokenTool, FoundTool } from "./custom/found-tool.ts";
+import { httpTool } from "./http/http.ts";
+import { knowledgeBaseTool } from "./knowledge_base/knowledge-base.ts";
 import { shellTool } from "./shell/shell.ts";
 import type { Tool } from "./tool.ts";
 import { toolProblems } from "./tool-problems.ts";
@@ -21,7 +23,7 @@ export interface Catalog {
 }
 
 /** Tools that the contract names and no version has yet. */
-const notBuiltYet: ReadonlySet<string> = new Set(["http", "knowledge_base", "scanner", "migration", "test_suite"]);
+const notBuiltYet: ReadonlySet<string> = new Set(["scanner", "migration", "test_suite"]);
 
 /** Words that `toolx run` understands as a tool with a language. */
 const spokenFor: ReadonlySet<string> = new Set(["python", "node"]);
@@ -108,4 +110,9 @@ function unknown(name: string, names: readonly string[]): ExecutorError {
 }
 
 /** The tools that come with the program. */
-export const builtInTools = (): readonly Tool[] => [shellTool(), codeInterpreterTool()];
+export const builtInTools = (): readonly Tool[] => [
+  shellTool(),
+  codeInterpreterTool(),
+  httpTool(),
+  knowledgeBaseTool(),
+];

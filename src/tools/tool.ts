@@ -62,6 +62,11 @@ export interface ToolCommand {
   readonly cwd: string;
   /** Put under `/workspace` beside the request's files. A request that brings a file of the same name is refused. */
   readonly files: readonly ToolFile[];
+  /**
+   * Services of the host that the program may call: `POST $TOOL_CALL_URL/NAME` with JSON, without credentials or network, as the task's tenant;
+   * none unless given.
+   */
+  readonly calls?: readonly string[];
 }
 
 export interface ToolFile {

@@ -1,3 +1,4 @@
+import { egressPart } from "./egress.ts";
 import { kafkaPart } from "./kafka.ts";
 import { memoryPart } from "./memory.ts";
 import type { Part } from "./part.ts";
@@ -6,4 +7,4 @@ import { redactPart } from "./redact.ts";
 import { startPart } from "./start.ts";
 
 /** Every part, in the order in which the plain command runs them. */
-export const parts: readonly Part[] = [startPart, ratePart, kafkaPart, memoryPart, redactPart];
+export const parts: readonly Part[] = [startPart, ratePart, kafkaPart, memoryPart, redactPart, egressPart];

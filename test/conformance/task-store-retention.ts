@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import type { AuditRecord } from "../../src/model/audit.ts";
 import { taskKey } from "../../src/model/task.ts";
 import type { TaskStore } from "../../src/ports/task-store.ts";
 import { anOwner, aResult, aTask, handClock, never } from "../support/samples.ts";
@@ -18,6 +19,36 @@ export function retentionConformance(name: string, open: OpenTaskStores): void {
   };
   const old = async (store: TaskStore, what: "results" | "logs" | "artifacts" = "results", limit = 10) =>
     (await store.listOld(what, ageMs, [], limit, never())).map(({ key }) => key.taskId);
+
+  describe(`${name}: what was decided for tasks`, () => {
+    const record = (taskId: string, at: number, host: string): AuditRecord => ({
+      ...{ key: keyOf(taskId), attempt: 1, at, kind: "egress" },
+      detail: { host, port: 443, why: null },
+    });
+
+    test("is told as it was, of one task, in the order it was added, and no more than asked for", () =>
+      withStores(async (store, other, clock) => {
+        const [first, second] = [record("t-1", clock.now(), "a.test"), record("t-1", clock.now() - 5, "b.test")];
+        await store.audit([first, record("t-2", clock.now(), "c.test")], never());
+        await other.audit([second], never());
+        await store.audit([], never());
+        expect(await store.listAudit(keyOf("t-1"), 10, never())).toEqual([first, second]);
+        expect(await other.listAudit(keyOf("t-1"), 1, never())).toEqual([first]);
+        expect(await store.listAudit(keyOf("t-3"), 10, never())).toEqual([]);
+      }));
+
+    test("outlives its task, and goes when it is past its own time", () =>
+      withStores(async (store, other, clock) => {
+        await ended(store, "t-1", clock);
+        await store.audit([record("t-1", clock.now(), "a.test"), record("t-1", clock.now() + 1, "b.test")], never());
+        clock.advance(ageMs);
+        await store.forget(await store.listOld("results", ageMs, [], 10, never()), [], never());
+        expect(await other.get(keyOf("t-1"), never())).toBeNull();
+        expect(await other.listAudit(keyOf("t-1"), 10, never())).toHaveLength(2);
+        expect(await store.forgetAudit(ageMs, 10, never())).toBe(1);
+        expect((await other.listAudit(keyOf("t-1"), 10, never())).map(({ detail }) => detail.host)).toEqual(["b.test"]);
+      }));
+  });
 
   describe(`${name}: what is past its time`, () => {
     test("are tasks that ended so long ago, the longest ago first, and no more than asked for", () =>

@@ -89,7 +89,7 @@ describe("a broken tool", () => {
     const env = { TOOL_EXECUTOR_TOOLS: join(toolx.workDir, "mixed") };
     const list = await toolx.run(["tools", "ls"], { env });
     expect(list.code).toBe(0);
-    expect(list.stdout).toMatch(/^code_interpreter .*\ngood .*\nshell /m);
+    expect(list.stdout).toMatch(/^code_interpreter .*\ngood .*\nhttp .*\nknowledge_base .*\nshell /m);
     expect(list.stdout).not.toMatch(/^bad/m);
     expect(list.stderr).toMatch(/^toolx: broken tool bad \(.*\/mixed\/bad\): command\[1\] is .* has no text\n$/);
     const ran = await toolx.run(["run", "good", "--payload", '{"text":"hi"}'], { env });

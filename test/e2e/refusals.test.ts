@@ -29,12 +29,12 @@ describe("a bad command line is refused with 2, before anything is stored", () =
     [
       "an unknown tool",
       ["run", "shel", "--", "true"],
-      /unknown_tool: no tool is named "shel"; there are code_interpreter, shell\n.*did you mean shell/,
+      /unknown_tool: no tool is named "shel"; there are code_interpreter, http, knowledge_base, shell\n.*did you mean shell/,
     ],
     [
       "a tool that is not built yet",
-      ["run", "http", "--payload", "{}"],
-      /unknown_tool: tool "http" is not built yet; there are/,
+      ["run", "scanner", "--payload", "{}"],
+      /unknown_tool: tool "scanner" is not built yet; there are/,
     ],
     [
       "an unknown field of the payload",
@@ -91,13 +91,13 @@ describe("a bad command line is refused with 2, before anything is stored", () =
     ["an image to add that is not there", ["images", "add", "nowhere/x:1"], /no image "nowhere\/x:1" on this engine/],
     ["an image to add that is no name", ["images", "add", "../x"], /"\.\.\/x" is no image reference; allowed: NAME/],
     ["an added image nobody knows", ["images", "rm", "nothing"], /no added image is called "nothing"; none was added/],
-    ["network", run("--allow", "example.com:443"), /policy_denied: network access .* is not built yet/],
-    ["a secret that the tenant has not", run("--secret", "DB_URL"), /policy_denied: tenant default has no secret DB_URL/],
-    ...["knowledge import x", "audit verify"].map((verb): [string, readonly string[], RegExp] => [
-      `the later verb ${verb}`,
-      verb.split(" "),
-      /policy_denied: toolx [a-z ]+ is not built yet/,
-    ]),
+    ["a host that is everything", run("--allow", "*"), /policy_denied: .*"\*" allows every host/],
+    [
+      "a secret that the tenant has not",
+      run("--secret", "DB_URL"),
+      /policy_denied: tenant default has no secret DB_URL/,
+    ],
+    ["the later verb audit verify", ["audit", "verify"], /policy_denied: toolx audit is not built yet/],
     ["a replay of a task nobody knows", ["replay", "nothing"], /validation: there is no task default\/nothing/],
     ["a replay of what is no task", ["replay", "../x"], /validation: task id is "\.\.\/x"; allowed: 1 to 63/],
     ["a dead letter nobody knows", ["dlq", "show", "1"], /validation: no dead letter 1 in this store/],

@@ -19,6 +19,7 @@ export interface Request {
   readonly files?: readonly object[];
   readonly tenant_id?: string;
   readonly not_before?: string;
+  readonly network?: { readonly allow: readonly string[] };
 }
 
 /** How a case takes part in a run; everything is optional. */

@@ -14,6 +14,7 @@ import { artifactNameRows } from "./rows/artifact-names.ts";
 import { artifactTreeRows } from "./rows/artifact-trees.ts";
 import { cancelRows } from "./rows/cancels.ts";
 import { declarationRows } from "./rows/declarations.ts";
+import { egressRows } from "./rows/egress.ts";
 import { engineRows } from "./rows/engine.ts";
 import { exhaustionRows } from "./rows/exhaustion.ts";
 import { floodRows } from "./rows/floods.ts";
@@ -56,6 +57,7 @@ const rows = [
   ...inputRows,
   ...storedObjectRows,
   ...workingFolderRows,
+  ...egressRows,
 ];
 
 /** `TOOLX_TEST_CASES=one_a_row`: the first case of each, where the other runtime has had them all. */
@@ -68,6 +70,7 @@ const chosen =
 const notApplicable: Readonly<Record<string, string>> = {
   ...Object.fromEntries(["D8", "D9", "D11", "D12", "D13", "D14"].map((id) => [id, "there are no secrets yet"])),
   E26: "there are no presigned URLs",
+  F30: "no secret is put into requests on their way",
 };
 
 /** What of a row is tried on real services, and where. */
@@ -77,6 +80,8 @@ const elsewhere: Readonly<Record<string, string>> = {
   "D15 on Loki": "test/services/loki.test.ts",
   "E24 on S3": "test/services/hostile-rows.test.ts",
   E25: "test/services/hostile-rows.test.ts",
+  F27: "test/unit/adapters/docker/channels.test.ts",
+  "F28 the orchestrator killed": "test/e2e/egress.test.ts",
 };
 
 describe(`hostile inputs, under ${testRuntime}`, () => {

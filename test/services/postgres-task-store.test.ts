@@ -323,7 +323,7 @@ describe("TLS", () => {
 describe("the schema", () => {
   test("is asked for by name where it is missing", async () => {
     await using database = await emptyDatabase(postgres());
-    await expect(open(database.address)).rejects.toEqual(failing("has schema 0, this version needs 7"));
+    await expect(open(database.address)).rejects.toEqual(failing("has schema 0, this version needs 9"));
     await expect(open(database.address)).rejects.toMatchObject({ hint: "toolx migrate brings it there" });
   });
 

@@ -23,6 +23,7 @@ const ages = {
   resultsMs: 3 * dayMs,
   deadLettersMs: dayMs,
   outboxMs: 1000 * dayMs,
+  auditMs: 1000 * dayMs,
   filesMs: dayMs,
 };
 

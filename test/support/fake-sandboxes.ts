@@ -44,7 +44,14 @@ export function fakeSandboxes(): FakeSandboxes {
       await pause(engine.startMs, signal);
       if (engine.refusesStart) throw new ExecutorError("sandbox", "the engine says no");
       const ended = Promise.withResolvers<void>();
-      const rest = { putFiles: unused, start: unused, writeStdin: unused, closeStdin: unused, terminate: unused };
+      const rest = {
+        putFiles: unused,
+        start: unused,
+        writeStdin: unused,
+        closeStdin: unused,
+        serve: unused,
+        terminate: unused,
+      };
       const sandbox: FakeSandbox = {
         ...rest,
         ...{ kill: unused, collect: unused, events: unused, ack: unused, resumePoint: unused, resumed: null },

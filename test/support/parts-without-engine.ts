@@ -8,7 +8,7 @@ import { openLog } from "../../src/observe/log.ts";
 import { noTracing } from "../../src/observe/tracing.ts";
 import { taskParser } from "../../src/schema/task-parser.ts";
 import { builtInTools, toolCatalog } from "../../src/tools/catalog.ts";
-import { anOwner } from "./samples.ts";
+import { anOwner, noEgress } from "./samples.ts";
 
 const clock = { now: () => Date.now(), monotonicMs: () => performance.now() };
 const maxBytes = 1024 * 1024;
@@ -29,6 +29,7 @@ export async function partsWithoutEngine(differences: Partial<Parts> = {}): Prom
     logSink: { write: () => undefined, dropped: () => 0, [Symbol.asyncDispose]: async () => undefined },
     log: await openLog("silent"),
     tracing: noTracing,
+    services: new Map(),
     slots: fairSlots(1),
     secrets: [],
     images: { names: () => ["shell", "python", "node"], resolve: async (name) => ({ name, id: name, env: {} }) },
@@ -44,6 +45,7 @@ export async function partsWithoutEngine(differences: Partial<Parts> = {}): Prom
     },
     openJournal: unused,
     reopenJournal: unused,
+    egress: noEgress,
     policy: {
       runtimes: ["runc"],
       graceMs: 10,

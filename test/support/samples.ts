@@ -1,3 +1,5 @@
+import type { Egress } from "../../src/egress/egress.ts";
+import { defaultEgressCaps } from "../../src/egress/proxy.ts";
 import { defaultLimitRules, type LimitName, type Limits } from "../../src/model/limits.ts";
 import type { Owner } from "../../src/model/owner.ts";
 import type { Result } from "../../src/model/result.ts";
@@ -64,6 +66,7 @@ export function aResult(differences: Partial<Result> = {}): Result {
       memory_peak_bytes: null,
       pids_peak: null,
       egress_bytes: null,
+      egress_connections: null,
       source: null,
       redactions: 0,
     },
@@ -112,3 +115,14 @@ function defaultLimits(): Limits {
     log_mb: byDefault("log_mb"),
   };
 }
+
+/** Where nothing is reached. */
+export const noEgress: Egress = {
+  tcp: [],
+  dial: async () => {
+    throw new Error("nothing is dialled in this test");
+  },
+  caps: defaultEgressCaps,
+  extraCa: "",
+  record: () => undefined,
+};

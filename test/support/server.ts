@@ -38,9 +38,10 @@ export async function startServer(
   cli: Cli,
   settings: Readonly<Record<string, string>> = {},
   flags: readonly string[] = [],
+  through: readonly string[] = [],
 ): Promise<Server> {
   const env = { TOOL_EXECUTOR_HTTP_LISTEN: "127.0.0.1:0", ...settings };
-  const process = cli.start(["serve", ...flags], { env });
+  const process = cli.start(["serve", ...flags], { env, through });
   const said = await until(
     "the server says that it serves",
     () => {

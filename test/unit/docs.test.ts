@@ -170,6 +170,7 @@ describe("docs/tools.md", () => {
   test.each(catalog.list().map((tool) => [tool.name, tool] as const))("names every field of %s", (name, tool) => {
     const part = section(text, `## ${name}`);
     for (const field of fieldsOf(tool.inputSchema)) expect(part).toContain(`| \`${field}\` |`);
+    for (const field of fieldsOf(tool.outputSchema ?? {})) expect(part).toContain(`"${field}": `);
   });
 });
 
@@ -192,7 +193,7 @@ describe("docs/cli.md", () => {
   test("names every command", async () => {
     const verbs = async (...group: readonly string[]): Promise<readonly string[]> =>
       [...(await helpOf(...group)).matchAll(/^ {2}([a-z]+)[ \n]/gm)].map(([, verb = ""]) => [...group, verb].join(" "));
-    const groups = ["artifacts", "tools", "images", "config", "keys", "dlq"];
+    const groups = ["artifacts", "tools", "images", "config", "keys", "dlq", "knowledge"];
     const all = [...(await verbs()), ...(await Promise.all(groups.map((group) => verbs(group)))).flat()];
     expect(all).toContain("artifacts pull");
     const commands = all.filter((verb) => !verb.endsWith("help") && !groups.includes(verb));

@@ -83,7 +83,9 @@ async function placeOf(folder: string, from: string, name: string, what: string)
     const path = join(at, step);
     const found = await lookedAt(path);
     if (typeof found === "string")
-      return found === missing && links === 0 ? null : { fault: `${what} ${links > 0 ? "is a link to what " : ""}${found}` };
+      return found === missing && links === 0
+        ? null
+        : { fault: `${what} ${links > 0 ? "is a link to what " : ""}${found}` };
     if (found.isSymbolicLink()) {
       links += 1;
       if (links > maxLinks) return { fault: `${what} is a link to a link, more than ${maxLinks} times` };

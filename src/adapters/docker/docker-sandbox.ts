@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from "node:util";
 import { ExecutorError } from "../../model/failure.ts";
 import { bytesPerMb, type Limits } from "../../model/limits.ts";
 import type { Resumed, Sandbox, SandboxEvent, SandboxGone } from "../../ports/sandbox.ts";
+import { type Channels, channels } from "./channels.ts";
 import type { Engine } from "./engine.ts";
 import { eventQueue } from "./event-queue.ts";
 import { changeableConfig, fileSizeLimitBytes, openFilesLimit } from "./host-config.ts";
@@ -52,6 +53,7 @@ export async function openDockerSandbox(parts: DockerSandboxParts, signal: Abort
     return event.kind === "exit" ? { ...event, exit: withKnownFigures(event.exit, traits) } : event;
   };
 
+  const connections: Channels = channels((type, channel, body) => link.sendOn(type, channel, body));
   const link: SandboxLink = sandboxLink(engine, id, resume ?? fromTheStart, {
     frames: (frames) => {
       const events = frames.map(told);
@@ -61,6 +63,8 @@ export async function openDockerSandbox(parts: DockerSandboxParts, signal: Abort
       queue.push(events);
     },
     lost: (why) => void endWith(why),
+    channel: (frame) => connections.take(frame),
+    detached: () => connections.cutOff(),
   });
 
   const endWith = async (why: string): Promise<void> => {
@@ -73,9 +77,11 @@ export async function openDockerSandbox(parts: DockerSandboxParts, signal: Abort
   };
 
   let resumed: Resumed | null = null;
+  let hasChannels = false;
   try {
     // A fresh container is attached before it is started, so that not one byte can be missed.
     const ready = await (resume ? link.connect(signal) : link.connect(signal, () => engine.start(id, signal)));
+    hasChannels = ready.channels;
     if (resume) resumed = resumedAt(id, ready, resume.lastSeq);
   } catch (error) {
     link.close();
@@ -112,6 +118,7 @@ export async function openDockerSandbox(parts: DockerSandboxParts, signal: Abort
     async start(command, startSignal) {
       startSignal.throwIfAborted();
       if (!limits) throw hasItsTask(id);
+      if (command.out && !hasChannels) throw tooOld(id);
       return link.send(frameType.start, startBody(command, startLimits(limits))) ?? 0;
     },
     async writeStdin(bytes, writeSignal) {
@@ -121,6 +128,7 @@ export async function openDockerSandbox(parts: DockerSandboxParts, signal: Abort
         link.send(frameType.stdin, whole.subarray(at, at + pieceBytes));
       }
     },
+    serve: (onConnection) => connections.serve(onConnection),
     closeStdin: () => void link.send(frameType.stdin, Buffer.alloc(0)),
     terminate: (graceMs) => void link.send(frameType.signal, signalBody("SIGTERM", graceMs)),
     async kill(killSignal) {
@@ -165,6 +173,11 @@ function resumedAt(id: string, { state, lastInSeq, firstSeq, secrets }: Ready, l
     );
   return { state, lastInSeq, stdinPieceBytes: pieceBytes, secrets };
 }
+
+const tooOld = (id: string): ExecutorError =>
+  new ExecutorError("image", `sandbox ${id.slice(0, 12)}: its image's sandbox-init is too old to let a task out`, {
+    hint: "add the image again with `toolx images add`",
+  });
 
 const hasItsTask = (id: string): ExecutorError =>
   new ExecutorError("internal", `sandbox ${id.slice(0, 12)}: has its task already`);

@@ -6,13 +6,26 @@ import type { AttachedStream } from "./attach.ts";
 import type { Engine } from "./engine.ts";
 import { helloBody, parseReady, type Ready } from "./protocol/bodies.ts";
 import { demux, type StreamPiece } from "./protocol/demux.ts";
-import { ackBody, encodeFrame, type Frame, frameType, magicLine, noToken, readSafe64 } from "./protocol/frame.ts";
+import {
+  ackBody,
+  encodeFrame,
+  type Frame,
+  frameType,
+  isOfChannel,
+  magicLine,
+  noToken,
+  readSafe64,
+} from "./protocol/frame.ts";
 import { type FrameReader, frameReader } from "./protocol/frame-reader.ts";
 
 /** What the link tells the sandbox it belongs to. */
 export interface LinkEvents {
   /** Numbered frames, each once and in order, whatever attaches lie between. Their bodies are good until the `taken` after next. */
   frames(frames: readonly Frame[]): void;
+  /** A frame of a channel; its body may be overwritten afterwards. */
+  channel(frame: Frame): void;
+  /** The stream that all channels went over is no more. */
+  detached(): void;
   /** The container has ended, or can no longer be reached: the link is over. */
   lost(why: string): void;
 }
@@ -26,6 +39,8 @@ export interface SandboxLink {
   connect(signal: AbortSignal, onAttached?: () => Promise<void>): Promise<Ready>;
   /** Queues a numbered frame; `null` when the link is over. */
   send(type: number, body: Buffer): number | null;
+  /** Sends a frame of a channel, or drops it where nothing is attached. */
+  sendOn(type: number, channel: number, body: Buffer): void;
   /** Tells the sandbox that nothing further is wanted of it; its stream's end is then no loss. */
   shutDown(): void;
   /** Resolves when at most `bytes` of sent bodies are not yet used by the sandbox. */
@@ -79,7 +94,13 @@ export function sandboxLink(
   const write = (pieces: readonly Buffer[]): void => {
     current?.stream.write(pieces);
   };
-  const frame = (type: number, seq: number, body: Buffer): Frame => ({ type, channel: 0, seq, timeUs: timeUs(), body });
+  const frame = (type: number, seq: number, body: Buffer, channel = 0): Frame => ({
+    type,
+    channel,
+    seq,
+    timeUs: timeUs(),
+    body,
+  });
 
   const over = (why: string): void => {
     if (closed) return;
@@ -107,6 +128,7 @@ export function sandboxLink(
     let again = false;
     for (const one of frames) {
       if (one.seq > 0) numbered.push(one);
+      else if (isOfChannel(one.type)) events.channel(one);
       else if (one.type === frameType.sandboxAck && one.body.length === 8) used(readSafe64(one.body, 0) ?? 0);
       else if (one.type === frameType.error) again = true;
       else if (one.type === frameType.ready) {
@@ -122,8 +144,7 @@ export function sandboxLink(
   };
 
   const connect = async (signal: AbortSignal, onAttached?: () => Promise<void>): Promise<Ready> => {
-    current?.stream.destroy();
-    current = null;
+    letGo();
     const name = `sandbox ${id.slice(0, 12)}`;
     const nonce = randomBytes(16).toString("hex");
     const { promise, resolve, reject } = Promise.withResolvers<Ready>();
@@ -138,8 +159,7 @@ export function sandboxLink(
 
     const broken = (why: string): void => {
       if (current?.reader !== reader) return;
-      current.stream.destroy();
-      current = null;
+      letGo();
       if (isLast) close();
       else if (isReady) void reattach(why);
       else reject(new ExecutorError("sandbox", `${name}: ${why} before sandbox-init was ready${printed()}`));
@@ -245,9 +265,14 @@ export function sandboxLink(
     closed = true;
     if (ackTimer) clearTimeout(ackTimer);
     for (const wake of waiters) wake();
+    letGo();
+  };
+
+  function letGo(): void {
     current?.stream.destroy();
     current = null;
-  };
+    events.detached();
+  }
 
   const send = (type: number, body: Buffer): number | null => {
     if (closed) return null;
@@ -263,6 +288,9 @@ export function sandboxLink(
   return {
     connect,
     send,
+    sendOn(type, channel, body) {
+      if (current) write(encodeFrame(frame(type, 0, body, channel)));
+    },
     shutDown() {
       if (isLast || send(frameType.shutdown, Buffer.alloc(0)) === null) return;
       isLast = true;

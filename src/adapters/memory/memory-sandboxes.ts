@@ -51,6 +51,7 @@ function endsAtOnce(): Sandbox {
       return 1;
     },
     writeStdin: async () => undefined,
+    serve: () => undefined,
     closeStdin: () => undefined,
     terminate: () => undefined,
     async kill() {

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import type { Attempt } from "../../model/attempt.ts";
+import type { AuditRecord } from "../../model/audit.ts";
 import { reasonTable } from "../../model/failure.ts";
 import { deadLetterHeaders, type OutboxKind, type OutboxRow, resultHeaders } from "../../model/outbox.ts";
 import { type Owner, ownerText } from "../../model/owner.ts";
@@ -24,6 +25,7 @@ export function memoryTaskStore(clock: Clock, bounds: QueueBounds = unbounded): 
   /** By tenant. */
   const lastLeases = new Map<string, number>();
   let outbox: Waiting[] = [];
+  let audited: AuditRecord[] = [];
   let sentCount = 0;
   let endCount = 0;
   const swept: Record<Leaving, number> = { results: 0, logs: 0, artifacts: 0 };
@@ -153,6 +155,20 @@ export function memoryTaskStore(clock: Clock, bounds: QueueBounds = unbounded): 
       finished = finished.filter(({ key }) => !gone.includes(keyText(key)));
       outbox = outbox.filter(({ key }) => key === null || !gone.includes(keyText(key)));
       return gone.length;
+    },
+    async audit(records, signal) {
+      signal.throwIfAborted();
+      audited.push(...records);
+    },
+    async listAudit(key, limit, signal) {
+      signal.throwIfAborted();
+      return audited.filter((each) => keyText(each.key) === keyText(key)).slice(0, atMost1000(limit));
+    },
+    async forgetAudit(olderThanMs, limit, signal) {
+      signal.throwIfAborted();
+      const old = audited.filter(({ at }) => at <= clock.now() - olderThanMs).slice(0, atMost1000(limit));
+      audited = audited.filter((each) => !old.includes(each));
+      return old.length;
     },
     async forgetSent(kinds, olderThanMs, limit, signal) {
       signal.throwIfAborted();

@@ -18,6 +18,9 @@ export function oldTasks({ rows, transaction }: Connections): OldTasks {
         await rows(statements.lockFinished, { ids });
         return countOf(await rows(statements.forget, { ids, abandoned }));
       }, signal),
+    async forgetAudit(olderThanMs, limit, signal) {
+      return countOf(await rows(statements.forgetAudit, { olderThanMs, limit: atMost1000(limit) }, signal));
+    },
     async forgetSent(kinds, olderThanMs, limit, signal) {
       return countOf(await rows(statements.forgetSent, { kinds, olderThanMs, limit: atMost1000(limit) }, signal));
     },

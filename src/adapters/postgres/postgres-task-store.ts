@@ -10,6 +10,7 @@ import {
   type TaskStore,
   unbounded,
 } from "../../ports/task-store.ts";
+import { auditRecord } from "../../schema/audit-record.ts";
 import { type CallBounds, openConnections } from "./connections.ts";
 import type { DatabaseAddress } from "./database-address.ts";
 import { fencedLots } from "./fenced-lots.ts";
@@ -120,6 +121,14 @@ export async function postgresTaskStore(
     async keepLetter(key, headers, value, signal) {
       const named = { tenantId: key?.tenantId ?? null, taskId: key?.taskId ?? null };
       await rows(statements.keepLetter, { ...named, headers: Buffer.from(JSON.stringify(headers)), value }, signal);
+    },
+    async audit(records, signal) {
+      const flat = records.map(({ key, ...rest }) => ({ ...key, ...rest }));
+      await rows(statements.insertAudit, { records: JSON.stringify(flat) }, signal);
+    },
+    async listAudit(key, limit, signal) {
+      const found = await rows(statements.listAudit, { ...key, limit: atMost1000(limit) }, signal, "twice is once");
+      return found.map((row) => auditRecord(key, row));
     },
     async refuse({ key, resultBytes, letter }, signal) {
       const sha256 = createHash("sha256").update(resultBytes).digest("hex");

@@ -384,3 +384,18 @@ export const forgetSent = `
       order by published_at limit :limit)
     returning true)
   select count(*) as count from gone`;
+
+export const insertAudit = `
+  insert into audit (at, tenant_id, task_id, attempt, kind, detail)
+  select (each->>'at')::bigint, each->>'tenantId', each->>'taskId', (each->>'attempt')::integer, each->>'kind', each->'detail'
+  from jsonb_array_elements(:records::jsonb) with ordinality as given(each, place) order by place`;
+
+export const listAudit = `
+  select at, attempt, kind, detail from audit where tenant_id = :tenantId and task_id = :taskId order by id limit :limit`;
+
+export const forgetAudit = `
+  with gone as (
+    delete from audit
+    where id in (select id from audit where at <= clock_ms() - :olderThanMs order by at limit :limit)
+    returning true)
+  select count(*) as count from gone`;

@@ -49,6 +49,10 @@ export function oldTasks({ rows, changed, transaction }: FileCalls, clock: Clock
           limit: atMost1000(limit),
         }),
       ),
+    forgetAudit: (olderThanMs, limit, signal) =>
+      transaction(signal, () =>
+        changed(statements.forgetAudit, { decidedBy: clock.now() - olderThanMs, limit: atMost1000(limit) }),
+      ),
   };
 }
 

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import type { DatabaseSync, SQLInputValue, SQLOutputValue, StatementSync } from "node:sqlite";
+import type { SQLInputValue, SQLOutputValue, StatementSync } from "node:sqlite";
 import type { Attempt } from "../../model/attempt.ts";
 import { reasonTable } from "../../model/failure.ts";
 import { type Owner, ownerText } from "../../model/owner.ts";
@@ -15,6 +15,8 @@ import {
   type TaskStore,
   unbounded,
 } from "../../ports/task-store.ts";
+import { auditRecord } from "../../schema/audit-record.ts";
+import { immediately } from "./immediately.ts";
 import { oldTasks } from "./old-tasks.ts";
 import { openDatabase } from "./open-database.ts";
 import { callbackRow, letterHead, outboxRow } from "./outbox-row.ts";
@@ -227,6 +229,17 @@ export function sqliteTaskStore(path: string, clock: Clock, bounds: QueueBounds 
         const named = { tenantId: key?.tenantId ?? null, taskId: key?.taskId ?? null };
         changes(statements.keepLetter, { ...named, headers: JSON.stringify(headers), value, now: clock.now() });
       }),
+    audit: (records, signal) =>
+      transaction(signal, () => {
+        for (const { key, attempt, at, kind, detail } of records)
+          changes(statements.insertAudit, { ...key, attempt, at, kind, detail: JSON.stringify(detail) });
+      }),
+    listAudit: (key, limit, signal) =>
+      call(signal, () =>
+        prepare(statements.listAudit)
+          .all({ ...key, limit: atMost1000(limit) })
+          .map((found) => auditRecord(key, { ...found, detail: JSON.parse(String(found.detail)) })),
+      ),
     refuse: ({ key, resultBytes, letter }, signal) =>
       transaction(signal, () => {
         const now = clock.now();
@@ -279,20 +292,6 @@ export function sqliteTaskStore(path: string, clock: Clock, bounds: QueueBounds 
 
 type Values = Readonly<Record<string, SQLInputValue>>;
 type Row = Readonly<Record<string, SQLOutputValue>>;
-
-/** Takes the write lock before the first read, so that nothing read can be stale when it is written. */
-function immediately<T>(database: DatabaseSync, work: () => T): T {
-  database.exec("begin immediate");
-  try {
-    const value = work();
-    database.exec("commit");
-    return value;
-  } catch (error) {
-    // A full disk has rolled back by itself.
-    if (database.isTransaction) database.exec("rollback");
-    throw error;
-  }
-}
 
 const atMost1000 = (limit: number): number => Math.min(Math.max(limit, 1), 1000);
 

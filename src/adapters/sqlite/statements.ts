@@ -247,3 +247,13 @@ export const forgetSent = `
     select id from outbox
     where published_at <= :sentBy and kind in (select value from json_each(:kinds))
     order by published_at limit :limit)`;
+
+export const insertAudit = `
+  insert into audit (at, tenant_id, task_id, attempt, kind, detail)
+  values (:at, :tenantId, :taskId, :attempt, :kind, :detail)`;
+
+export const listAudit = `
+  select at, attempt, kind, detail from audit where tenant_id = :tenantId and task_id = :taskId order by id limit :limit`;
+
+export const forgetAudit = `
+  delete from audit where id in (select id from audit where at <= :decidedBy order by at limit :limit)`;

@@ -186,6 +186,8 @@ export function spooledTaskStore(inner: TaskStore, options: SpooledStoreOptions)
     },
     // A copy that helps to find a letter again, and holds up who sent it.
     keepLetter: (...given) => answered(() => inner.keepLetter(...given)),
+    // Whoever records keeps what could not be recorded, for a while.
+    audit: (...given) => answered(() => inner.audit(...given)),
     get: (...given) => answered(() => inner.get(...given)),
     list: (...given) => answered(() => inner.list(...given)),
   };

@@ -98,6 +98,7 @@ const commandSchema: JsonObject = {
     argv: { type: "array", minItems: 1, maxItems: 1000, items: argumentSchema },
     env: { type: "object", additionalProperties: argumentSchema },
     cwd: cwdSchema,
+    calls: { type: "array", maxItems: 16, items: { type: "string" } },
     files: {
       type: "array",
       items: {

@@ -24,7 +24,14 @@ test("a large value is cut after 20 lines, and a long line after 200 characters"
 });
 
 test("files that are to be looked at come first", () => {
-  const artifact = (path: string) => ({ path, mime: "text/plain", size_bytes: 1, sha256: "0".repeat(64), url: path, secrets: [] });
+  const artifact = (path: string) => ({
+    path,
+    mime: "text/plain",
+    size_bytes: 1,
+    sha256: "0".repeat(64),
+    url: path,
+    secrets: [],
+  });
   const output = {
     ...aResult().output,
     artifacts: [artifact("a.csv"), artifact("b.png"), artifact("c.txt")],

@@ -12,7 +12,7 @@ import { noTracing } from "../../../src/observe/tracing.ts";
 import type { Sandbox, Sandboxes } from "../../../src/ports/sandbox.ts";
 import type { TaskStore } from "../../../src/ports/task-store.ts";
 import { builtInTools, toolCatalog } from "../../../src/tools/catalog.ts";
-import { anOwner, aTask, never } from "../../support/samples.ts";
+import { anOwner, aTask, never, noEgress } from "../../support/samples.ts";
 import { until } from "../../support/until.ts";
 
 const clock = { now: () => Date.now(), monotonicMs: () => performance.now() };
@@ -30,6 +30,7 @@ async function partsWith(store: TaskStore, create: Sandboxes["create"]): Promise
     logSink: { write: () => undefined, dropped: () => 0, [Symbol.asyncDispose]: async () => undefined },
     log: await openLog("silent"),
     tracing: noTracing,
+    services: new Map(),
     slots: fairSlots(1),
     secrets: [],
     images: { names: () => ["shell"], resolve: async (name) => ({ name, id: `sha256:${name}`, env: {} }) },
@@ -54,6 +55,7 @@ async function partsWith(store: TaskStore, create: Sandboxes["create"]): Promise
       [Symbol.asyncDispose]: async () => undefined,
     }),
     reopenJournal: async () => null,
+    egress: noEgress,
     policy: {
       runtimes: ["runc"],
       graceMs: 10,

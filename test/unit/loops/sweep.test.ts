@@ -18,10 +18,19 @@ import { until } from "../../support/until.ts";
 
 const dayMs = 24 * 60 * 60 * 1000;
 const ages = {
-  ...{ logsMs: dayMs, artifactsMs: 2 * dayMs, resultsMs: 3 * dayMs, deadLettersMs: dayMs, outboxMs: dayMs },
+  ...{
+    logsMs: dayMs,
+    artifactsMs: 2 * dayMs,
+    resultsMs: 3 * dayMs,
+    deadLettersMs: dayMs,
+    outboxMs: dayMs,
+    auditMs: 4 * dayMs,
+  },
   filesMs: dayMs,
 };
-const nothing: SweepReport = { results: 0, logs: 0, artifacts: 0, dead_letters: 0, messages: 0, files: 0, uploads: 0 };
+const nothing: SweepReport = {
+  ...{ results: 0, logs: 0, artifacts: 0, dead_letters: 0, messages: 0, audit: 0, files: 0, uploads: 0 },
+};
 
 let folder: string;
 let clock: ReturnType<typeof handClock>;
@@ -93,7 +102,15 @@ test("where nobody sends anything, what waits to be sent holds nothing back", as
 
 test("what is to be kept for ever is kept", async () => {
   const forEver = {
-    ...{ resultsMs: null, logsMs: null, artifactsMs: null, deadLettersMs: null, outboxMs: null, filesMs: null },
+    ...{
+      resultsMs: null,
+      logsMs: null,
+      artifactsMs: null,
+      deadLettersMs: null,
+      outboxMs: null,
+      filesMs: null,
+      auditMs: null,
+    },
   };
   const { store, objects, sweep } = oneMachine({ retention: forEver });
   await using _store = store;

@@ -55,6 +55,7 @@ describe("a request becomes a task", () => {
       not_before: "2026-01-08T00:00:00Z",
       expires_at: "2026-01-09T00:00:00.5+02:00",
       callback_url: "https://hooks.example/done",
+      network: { allow: ["api.example.com:443"] },
       metadata: { correlation_id: "c-1" },
     };
     expect(parse(request)).toEqual(request);
@@ -296,19 +297,36 @@ describe("secrets", () => {
     expect(parse(asked(...secrets)).secrets).toEqual(secrets);
   });
 
-  test.each(["../*", "other/DB_URL", "*", "", "2FA", "acme:DB_URL", "a b", "A\0", "é", "x".repeat(65), "postgres://u:p@h"])(
-    "named %s are denied, and what stands there is not quoted",
-    (name) => {
-      const error = refusal(asked({ name: "GOOD", as: "env" }, { name, as: "env" }));
-      expect(error).toMatchObject({ code: "policy_denied", details: [{ path: "/secrets/1/name" }] });
-      expect(error.message).toBe(
-        "the name of a secret must be letters, digits and _, no digit first, at most 64 of them",
-      );
-    },
-  );
+  test.each([
+    "../*",
+    "other/DB_URL",
+    "*",
+    "",
+    "2FA",
+    "acme:DB_URL",
+    "a b",
+    "A\0",
+    "é",
+    "x".repeat(65),
+    "postgres://u:p@h",
+  ])("named %s are denied, and what stands there is not quoted", (name) => {
+    const error = refusal(asked({ name: "GOOD", as: "env" }, { name, as: "env" }));
+    expect(error).toMatchObject({ code: "policy_denied", details: [{ path: "/secrets/1/name" }] });
+    expect(error.message).toBe(
+      "the name of a secret must be letters, digits and _, no digit first, at most 64 of them",
+    );
+  });
 
   test.each<[string, readonly object[], string, string]>([
-    ["twice", [{ name: "A", as: "env" }, { name: "A", as: "file" }], "/secrets/1/name", "stands there twice"],
+    [
+      "twice",
+      [
+        { name: "A", as: "env" },
+        { name: "A", as: "file" },
+      ],
+      "/secrets/1/name",
+      "stands there twice",
+    ],
     ["a variable of env too", [{ name: "MODE", as: "env" }], "/secrets/0/name", "is a variable of env too"],
     ["a variable of ours", [{ name: "TOOL_SECRETS_DIR", as: "env" }], "/secrets/0/name", "that every task has"],
     ["without a way", [{ name: "A" }], "/secrets/0/as", "as is missing"],
@@ -319,18 +337,6 @@ describe("secrets", () => {
     const error = refusal(asked(...secrets));
     expect(error).toMatchObject({ code: "validation", details: [{ path }] });
     expect(error.details[0]?.message).toContain(says);
-  });
-});
-
-describe("what is not built yet is refused by name", () => {
-  test.each<[string, string, object]>([
-    ["network.allow", "/network/allow", { network: { allow: ["api.example.com:443"] } }],
-  ])("%s", (name, path, differences) => {
-    const error = refusal({ ...least, ...differences });
-    expect(error).toMatchObject({ code: "policy_denied", details: [{ path }] });
-    expect(error.message).toContain(name);
-    expect(error.message).toContain("not built yet");
-    expect(error.hint).not.toBeNull();
   });
 });
 

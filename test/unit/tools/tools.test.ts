@@ -12,14 +12,13 @@ const exit: Exit = { ...cleanExit, runUs: 1 };
 
 describe("the catalog", () => {
   test("lists its tools by name", () => {
-    expect(catalog.list().map(({ name }) => name)).toEqual(["code_interpreter", "shell"]);
+    expect(catalog.list().map(({ name }) => name)).toEqual(["code_interpreter", "http", "knowledge_base", "shell"]);
   });
 
   test.each([
-    ["shel", 'no tool is named "shel"; there are code_interpreter, shell', "did you mean shell?"],
+    ["shel", 'no tool is named "shel"; there are code_interpreter, http, knowledge_base, shell', "did you mean shell?"],
     ["\u001b[31m", 'no tool is named "\\u001b[31m"', "toolx tools ls lists the tools"],
-    ["http", 'tool "http" is not built yet', "http comes with a later version"],
-    ["knowledge_base", 'tool "knowledge_base" is not built yet', "knowledge_base comes with a later version"],
+    ["scanner", 'tool "scanner" is not built yet', "scanner comes with a later version"],
     ["__proto__", 'no tool is named "__proto__"', "toolx tools ls lists the tools"],
   ])("has no %j, and says what there is", (name, message, hint) => {
     expect(() => catalog.find(name)).toThrow(
@@ -48,6 +47,38 @@ describe("shell", () => {
       argv: ["git", "--version", "", "$HOME"],
       cwd: "/tmp/a b/",
     });
+  });
+});
+
+describe("knowledge_base", () => {
+  const payload = { query: '"it\'s" $HOME -x', collection: "docs", tags: ["a"], limit: 3 };
+
+  test("puts the request into a file, for a program that asks the host; no tenant, no address is in it", () => {
+    const asked = command("knowledge_base", payload);
+    expect(asked).toMatchObject({
+      image: "shell",
+      argv: ["bash", "/workspace/.toolx-ask.sh"],
+      env: {},
+      calls: ["knowledge_base"],
+    });
+    const [program, request] = asked.files.map(({ bytes }) => Buffer.from(bytes).toString());
+    expect(JSON.parse(request ?? "")).toEqual(payload);
+    expect(program).toContain('"$TOOL_CALL_URL/knowledge_base"');
+    expect(JSON.stringify(asked)).not.toContain("acme");
+  });
+
+  test("refuses a request that brings a file to the place of one of its own", () => {
+    const files = [{ path: ".toolx-request.json", executable: false, content_base64: "" }];
+    const task = aTask({ tool_name: "knowledge_base", payload, files });
+    expect(() => catalog.find("knowledge_base").command(task)).toThrow("the tool has a file of its own at");
+  });
+
+  test("has answers as its value, and nothing else", () => {
+    const tool = catalog.find("knowledge_base");
+    const value = { query: "x", matched: "none", more: false, answers: [] };
+    expect(tool.value(exit, Buffer.from(JSON.stringify(value)))).toEqual(value);
+    expect(() => tool.value(exit, Buffer.from("{}"))).toThrow(expect.objectContaining({ code: "result_invalid" }));
+    expect(() => tool.value(exit, null)).toThrow(expect.objectContaining({ code: "result_invalid" }));
   });
 });
 
@@ -87,6 +118,11 @@ describe("a payload that does not fit is refused with its path", () => {
       'is "ruby", must be one of "python", "node"',
     ],
     ["code_interpreter", { language: "node", code: "", args: ["\0"] }, "/payload/args/0", "must not hold a NUL"],
+    ["knowledge_base", {}, "/payload/query", "payload.query is missing"],
+    ["knowledge_base", { query: "x", tenant_id: "other" }, "/payload/tenant_id", "is no known field"],
+    ["knowledge_base", { query: "é".repeat(513) }, "/payload/query", "is 1026 bytes long, at most 1024"],
+    ["knowledge_base", { query: "x", limit: 51 }, "/payload/limit", "at most 50"],
+    ["knowledge_base", { query: "x", collection: "../x" }, "/payload/collection", "must be 1 to 63 letters"],
   ])("%s %j", (tool, payload, path, message) => {
     const refusal = expect.objectContaining({
       code: "validation",

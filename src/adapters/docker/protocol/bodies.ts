@@ -12,6 +12,8 @@ export interface Ready {
   readonly lastInSeq: number;
   readonly firstSeq: number;
   readonly secrets: readonly GivenSecret[];
+  /** Whether it can carry connections; one of an older image cannot. */
+  readonly channels: boolean;
 }
 
 /** The limits a task is started with, inside the cgroup's. */
@@ -42,6 +44,8 @@ export const startBody = (command: SandboxCommand, limits: StartLimits): Buffer 
       memory_bytes: limits.memoryBytes,
     },
     secrets: secretsOnWire(command.secrets ?? []),
+    listen: command.out?.listen ?? [],
+    extra_ca: command.out?.extraCa ?? "",
   });
 
 export const signalBody = (signal: "SIGTERM" | "SIGKILL", graceMs: number): Buffer =>
@@ -49,6 +53,21 @@ export const signalBody = (signal: "SIGTERM" | "SIGKILL", graceMs: number): Buff
 
 export const collectBody = (caps: CollectCaps): Buffer =>
   json({ max_bytes: caps.maxBytes, max_entries: caps.maxEntries, max_depth: caps.maxDepth });
+
+export const closeBody = (error: string | null): Buffer => json({ error });
+
+export function windowBody(bytes: number): Buffer {
+  const body = Buffer.allocUnsafe(4);
+  body.writeUInt32BE(bytes);
+  return body;
+}
+
+/** What an `open` asks for; null for one that asks for nothing. */
+export function parseOpen(body: Buffer): { readonly to: string; readonly window: number } | null {
+  const value = parsed(body);
+  const to = text(value.to);
+  return to === "" || to.length > 300 ? null : { to, window: count(value.window) };
+}
 
 /** The ready frame's body, or null for one that is none of version 1. */
 export function parseReady(body: Buffer): Ready | null {
@@ -60,7 +79,8 @@ export function parseReady(body: Buffer): Ready | null {
   const secrets = readSecrets(value.secrets);
   // SAFETY: what cannot be read could not be redacted.
   if (secrets === null) return null;
-  return { token, state, lastInSeq: count(value.last_in_seq), firstSeq: count(value.first_seq), secrets };
+  const channels = value.channels === true;
+  return { token, state, lastInSeq: count(value.last_in_seq), firstSeq: count(value.first_seq), channels, secrets };
 }
 
 /**

@@ -18,6 +18,10 @@ export const frameType = {
   collect: 0x06,
   hostAck: 0x07,
   shutdown: 0x08,
+  open: 0x10,
+  data: 0x11,
+  window: 0x12,
+  close: 0x13,
   ready: 0x41,
   stdout: 0x42,
   stderr: 0x43,
@@ -30,6 +34,9 @@ export const frameType = {
   failed: 0x4a,
   started: 0x4c,
 } as const;
+
+/** Of a channel: never numbered. */
+export const isOfChannel = (type: number): boolean => type >= frameType.open && type <= frameType.close;
 
 export const frameMark = 0xf5;
 export const headerBytes = 24;

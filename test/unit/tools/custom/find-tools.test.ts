@@ -16,7 +16,9 @@ async function catalogOf(folders: ToolFolders, sources: readonly string[]): Prom
 }
 
 const names = (catalog: Catalog): readonly string[] =>
-  catalog.list().flatMap(({ name }) => (["shell", "code_interpreter"].includes(name) ? [] : name));
+  catalog
+    .list()
+    .flatMap(({ name }) => (["shell", "code_interpreter", "http", "knowledge_base"].includes(name) ? [] : name));
 
 const problems = (catalog: Catalog): readonly (readonly [string, readonly string[]])[] =>
   catalog.broken().map((broken) => [broken.name, broken.problems] as const);
@@ -238,11 +240,12 @@ test("links to a tool.json and to a tool's folder are named, not followed", asyn
 describe("a name belongs to one tool", () => {
   test("a built-in one keeps it, and those to come have theirs", async () => {
     await using folders = await toolFolders();
-    for (const name of ["shell", "http", "python"]) await folders.write(`tools/${name}/tool.json`, aManifest({ name }));
+    for (const name of ["shell", "scanner", "python"])
+      await folders.write(`tools/${name}/tool.json`, aManifest({ name }));
     const catalog = await catalogOf(folders, []);
     expect(problems(catalog)).toEqual([
-      ["http", ["the name http is kept for a tool of the program's own"]],
       ["python", ["the name python is kept for a tool of the program's own"]],
+      ["scanner", ["the name scanner is kept for a tool of the program's own"]],
       ["shell", ["shell is the name of a built-in tool"]],
     ]);
     expect(catalog.find("shell").description).toContain("bash");

@@ -102,7 +102,11 @@ export interface paths {
                         env?: {
                             [key: string]: string;
                         };
-                        secrets?: Record<string, unknown>[];
+                        secrets?: {
+                            name: string;
+                            /** @enum {unknown} */
+                            as: "env" | "file";
+                        }[];
                         image?: string | null;
                         runtime?: string | null;
                         priority?: number;
@@ -166,6 +170,7 @@ export interface paths {
                                     sha256: string;
                                     mime: string;
                                     url: string;
+                                    secrets: string[];
                                 }[];
                                 artifacts_object: string | null;
                                 logs_object: string | null;
@@ -182,6 +187,7 @@ export interface paths {
                                 egress_connections: number | null;
                                 /** @enum {unknown} */
                                 source: "cgroup" | "sampled" | null;
+                                redactions: number;
                             };
                             egress: {
                                 host: string | null;
@@ -433,6 +439,7 @@ export interface paths {
                                     sha256: string;
                                     mime: string;
                                     url: string;
+                                    secrets: string[];
                                 }[];
                                 artifacts_object: string | null;
                                 logs_object: string | null;
@@ -449,6 +456,7 @@ export interface paths {
                                 egress_connections: number | null;
                                 /** @enum {unknown} */
                                 source: "cgroup" | "sampled" | null;
+                                redactions: number;
                             };
                             egress: {
                                 host: string | null;

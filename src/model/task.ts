@@ -44,7 +44,7 @@ export interface Task {
   /** Hosts it may reach, as its request names them, at least one. */
   readonly network?: { readonly allow: readonly string[] };
   readonly env: Readonly<Record<string, string>>;
-  /** Each name once. Not there: taken in before there were any. */
+  /** Each name once, at least one. */
   readonly secrets?: readonly TaskSecret[];
   /** A name from the image allowlist; `null`: the tool's own. */
   readonly image: string | null;

@@ -129,7 +129,7 @@ function withDefaults(request: Request, options: TaskParserOptions): Task {
     limits: filledLimits(request.limits ?? {}, options.toolLimits(request.tool_name), options),
     ...networkOf(request),
     env: request.env ?? {},
-    secrets: request.secrets ?? [],
+    ...((request.secrets ?? []).length > 0 && { secrets: request.secrets }),
     image: request.image ?? null,
     runtime: request.runtime ?? null,
     priority: request.priority ?? 5,

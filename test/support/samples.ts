@@ -19,7 +19,6 @@ export function aTask(differences: Partial<Task> = {}): Task {
     stdin: null,
     limits: defaultLimits(),
     env: {},
-    secrets: [],
     image: null,
     runtime: null,
     priority: 5,

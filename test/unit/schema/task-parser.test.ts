@@ -330,7 +330,7 @@ describe("secrets", () => {
     ["a variable of env too", [{ name: "MODE", as: "env" }], "/secrets/0/name", "is a variable of env too"],
     ["a variable of ours", [{ name: "TOOL_SECRETS_DIR", as: "env" }], "/secrets/0/name", "that every task has"],
     ["without a way", [{ name: "A" }], "/secrets/0/as", "as is missing"],
-    ["with a way there is not", [{ name: "A", as: "argv" }], "/secrets/0/as", "must be env or file"],
+    ["with a way there is not", [{ name: "A", as: "argv" }], "/secrets/0/as", "must be one of"],
     ["with the value itself", [{ name: "A", as: "env", value: "x" }], "/secrets/0/value", "is no known field"],
     ["17 of them", Array.from({ length: 17 }, (_, at) => ({ name: `S${at}`, as: "env" })), "/secrets", "at most 16"],
   ])("%s are refused", (_name, secrets, path, says) => {

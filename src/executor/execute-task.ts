@@ -115,7 +115,7 @@ async function attempted(
   const hasStdin = line.stdin !== null;
   const secrets = line.taken === null ? await secretsFor(parts.secrets, task, cancel) : line.taken.secrets;
   begun.secrets = secrets;
-  using out = wayOut(parts, line, toolCommand.calls ?? []);
+  using out = wayOut(parts, line, toolCommand.calls ?? [], secrets);
   await using ground =
     line.taken ?? (await freshGround(parts, line, tool, toolCommand, { leasedAt, hasStdin, out, secrets }, cancel));
   const { sandbox, journal } = ground;

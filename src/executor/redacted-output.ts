@@ -3,7 +3,7 @@ import type { JsonObject } from "../model/task.ts";
 import type { SandboxEvent } from "../ports/sandbox.ts";
 import { formsVersion } from "../secrets/forms.ts";
 import type { Redactor } from "../secrets/redactor.ts";
-import { markCount, type TaskSecrets } from "./task-secrets.ts";
+import type { TaskSecrets } from "./task-secrets.ts";
 
 type Stream = "stdout" | "stderr";
 
@@ -30,7 +30,7 @@ export interface ToldBefore {
 }
 
 /** @param before null: nothing was told yet. */
-export function redactedOutput({ redaction }: TaskSecrets, before: ToldBefore | null): RedactedOutput {
+export function redactedOutput({ redaction, markCount }: TaskSecrets, before: ToldBefore | null): RedactedOutput {
   const from = before?.point ?? null;
   const markedBefore = from?.markCount ?? 0;
   const taken = { stdout: 0, stderr: 0 };
@@ -41,7 +41,7 @@ export function redactedOutput({ redaction }: TaskSecrets, before: ToldBefore | 
   let lastSeq = before?.lastSeq ?? 0;
   const point = (): RedactionPoint => ({
     formsVersion,
-    markCount: markedBefore + markCount(redaction),
+    markCount: markedBefore + markCount(),
     stdout: streams.stdout.held(),
     stderr: streams.stderr.held(),
   });

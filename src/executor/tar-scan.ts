@@ -115,7 +115,8 @@ export function tarScan(sink: TarSink, caps: TarCaps): TarScan {
           rest = rest.subarray(part.length);
         } else {
           const part = rest.subarray(0, blockBytes - block.length);
-          block = block.length === 0 ? part : Buffer.concat([block, part]);
+          // What waits for its rest is copied: the chunk's memory is used again.
+          block = part.length === blockBytes ? part : Buffer.concat([block, part]);
           rest = rest.subarray(part.length);
           if (block.length < blockBytes) return;
           const whole = block;

@@ -10,7 +10,28 @@ import { resolveSecrets } from "../secrets/resolve-secrets.ts";
 export interface TaskSecrets {
   readonly given: readonly GivenSecret[];
   readonly redaction: Redaction;
+  /** What names a host, and comes in lower case. */
+  hostText(text: string): string;
+  /** Marks that were written so far. */
+  markCount(): number;
 }
+
+function taskSecrets(given: readonly GivenSecret[]): TaskSecrets {
+  const whole = redaction(given);
+  let hosts: Redaction | null = null;
+  return {
+    given,
+    redaction: whole,
+    hostText(text) {
+      hosts ??= redaction(given, true);
+      return hosts.text(text);
+    },
+    markCount: () => countOf(whole) + (hosts === null ? 0 : countOf(hosts)),
+  };
+}
+
+const countOf = (redacting: Redaction): number =>
+  Object.values(redacting.counts()).reduce((sum, count) => sum + count, 0);
 
 /**
  * Null for a task that names none, at no cost.
@@ -22,7 +43,7 @@ export async function secretsFor(
   signal: AbortSignal,
 ): Promise<TaskSecrets | null> {
   const given = await givenSecrets(providers, task, signal);
-  return given.length === 0 ? null : { given, redaction: redaction(given) };
+  return given.length === 0 ? null : taskSecrets(given);
 }
 
 /** At the way in, so that who asks hears of it at once. What is there now may be gone when the task begins. @throws as {@link secretsFor} */
@@ -46,7 +67,7 @@ export function secretsHandedBack(task: Task, given: readonly GivenSecret[]): Ta
       "sandbox",
       `it has ${given.length} secrets, and not the ${named.length} that its task names`,
     );
-  return given.length === 0 ? null : { given, redaction: redaction(given) };
+  return given.length === 0 ? null : taskSecrets(given);
 }
 
 async function givenSecrets(
@@ -79,22 +100,29 @@ function refuseNoVariable({ name, as, value }: GivenSecret): void {
  * Its streams and the names of its files are without them before; ids and what the caller sent along come back as they came.
  * @param markedBefore by a process that had the attempt before.
  */
-export function withoutSecrets(result: Result, { redaction }: TaskSecrets, markedBefore: number): Result {
+export function withoutSecrets(result: Result, secrets: TaskSecrets, markedBefore: number): Result {
   const { value, results } = result.output;
-  const said = { error: result.error, egress: result.egress, value, results };
+  const said = { error: result.error, value, results };
   // What is made of JSON keeps its shape but for text.
-  const told = redaction.json(toJson(said)) as unknown as typeof said;
+  const told = secrets.redaction.json(toJson(said)) as unknown as typeof said;
+  const egress = result.egress.map((each) => ({
+    ...each,
+    host: hostTextOf(secrets, each.host),
+    why: hostTextOf(secrets, each.why),
+    hint: hostTextOf(secrets, each.hint),
+  }));
+  const mayNameHost = told.error !== null && egress.length > 0;
   return {
     ...result,
-    error: told.error,
-    egress: told.egress,
+    error: mayNameHost && told.error ? { ...told.error, hint: hostTextOf(secrets, told.error.hint) } : told.error,
+    egress,
     output: { ...result.output, value: told.value, results: told.results },
-    metrics: { ...result.metrics, redactions: markedBefore + markCount(redaction) },
+    metrics: { ...result.metrics, redactions: markedBefore + secrets.markCount() },
   };
 }
 
-export const markCount = (redaction: Redaction): number =>
-  Object.values(redaction.counts()).reduce((sum, count) => sum + count, 0);
+const hostTextOf = (secrets: TaskSecrets, text: string | null): string | null =>
+  text === null ? null : secrets.hostText(text);
 
 /** A result is made of JSON only; an interface just has no index signature to say so. */
 const toJson = (value: object): JsonValue => value as JsonObject;

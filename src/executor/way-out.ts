@@ -10,6 +10,7 @@ import type { JsonObject, Task } from "../model/task.ts";
 import type { Sandbox, SandboxConnection, SandboxOut, SandboxPort } from "../ports/sandbox.ts";
 import { hostCalls, servicesFor } from "./host-calls.ts";
 import type { Parts } from "./parts.ts";
+import type { TaskSecrets } from "./task-secrets.ts";
 
 /** One task's way out of its sandbox, closed by dispose. A task that may reach no host and calls no service has none. */
 export interface WayOut extends Disposable {
@@ -33,12 +34,13 @@ export function wayOut(
   parts: WayOutParts,
   given: { readonly attempt: Attempt; readonly task: Task },
   calls: readonly string[],
+  secrets: TaskSecrets | null,
 ): WayOut {
   const tally = egressTally();
   const rules = taskRules(given.task.network?.allow ?? [], parts.egress.tcp);
   const doors = [
-    ...(rules.length > 0 ? [hostsDoor(parts, given.attempt, rules, tally)] : []),
-    ...(calls.length > 0 ? [callsDoor(parts, given.task, calls)] : []),
+    ...(rules.length > 0 ? [hostsDoor(parts, given.attempt, rules, { tally, secrets })] : []),
+    ...(calls.length > 0 ? [callsDoor(parts, given.task, calls, secrets)] : []),
   ];
   return {
     tally,
@@ -73,10 +75,17 @@ function serveConnection(doors: readonly Door[], { to, stream }: SandboxConnecti
 
 const callsPort = 3129;
 
-function callsDoor({ services, log }: WayOutParts, task: Task, calls: readonly string[]): Door {
+function callsDoor(
+  { services, log }: WayOutParts,
+  task: Task,
+  calls: readonly string[],
+  secrets: TaskSecrets | null,
+): Door {
   const ending = new AbortController();
-  const onFailure = (name: string, error: unknown): void =>
-    log.note("warn", "call.failed", { name, message: error instanceof Error ? error.message : String(error) });
+  const onFailure = (name: string, error: unknown): void => {
+    const message = error instanceof Error ? error.message : String(error);
+    log.note("warn", "call.failed", { name, message: secrets === null ? message : secrets.redaction.text(message) });
+  };
   const served = hostCalls(servicesFor(calls, services), {
     ...{ tenantId: task.tenant_id, signal: ending.signal, onFailure },
   });
@@ -91,7 +100,12 @@ function callsDoor({ services, log }: WayOutParts, task: Task, calls: readonly s
   };
 }
 
-function hostsDoor({ egress, clock }: WayOutParts, attempt: Attempt, rules: readonly Rule[], tally: EgressTally): Door {
+function hostsDoor(
+  { egress, clock }: WayOutParts,
+  attempt: Attempt,
+  rules: readonly Rule[],
+  { tally, secrets }: { readonly tally: EgressTally; readonly secrets: TaskSecrets | null },
+): Door {
   const attemptOf = { key: attempt.key, attempt: attempt.number, kind: "egress" as const };
   const record = (detail: JsonObject): void => egress.record({ ...attemptOf, at: clock.now(), detail });
   let unrecorded = 0;
@@ -104,7 +118,7 @@ function hostsDoor({ egress, clock }: WayOutParts, attempt: Attempt, rules: read
       tally.add(event);
       // A task that is refused without end fills no table; whatever was reached is recorded.
       if (event.verdict === "denied" && tally.connections() > maxRefusals) unrecorded += 1;
-      else record(detailOf(event));
+      else record(detailOf(event, (text) => (secrets === null ? text : secrets.hostText(text))));
     },
   });
   const forwards = rules.filter(({ mode }) => mode === "tcp");
@@ -133,11 +147,11 @@ function hostsDoor({ egress, clock }: WayOutParts, attempt: Attempt, rules: read
 const maxRefusals = 1_000;
 
 /** As the operator reads it: with the rule, and the address that the task is not told. */
-const detailOf = (event: EgressEvent): JsonObject => ({
-  host: event.host,
+const detailOf = (event: EgressEvent, withoutSecrets: (text: string) => string): JsonObject => ({
+  host: withoutSecrets(event.host),
   port: event.port,
   verdict: event.verdict,
-  why: event.why,
+  why: event.why === null ? null : withoutSecrets(event.why),
   rule: event.rule,
   address: event.address,
   bytes_in: event.bytesIn,

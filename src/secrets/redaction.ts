@@ -20,12 +20,18 @@ export interface Redaction {
   counts(): Readonly<Record<string, number>>;
 }
 
-/** @throws ExecutorError policy_denied, naming the secret, for a value that is too short or too long to be looked for. */
-export function redaction(secrets: readonly Secret[]): Redaction {
+/**
+ * @param isOfHosts for names of hosts, which are told in lower case whatever was written: each form is looked for in lower case too.
+ * @throws ExecutorError policy_denied, naming the secret, for a value that is too short or too long to be looked for.
+ */
+export function redaction(secrets: readonly Secret[], isOfHosts = false): Redaction {
   for (const secret of secrets) refuseUnfitSecret(secret);
   if (secrets.length === 0) return untouched;
   const patterns = automaton(
-    secrets.flatMap(({ name, value }) => secretForms(value).map((bytes) => ({ name, bytes }))),
+    secrets.flatMap(({ name, value }) => {
+      const forms = secretForms(value);
+      return [...forms, ...(isOfHosts ? forms.map(inLowerCase) : [])].map((bytes) => ({ name, bytes }));
+    }),
   );
   const counts = new Map<string, number>();
   const count = (name: string): void => {
@@ -48,6 +54,10 @@ export function redaction(secrets: readonly Secret[]): Redaction {
     counts: () => Object.fromEntries(counts),
   };
 }
+
+/** Of ASCII, as names of hosts have it. */
+const inLowerCase = (bytes: Buffer): Buffer =>
+  Buffer.from(bytes.map((byte) => (byte >= 0x41 && byte <= 0x5a ? byte + 0x20 : byte)));
 
 const passing: Redactor = {
   push: (chunk) => chunk,

@@ -101,7 +101,10 @@ function failuresOf({ name, status, message, assertionResults = [] }) {
   return failed.map(({ fullName, failureMessages }) => `${file}: ${fullName}: ${firstLine(failureMessages[0])}`);
 }
 
-const firstLine = (text = "") => stripVTControlCharacters(text).trim().split("\n", 1)[0].slice(0, 300);
+// Hoisted: it is called before the end of this module is reached.
+function firstLine(text = "") {
+  return stripVTControlCharacters(text).trim().split("\n", 1)[0].slice(0, 300);
+}
 
 /** After all tests there is nothing for the reaper to do. */
 async function nothingLeft() {

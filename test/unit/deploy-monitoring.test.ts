@@ -46,7 +46,8 @@ interface Known {
 /** Of each metric that the registry gives, under each name that can be asked for. */
 async function known(): Promise<ReadonlyMap<string, Known>> {
   const counted = metrics();
-  counted.taskFinished(aResult());
+  const reached = { host: "a.test", port: 443, verdict: "allowed", bytes_in: 1, bytes_out: 1, connections: 1 } as const;
+  counted.taskFinished(aResult({ egress: [{ ...reached, why: null, hint: null }] }));
   counted.attemptReleased("sandbox");
   counted.reaped("container", 1);
   counted.swept("results", 1);

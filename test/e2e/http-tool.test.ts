@@ -21,7 +21,8 @@ const server = createServer((request, response) => {
     case "/away":
       return void response.writeHead(302, { Location: "http://denied.test/" }).end();
     case "/there":
-      return void response.writeHead(307, { Location: "/echo" }).end();
+      // Read first: who answers and closes in the middle of a request may lose the answer.
+      return void request.resume().once("end", () => response.writeHead(307, { Location: "/echo" }).end());
     case "/echo":
       return void request.pipe(response);
   }
@@ -69,7 +70,11 @@ test("a URL alone is a GET", async () => {
 test("a body is sent, and sent again to where a redirect leads", async () => {
   const body = "ü".repeat(50_000);
   const { output } = await call({ url: `${at}/there`, body }, "--allow", at);
-  expect(output.value).toMatchObject({ body_as: "artifact", body_bytes: 100_000, redirects: [{ status: 307 }] });
+  expect(output.value, output.stderr).toMatchObject({
+    body_as: "artifact",
+    body_bytes: 100_000,
+    redirects: [{ status: 307 }],
+  });
 });
 
 test("a binary body is an artifact", async () => {

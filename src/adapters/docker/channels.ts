@@ -20,6 +20,8 @@ export interface Channels {
 const windowBytes = 240 * 1024;
 /** One frame's: nothing else waits behind more than that. */
 const pieceBytes = 64 * 1024;
+/** For what a task still writes behind its last answer. */
+const lingerMs = 2_000;
 /** Of one sandbox at once; sandbox-init opens no more. */
 const maxChannels = 128;
 
@@ -88,6 +90,7 @@ function openChannel(send: (type: number, body: Buffer) => void, credit: number,
   let unsaidBytes = 0;
   let isHeld = false;
   let [hasEnded, theyHaveEnded, isCutOff] = [false, false, false];
+  let lingering: NodeJS.Timeout | null = null;
 
   const flush = (): void => {
     while (waiting && credit > 0) {
@@ -120,6 +123,18 @@ function openChannel(send: (type: number, body: Buffer) => void, credit: number,
     isHeld = !stream.push(Buffer.from(body));
     if (!isHeld) grant();
   };
+  /** What was not ended by both is cut off, and the task sees that. */
+  const over = (why: string | null = null): void => {
+    if (lingering !== null) clearTimeout(lingering);
+    lingering = null;
+    onClosed();
+    if (!isCutOff) send(frameType.close, closeBody(why));
+  };
+  /** What a task writes that nobody reads any more. */
+  const drop = (type: number, body: Buffer): void => {
+    if (type === frameType.close || (type === frameType.data && body.length === 0)) over();
+    else if (type === frameType.data) send(frameType.window, windowBody(body.length));
+  };
   const broken = (why: string): void => void stream.destroy(new Error(`the sandbox sent ${why}`));
 
   const stream = new Duplex({
@@ -138,10 +153,11 @@ function openChannel(send: (type: number, body: Buffer) => void, credit: number,
       done();
     },
     destroy(error, done) {
-      onClosed();
       waiting = null;
-      // What was not ended by both is cut off, and the task sees that.
-      if (!isCutOff) send(frameType.close, closeBody(hasEnded && error === null ? null : "closed"));
+      const isWhole = hasEnded && error === null;
+      // A task that still writes when it has had its answer would lose that with a reset.
+      if (isWhole && !theyHaveEnded && !isCutOff) lingering = setTimeout(over, lingerMs).unref();
+      else over(isWhole ? null : "closed");
       done(error);
     },
   });
@@ -151,7 +167,8 @@ function openChannel(send: (type: number, body: Buffer) => void, credit: number,
   return {
     stream,
     take(type, body) {
-      if (type === frameType.data) data(body);
+      if (lingering !== null) drop(type, body);
+      else if (type === frameType.data) data(body);
       else if (type === frameType.window && body.length === 4) {
         credit = Math.min(credit + body.readUInt32BE(0), windowBytes);
         flush();
@@ -163,6 +180,7 @@ function openChannel(send: (type: number, body: Buffer) => void, credit: number,
     },
     cutOff() {
       isCutOff = true;
+      if (lingering !== null) over();
       stream.destroy(new Error("its sandbox was let go of"));
     },
   };

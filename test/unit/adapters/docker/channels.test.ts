@@ -102,6 +102,30 @@ describe("a connection of the task's", () => {
     await until("it is closed", () => closes(sent).length > 0, 5_000);
   });
 
+  test("is not cut off while the task still writes behind its answer", async () => {
+    const { host, sent, stream } = opened();
+    stream.end("too large");
+    await until("the answer is sent", () => dataOf(sent).toString() === "too large", 5_000);
+    stream.destroy();
+    await until("it is let go of", () => stream.closed, 5_000);
+    expect(closes(sent)).toEqual([]);
+    for (let count = 0; count < 20; count += 1) take(host, frameType.data, 1, Buffer.alloc(windowBytes / 4));
+    const granted = sent
+      .filter(({ type }) => type === frameType.window)
+      .reduce((sum, { body }) => sum + body.readUInt32BE(0), 0);
+    expect(granted).toBe(5 * windowBytes);
+    take(host, frameType.data, 1, "");
+    expect(closes(sent)).toEqual([[1, null]]);
+  });
+
+  test("is closed some time after its answer, whatever the task does", async () => {
+    const { sent, stream } = opened();
+    stream.end("answer");
+    await until("the answer is sent", () => dataOf(sent).length > 0, 5_000);
+    stream.destroy();
+    await until("it is closed", () => closes(sent).length > 0, 5_000);
+  });
+
   test.each([
     ["closes it in the middle", (host: Channels) => take(host, frameType.close, 1, '{"error":null}')],
     ["opens it again", (host: Channels) => take(host, frameType.open, 1, openOf("http"))],

@@ -8,6 +8,10 @@ export const allowPath = "/network/allow";
 /** The ports of a task's loopback that lead to the proxy. */
 export const httpProxyPort = 3128;
 export const socksProxyPort = 1080;
+/** The port of it that leads to services of the host. */
+export const callsPort = 3129;
+
+const ownPorts: readonly number[] = [httpProxyPort, socksProxyPort, callsPort];
 
 /**
  * What a task may reach, by its request. `tcp://HOST:PORT` is one of the operator's or refused.
@@ -44,15 +48,14 @@ const refused = (code: "validation" | "policy_denied", message: string): Executo
 
 /**
  * An operator's hosts for bytes of any kind, as `tcp://HOST:PORT`.
- * @throws ExecutorError validation, for what is none, a wildcard, or a port that a proxy has.
+ * @throws ExecutorError validation, for what is none, a wildcard, or a port that is ours.
  */
 export function parseTcpOffers(texts: readonly string[], at: string): readonly Rule[] {
   const rules = parseRules(texts, { author: "operator", at });
   const bad = rules.find(
-    ({ mode, isWildcard, ports }) =>
-      mode !== "tcp" || isWildcard || ports.includes(httpProxyPort) || ports.includes(socksProxyPort),
+    ({ mode, isWildcard, ports }) => mode !== "tcp" || isWildcard || ports.some((port) => ownPorts.includes(port)),
   );
   if (bad === undefined) return rules;
-  const message = `${at}: ${quoted(bad.text)} must be tcp://HOST:PORT, of one host, and no port ${httpProxyPort} or ${socksProxyPort}`;
+  const message = `${at}: ${quoted(bad.text)} must be tcp://HOST:PORT, of one host, and no port ${ownPorts.join(", ")}`;
   throw new ExecutorError("validation", message);
 }

@@ -4,7 +4,7 @@ import type { EgressEvent } from "../egress/passage.ts";
 import type { Rule } from "../egress/policy.ts";
 import { egressProxy } from "../egress/proxy.ts";
 import { type EgressTally, egressTally } from "../egress/tally.ts";
-import { httpProxyPort, socksProxyPort, taskRules } from "../egress/task-rules.ts";
+import { callsPort, httpProxyPort, socksProxyPort, taskRules } from "../egress/task-rules.ts";
 import type { Attempt } from "../model/attempt.ts";
 import type { JsonObject, Task } from "../model/task.ts";
 import type { Sandbox, SandboxConnection, SandboxOut, SandboxPort } from "../ports/sandbox.ts";
@@ -73,8 +73,6 @@ function serveConnection(doors: readonly Door[], { to, stream }: SandboxConnecti
   else void door.serve(to, stream);
 }
 
-const callsPort = 3129;
-
 function callsDoor(
   { services, log }: WayOutParts,
   task: Task,
@@ -137,8 +135,13 @@ function hostsDoor(
     },
     [Symbol.dispose]() {
       proxy[Symbol.dispose]();
-      if (unrecorded > 0) record({ unrecorded_refusals: unrecorded });
+      const count = unrecorded;
       unrecorded = 0;
+      try {
+        if (count > 0) record({ unrecorded_refusals: count });
+      } catch {
+        // The audit is full: nothing goes out any more, and the task's own end does not hang on this.
+      }
     },
   };
 }

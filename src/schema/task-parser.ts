@@ -34,7 +34,7 @@ export type ParseTask = (body: unknown, asked?: { readonly tenant_id?: string; r
  * Makes the one way from a request (bytes as received, or an object) to a `Task` with every default filled in.
  *
  * The parser throws `ExecutorError`: `validation` with a detail (JSON pointer, message) for each thing wrong;
- * `policy_denied` for a well-formed request that needs what is not built yet. It knows nothing of tools, images and payloads.
+ * `policy_denied` for a name that no secret can have, and a callback that no setting allows. It knows nothing of tools, images and payloads.
  */
 export function taskParser(options: TaskParserOptions): ParseTask {
   const checkRequest = validator<Request>(taskSchema(options.limitRules, options.hostCpus), {

@@ -2,6 +2,7 @@
 // What stands behind `--` goes to the test runner: `npm run test:matrix -- -t C2`.
 import { spawn } from "node:child_process";
 import { join } from "node:path";
+import { onPinnedNode } from "./packages.mjs";
 import { installPrerequisites } from "./prerequisites.mjs";
 import { startSecondEngine } from "./second-engine.mjs";
 import { setup } from "./setup.mjs";
@@ -11,6 +12,8 @@ const runtimes = ["runc", "runsc"];
 const images = ["base", "shell", "python", "node"];
 
 await asProgram(async () => {
+  const again = await onPinnedNode();
+  if (again !== null) return again;
   await setup();
   await installPrerequisites();
   const second = await startSecondEngine();

@@ -1,9 +1,10 @@
 // The npm packages, and the Node version they pin.
 import { readFile, rm, symlink } from "node:fs/promises";
 import { join } from "node:path";
-import { checkout, output, run, SetupError, tell } from "./step.mjs";
+import { checkout, endWhatRuns, exitCode, output, run, SetupError, tell } from "./step.mjs";
 
 const wantedMajor = 24;
+const pinnedNode = join(checkout, "node_modules/.bin/node");
 
 /** Leaves node_modules as package-lock.json says, with a Node 24 in it. Quick when it is so already. */
 export async function installPackages() {
@@ -21,14 +22,24 @@ export async function installPackages() {
     `process.chdir("node_modules/node"); require(${JSON.stringify(script)})`,
   ]);
   // npm makes its link only to a binary that is there already.
-  const link = join(checkout, "node_modules/.bin/node");
-  await rm(link, { force: true });
-  await symlink("../node/bin/node", link);
+  await rm(pinnedNode, { force: true });
+  await symlink("../node/bin/node", pinnedNode);
   if (!(await hasWantedNode())) {
     throw new SetupError(
       `node_modules/.bin/node is not Node ${wantedMajor} after npm ci; remove node_modules and try again`,
     );
   }
+}
+
+/**
+ * Installs the packages, and runs this program once more on the Node that they bring, where this is another: from there on it may load
+ * our sources. Answers its exit code; null when this is that Node.
+ */
+export async function onPinnedNode() {
+  await installPackages();
+  if (process.versions.node.startsWith(`${wantedMajor}.`)) return null;
+  process.on("SIGINT", endWhatRuns).on("SIGTERM", endWhatRuns);
+  return await exitCode(pinnedNode, process.argv.slice(1));
 }
 
 /** Whether every package of the lock file is there in its version, as npm noted when it last finished. */
@@ -53,6 +64,6 @@ async function readLock(path) {
 }
 
 async function hasWantedNode() {
-  const version = await output(join(checkout, "node_modules/.bin/node"), ["--version"]);
+  const version = await output(pinnedNode, ["--version"]);
   return version?.startsWith(`v${wantedMajor}.`) === true;
 }

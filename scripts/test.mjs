@@ -3,6 +3,7 @@ import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
 import { stripVTControlCharacters } from "node:util";
+import { onPinnedNode } from "./packages.mjs";
 import { installPrerequisites } from "./prerequisites.mjs";
 import { setup } from "./setup.mjs";
 import { asProgram, checkout, exitCode, output, SetupError, tell } from "./step.mjs";
@@ -10,6 +11,8 @@ import { asProgram, checkout, exitCode, output, SetupError, tell } from "./step.
 await asProgram(async () => {
   const folder = await mkdtemp(join(tmpdir(), "tool-executor-test-"));
   try {
+    const again = await onPinnedNode();
+    if (again !== null) return again;
     await setup();
     // In the background: the first time they take minutes.
     const services = exitCode("npm", ["run", "--silent", "services"], { stdout: 2 });

@@ -59,7 +59,11 @@ func settle(spec launchSpec) error {
 			return fmt.Errorf("give /dev/null to the task: %w", err)
 		}
 	}
-	if err := closeAtExec(); err != nil {
+	lastOpen := progressFd
+	if spec.keepControl {
+		lastOpen = controlFd
+	}
+	if err := closeAtExec(lastOpen); err != nil {
 		return err
 	}
 	// The kernel's choice when the cgroup is full must be the task and never PID 1. Best effort: gVisor has no such file on some versions.
@@ -100,15 +104,15 @@ func setLimit(which int, value int64) error {
 	return syscall.Setrlimit(which, &syscall.Rlimit{Cur: allowed, Max: allowed})
 }
 
-// closeAtExec marks everything but the three streams and the progress descriptor.
-func closeAtExec() error {
+// closeAtExec marks every descriptor above last.
+func closeAtExec(last int) error {
 	entries, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
 		return fmt.Errorf("list own descriptors: %w", err)
 	}
 	for _, entry := range entries {
 		var fd int
-		if _, err := fmt.Sscan(entry.Name(), &fd); err == nil && fd > progressFd {
+		if _, err := fmt.Sscan(entry.Name(), &fd); err == nil && fd > last {
 			syscall.CloseOnExec(fd)
 		}
 	}

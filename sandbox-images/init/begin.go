@@ -81,6 +81,7 @@ func (s *session) launch(asked startBody, cwd string) error {
 	if err := s.channels.listen(asked.Listen); err != nil {
 		return err
 	}
+	isPrepared := s.choose(asked.Prepared)
 	pump, err := newPump(s.out, s.launcher)
 	if err != nil {
 		return err
@@ -98,6 +99,12 @@ func (s *session) launch(asked startBody, cwd string) error {
 		spec.nproc = asked.Limits.Nproc + own
 	}
 	meter := newMeter(s.cgroup, s.places.writable(), asked.Limits.Nproc, own)
+	memoryBytes := asked.Limits.MemoryBytes
+	if memoryBytes > 0 && isPrepared {
+		// What was taken before the task came is not the task's.
+		taken, _ := meter.taskAnonymousBytes()
+		memoryBytes += max(0, taken)
+	}
 	started := time.Now()
 	if err := s.launcher.launch(spec); err != nil {
 		return err
@@ -113,8 +120,8 @@ func (s *session) launch(asked startBody, cwd string) error {
 		pid: s.launcher.pid, started: started,
 		deadline:    time.Duration(asked.DeadlineMs) * time.Millisecond,
 		grace:       time.Duration(asked.GraceMs) * time.Millisecond,
-		memoryBytes: asked.Limits.MemoryBytes,
-		meter:       meter, reaper: s.reaper, pump: pump, signals: s.signals,
+		memoryBytes: memoryBytes,
+		meter:       meter, reaper: s.reaper, ended: s.launcher.ended, pump: pump, signals: s.signals,
 	}
 	spawn("task", func() {
 		exit := running.run()

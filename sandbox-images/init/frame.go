@@ -28,6 +28,7 @@ const (
 	frameCollect  frameType = 0x06
 	frameHostAck  frameType = 0x07
 	frameShutdown frameType = 0x08
+	framePrepare  frameType = 0x0A
 )
 
 // Both ways, never numbered.
@@ -53,6 +54,7 @@ const (
 	frameError      frameType = 0x49
 	frameFailed     frameType = 0x4A
 	frameStarted    frameType = 0x4C
+	framePrepared   frameType = 0x4D
 )
 
 // frame is one frame of either direction. seq is 0 where the frame is not numbered.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"syscall"
+	"time"
 )
 
 // launchSpec is what the launcher needs to become the task. It goes over a socket, never in arguments, because a
@@ -20,14 +21,18 @@ type launchSpec struct {
 	nofile      int64
 	fsizeBytes  int64
 	searchPaths string
+	// keepControl leaves the socket open over execve, for a program that is told its task later.
+	keepControl bool
 }
 
 // launcher is a child started before the task is known, so that `start` costs one execve and no fork.
 type launcher struct {
 	pid     int
+	ended   <-chan ending
 	control *os.File
 	// sandbox-init's ends of the task's pipes.
-	stdin, stdout, stderr, progress int
+	stdin                    *os.File
+	stdout, stderr, progress int
 }
 
 // The launcher's descriptors.
@@ -37,7 +42,7 @@ const (
 )
 
 // startLauncher starts this binary again as the launcher. Nothing of the protocol's descriptors reaches it.
-func startLauncher() (*launcher, error) {
+func startLauncher(r *reaper) (*launcher, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("find own binary: %w", err)
@@ -54,10 +59,14 @@ func startLauncher() (*launcher, error) {
 	}
 	in, out, errs, progress := ends[0], ends[1], ends[2], ends[3]
 	theirs := []uintptr{uintptr(in[0]), uintptr(out[1]), uintptr(errs[1]), uintptr(progress[1]), uintptr(control[1])}
-	pid, err := syscall.ForkExec(self, []string{"sandbox-init", "launch"}, &syscall.ProcAttr{
-		Env:   append(os.Environ(), "GOMAXPROCS=1"),
-		Files: theirs,
-		Sys:   &syscall.SysProcAttr{Setsid: true},
+	var pid int
+	ended, err := r.start(func() (int, error) {
+		pid, err = syscall.ForkExec(self, []string{"sandbox-init", "launch"}, &syscall.ProcAttr{
+			Env:   append(os.Environ(), "GOMAXPROCS=1"),
+			Files: theirs,
+			Sys:   &syscall.SysProcAttr{Setsid: true},
+		})
+		return pid, err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("start %s launch: %w", self, err)
@@ -71,8 +80,8 @@ func startLauncher() (*launcher, error) {
 		}
 	}
 	return &launcher{
-		pid: pid, control: os.NewFile(uintptr(control[0]), "launcher"),
-		stdin: in[1], stdout: out[0], stderr: errs[0], progress: progress[0],
+		pid: pid, ended: ended, control: os.NewFile(uintptr(control[0]), "launcher"),
+		stdin: os.NewFile(uintptr(in[1]), "stdin"), stdout: out[0], stderr: errs[0], progress: progress[0],
 	}, nil
 }
 
@@ -94,6 +103,29 @@ func (l *launcher) launch(spec launchSpec) error {
 	return nil
 }
 
+// discard ends a launcher that is not needed, and returns when it is gone.
+func (l *launcher) discard() {
+	_ = syscall.Kill(-l.pid, syscall.SIGKILL)
+	l.control.Close()
+	l.stdin.Close()
+	for _, fd := range []int{l.stdout, l.stderr, l.progress} {
+		syscall.Close(fd)
+	}
+	select {
+	case <-l.ended:
+	case <-time.After(killPatience):
+	}
+}
+
+func (l *launcher) isOver() bool {
+	select {
+	case <-l.ended:
+		return true
+	default:
+		return false
+	}
+}
+
 // marshal is a length, then the fields, each with its length: cheaper at start than a general format.
 func (s launchSpec) marshal() []byte {
 	out := make([]byte, 4, 4096)
@@ -112,15 +144,18 @@ func (s launchSpec) marshal() []byte {
 	list(s.env)
 	put(s.cwd)
 	put(s.searchPaths)
-	stdin := int64(0)
-	if s.stdin {
-		stdin = 1
-	}
-	for _, n := range []int64{stdin, s.nproc, s.nofile, s.fsizeBytes} {
+	for _, n := range []int64{flag(s.stdin), s.nproc, s.nofile, s.fsizeBytes, flag(s.keepControl)} {
 		number(n)
 	}
 	binary.BigEndian.PutUint32(out, uint32(len(out)-4))
 	return out
+}
+
+func flag(set bool) int64 {
+	if set {
+		return 1
+	}
+	return 0
 }
 
 // readLaunchSpec reads what marshal made. The other side is sandbox-init itself, so a short read is the only fault.
@@ -153,6 +188,6 @@ func readLaunchSpec(from io.Reader) (launchSpec, error) {
 	}
 	return launchSpec{
 		argv: list(), env: list(), cwd: text(), searchPaths: text(),
-		stdin: number() == 1, nproc: number(), nofile: number(), fsizeBytes: number(),
+		stdin: number() == 1, nproc: number(), nofile: number(), fsizeBytes: number(), keepControl: number() == 1,
 	}, nil
 }

@@ -40,7 +40,8 @@ func run(args []string, at places) int {
 func serveSandbox(at places) int {
 	started := clock{origin: time.Now()}
 	shield()
-	launcher, err := startLauncher()
+	reaper := newReaper()
+	launcher, err := startLauncher(reaper)
 	if err != nil {
 		fatal("prepare the launcher", err)
 	}
@@ -54,7 +55,7 @@ func serveSandbox(at places) int {
 		out:      out,
 		reader:   reader,
 		launcher: launcher,
-		reaper:   startReaper(launcher.pid),
+		reaper:   reaper,
 		cgroup:   openCgroup(),
 		feed:     newStdinFeed(launcher.stdin, out.used),
 		channels: newChannels(out),

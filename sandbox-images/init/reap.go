@@ -2,37 +2,69 @@ package main
 
 import (
 	"os"
+	"sync"
 	"syscall"
 )
 
-// ending is how the main process ended.
+// ending is how a process ended.
 type ending struct {
 	status syscall.WaitStatus
 }
 
-// reaper waits for every child: the main process, and as PID 1 every orphan of the sandbox.
+// reaper waits for every child: those it started, and as PID 1 every orphan of the sandbox.
 type reaper struct {
-	main chan ending   // one value, when the main process ended
-	all  chan struct{} // closed when no child is left
+	all chan struct{} // closed when no child is left
+
+	mu      sync.Mutex
+	running bool
+	endings map[int]chan ending
 }
 
-func startReaper(mainPid int) *reaper {
-	r := &reaper{main: make(chan ending, 1), all: make(chan struct{})}
-	spawn("reap", func() {
-		defer close(r.all)
-		for {
-			var status syscall.WaitStatus
-			pid, err := syscall.Wait4(-1, &status, 0, nil)
-			switch {
-			case err == syscall.EINTR:
-			case err != nil:
-				return
-			case pid == mainPid:
-				r.main <- ending{status: status}
-			}
+func newReaper() *reaper {
+	return &reaper{all: make(chan struct{}), endings: map[int]chan ending{}}
+}
+
+// start has a child started, whose ending comes over the channel. It begins to wait with the first one.
+func (r *reaper) start(child func() (pid int, err error)) (<-chan ending, error) {
+	// Held meanwhile: no ending is looked up before it has its place.
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	pid, err := child()
+	if err != nil {
+		return nil, err
+	}
+	told := make(chan ending, 1)
+	r.endings[pid] = told
+	if !r.running {
+		r.running = true
+		spawn("reap", r.run)
+	}
+	return told, nil
+}
+
+func (r *reaper) run() {
+	defer close(r.all)
+	for {
+		var status syscall.WaitStatus
+		pid, err := syscall.Wait4(-1, &status, 0, nil)
+		switch {
+		case err == syscall.EINTR:
+		case err != nil:
+			return
+		default:
+			r.tell(pid, ending{status: status})
 		}
-	})
-	return r
+	}
+}
+
+func (r *reaper) tell(pid int, how ending) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if told, ok := r.endings[pid]; ok {
+		delete(r.endings, pid)
+		told <- how
+		close(told)
+	}
 }
 
 // signalTask sends a signal to every process of the task. Errors are left out: a process that is gone is no fault.

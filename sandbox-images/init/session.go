@@ -29,6 +29,7 @@ type session struct {
 	out      *outbox
 	reader   *frameReader
 	launcher *launcher
+	prepared *prepared // nil: nothing was prepared
 	reaper   *reaper
 	cgroup   *cgroup
 	feed     *stdinFeed
@@ -60,7 +61,7 @@ func (s *session) serve() int {
 			}
 		default:
 			if s.take(found.frame) {
-				signalTask(s.launcher.pid, syscall.SIGKILL)
+				s.killAll()
 				return 0
 			}
 		}
@@ -76,8 +77,15 @@ func (s *session) hostGone(err error) int {
 		<-s.finished
 		s.out.flush(lastWords)
 	}
-	signalTask(s.launcher.pid, syscall.SIGKILL)
+	s.killAll()
 	return 0
+}
+
+func (s *session) killAll() {
+	signalTask(s.launcher.pid, syscall.SIGKILL)
+	if s.prepared != nil {
+		signalTask(s.prepared.launcher.pid, syscall.SIGKILL)
+	}
 }
 
 func brokenCode(reason breakReason) string {
@@ -123,7 +131,7 @@ func (s *session) readyBody(firstSeq, nextSeq uint64) []byte {
 	defer s.mu.Unlock()
 	return encode(readyBody{
 		Version: protocolVersion, Token: s.token, State: s.state, LastInSeq: s.lastInSeq,
-		FirstSeq: firstSeq, NextSeq: nextSeq, Secrets: s.secrets, Channels: true,
+		FirstSeq: firstSeq, NextSeq: nextSeq, Secrets: s.secrets, Channels: true, Prepares: true,
 	})
 }
 
@@ -153,6 +161,8 @@ func (s *session) take(f *frame) (over bool) {
 		return false
 	case frameInput:
 		s.takeInput(f.body)
+	case framePrepare:
+		s.prepare(f.body)
 	case frameStart:
 		s.start(f.body)
 	case frameSignal:

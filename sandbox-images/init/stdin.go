@@ -23,10 +23,17 @@ type stdinPiece struct {
 }
 
 // newStdinFeed takes the writing end, non-blocking, over. used hears of each host frame that is done with.
-func newStdinFeed(fd int, used func(seq uint64)) *stdinFeed {
-	f := &stdinFeed{pipe: os.NewFile(uintptr(fd), "stdin"), used: used}
+func newStdinFeed(pipe *os.File, used func(seq uint64)) *stdinFeed {
+	f := &stdinFeed{pipe: pipe, used: used}
 	f.more = sync.NewCond(&f.mu)
 	return f
+}
+
+// into is for another pipe than the first, before anything is written.
+func (f *stdinFeed) into(pipe *os.File) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.pipe = pipe
 }
 
 // take queues one frame's body, which it copies.

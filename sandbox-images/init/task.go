@@ -32,6 +32,7 @@ type task struct {
 
 	meter   *meter
 	reaper  *reaper
+	ended   <-chan ending
 	pump    *pump
 	signals chan taskSignal
 }
@@ -93,7 +94,7 @@ func (t *task) watch() (cause string, ended ending) {
 	}
 	for {
 		select {
-		case ended = <-t.reaper.main:
+		case ended = <-t.ended:
 			return cause, ended
 		case <-deadline.C:
 			because(causeDeadline)

@@ -31,6 +31,18 @@ type startBody struct {
 	Secrets    json.RawMessage   `json:"secrets"`
 	Listen     []listenBody      `json:"listen"`
 	ExtraCA    string            `json:"extra_ca"`
+	Prepared   bool              `json:"prepared"`
+}
+
+// prepareBody is a program of the image to be started before the task is known.
+type prepareBody struct {
+	Argv   []string          `json:"argv"`
+	Env    map[string]string `json:"env"`
+	Limits limitsBody        `json:"limits"`
+}
+
+type preparedBody struct {
+	Ready bool `json:"ready"`
 }
 
 // listenBody is a port of the task's loopback, and what its connections are called to the host.
@@ -68,6 +80,7 @@ type readyBody struct {
 	NextSeq   uint64          `json:"next_seq"`
 	Secrets   json.RawMessage `json:"secrets"`
 	Channels  bool            `json:"channels"`
+	Prepares  bool            `json:"prepares"`
 }
 
 type startedBody struct {

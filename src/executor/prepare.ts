@@ -3,6 +3,7 @@ import { pipeline } from "node:stream/promises";
 import tar from "tar-stream";
 import { ExecutorError } from "../model/failure.ts";
 import { quoted } from "../model/quoted.ts";
+import { sandboxEnvironment } from "../model/sandbox-environment.ts";
 import type { InputFile, Task } from "../model/task.ts";
 import { traceOf } from "../model/trace-context.ts";
 import type { ObjectStore } from "../ports/object-store.ts";
@@ -68,14 +69,7 @@ export function commandFor(
   return {
     argv: command.argv,
     env: {
-      PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-      LANG: "C.UTF-8",
-      ...image.env,
-      HOME: "/workspace",
-      USER: "sandbox",
-      LOGNAME: "sandbox",
-      TMPDIR: "/tmp",
-      TOOL_OUTPUT_DIR: "/output",
+      ...sandboxEnvironment(image.env),
       ...(trace === null ? {} : { TRACEPARENT: trace.traceparent }),
       ...given.out.env,
       ...command.env,

@@ -10,6 +10,18 @@ export interface Image {
   /** `sha256:…`, what the engine is asked to start. */
   readonly id: string;
   readonly env: Readonly<Record<string, string>>;
+  /** What may be started in a sandbox before its task is known; null or not there: nothing. */
+  readonly prewarm?: Prewarm | null;
+}
+
+/** A program that waits for its task with the slow part of its start behind it, such as an interpreter with its imports done. */
+export interface Prewarm {
+  /** How it is started. A task whose command begins with the same first word may be given to it. */
+  readonly argv: readonly string[];
+  /** Variables that it reads before it waits, by name or, with `*` at the end, by the beginning of a name. */
+  readonly environment: readonly string[];
+  /** What it takes while it waits, MiB, at most. */
+  readonly memoryMb: number;
 }
 
 /** Where images are looked up. Never pulls. */

@@ -1,12 +1,22 @@
 import { isDeepStrictEqual } from "node:util";
+import { deadline } from "../../model/deadline.ts";
 import { ExecutorError } from "../../model/failure.ts";
 import { bytesPerMb, type Limits } from "../../model/limits.ts";
-import type { Resumed, Sandbox, SandboxEvent, SandboxGone } from "../../ports/sandbox.ts";
+import type { Prewarm, Resumed, Sandbox, SandboxEvent, SandboxGone } from "../../ports/sandbox.ts";
 import { type Channels, channels } from "./channels.ts";
 import type { Engine } from "./engine.ts";
 import { eventQueue } from "./event-queue.ts";
 import { changeableConfig, fileSizeLimitBytes, openFilesLimit } from "./host-config.ts";
-import { collectBody, eventOf, type Ready, type StartLimits, signalBody, startBody } from "./protocol/bodies.ts";
+import { fitsPrewarm } from "./prewarm.ts";
+import {
+  collectBody,
+  eventOf,
+  prepareBody,
+  type Ready,
+  type StartLimits,
+  signalBody,
+  startBody,
+} from "./protocol/bodies.ts";
 import { type Frame, frameType, maxBodyBytes } from "./protocol/frame.ts";
 import type { Removals } from "./removals.ts";
 import { runtimeTraits, withKnownFigures } from "./runtimes.ts";
@@ -17,8 +27,15 @@ const inputCreditBytes = 4 * 1024 * 1024;
 const stdinCreditBytes = 256 * 1024;
 /** From a kill to the end of the container's stream; the engine needs some 50 ms. */
 const streamEndMs = 5_000;
+/** An interpreter with large imports, on a busy machine. */
+const preparedMs = 30_000;
 /** A body of input: small enough to interleave, large enough to be fast. */
 const pieceBytes = maxBodyBytes / 4;
+
+interface Prepared {
+  readonly prewarm: Prewarm;
+  readonly env: Readonly<Record<string, string>>;
+}
 
 export interface DockerSandboxParts {
   readonly engine: Engine;
@@ -28,6 +45,8 @@ export interface DockerSandboxParts {
   readonly runtime: string;
   /** What a task here is started with; absent where one runs already. */
   readonly limits?: Limits;
+  /** What is started in a fresh one before its task is known, and the environment it gets; null or absent: nothing. */
+  readonly prepared?: Prepared | null;
   /** Where to begin; absent: a container that is created and not yet started. */
   readonly resume?: { readonly token: string; readonly lastSeq: number };
 }
@@ -46,6 +65,7 @@ export async function openDockerSandbox(parts: DockerSandboxParts, signal: Abort
   let lastWait: NodeJS.Timeout | null = null;
   let limits = parts.limits;
   const ended = Promise.withResolvers<void>();
+  const prepared = Promise.withResolvers<boolean>();
   const queue = eventQueue(() => link.taken());
   const traits = runtimeTraits(parts.runtime);
   const told = (frame: Frame): SandboxEvent => {
@@ -64,6 +84,7 @@ export async function openDockerSandbox(parts: DockerSandboxParts, signal: Abort
     },
     lost: (why) => void endWith(why),
     channel: (frame) => connections.take(frame),
+    prepared: (isReady) => prepared.resolve(isReady),
     detached: () => connections.cutOff(),
   });
 
@@ -71,18 +92,32 @@ export async function openDockerSandbox(parts: DockerSandboxParts, signal: Abort
     if (gone || disposed) return;
     gone = true;
     ended.resolve();
+    prepared.resolve(false);
     if (lastWait) clearTimeout(lastWait);
     queue.push([{ kind: "gone", gone: await lastWords(engine, id, link, why) }]);
     queue.close();
   };
 
+  /** The limits under which the image's program waits for the task; null where it does not: sandbox-init ends it with the start. */
+  const prepare = async ({ prewarm, env }: Prepared): Promise<Limits | null> => {
+    if (!limits || limits.memory_mb < prewarm.memoryMb) return null;
+    link.send(frameType.prepare, prepareBody(prewarm.argv, env, startLimits(limits)));
+    using limit = deadline(signal, preparedMs, () => new Error(`it took more than ${preparedMs} ms`));
+    limit.signal.addEventListener("abort", () => prepared.resolve(false), { once: true });
+    const isReady = await prepared.promise;
+    signal.throwIfAborted();
+    return isReady ? limits : null;
+  };
+
   let resumed: Resumed | null = null;
   let hasChannels = false;
+  let preparedFor: Limits | null = null;
   try {
     // A fresh container is attached before it is started, so that not one byte can be missed.
     const ready = await (resume ? link.connect(signal) : link.connect(signal, () => engine.start(id, signal)));
     hasChannels = ready.channels;
     if (resume) resumed = resumedAt(id, ready, resume.lastSeq);
+    if (parts.prepared && ready.prepares) preparedFor = await prepare(parts.prepared);
   } catch (error) {
     link.close();
     throw error;
@@ -119,7 +154,12 @@ export async function openDockerSandbox(parts: DockerSandboxParts, signal: Abort
       startSignal.throwIfAborted();
       if (!limits) throw hasItsTask(id);
       if (command.out && !hasChannels) throw tooOld(id);
-      return link.send(frameType.start, startBody(command, startLimits(limits))) ?? 0;
+      // What it was started under it goes on under: an interpreter has looked at its limits.
+      const isPrepared =
+        parts.prepared != null &&
+        isDeepStrictEqual(preparedFor, limits) &&
+        fitsPrewarm(parts.prepared.prewarm, parts.prepared.env, command);
+      return link.send(frameType.start, startBody(command, startLimits(limits), isPrepared)) ?? 0;
     },
     async writeStdin(bytes, writeSignal) {
       const whole = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);

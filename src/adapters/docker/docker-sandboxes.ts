@@ -4,6 +4,7 @@ import { deadline } from "../../model/deadline.ts";
 import { ExecutorError } from "../../model/failure.ts";
 import type { Owner } from "../../model/owner.ts";
 import { quoted } from "../../model/quoted.ts";
+import { sandboxEnvironment } from "../../model/sandbox-environment.ts";
 import type { Sandboxes, SandboxSpec } from "../../ports/sandbox.ts";
 import { openDockerSandbox } from "./docker-sandbox.ts";
 import { defaultEngineDeadlines, type EngineDeadlines, engine as engineOf } from "./engine.ts";
@@ -57,8 +58,10 @@ export function dockerSandboxes(docker: Dockerode, options: DockerSandboxesOptio
       const request = { ...(await containerOptions(spec, signal)), name };
       const id = await created(request, name);
       try {
-        const { runtime, limits } = spec;
-        return await openDockerSandbox({ engine, removals: taken, id, runtime, limits }, signal);
+        const { runtime, limits, image } = spec;
+        const prewarm = spec.purpose === "pool" ? (image.prewarm ?? null) : null;
+        const prepared = prewarm && { prewarm, env: sandboxEnvironment(image.env) };
+        return await openDockerSandbox({ engine, removals: taken, id, runtime, limits, prepared }, signal);
       } catch (error) {
         await taken.remove(id);
         throw error;

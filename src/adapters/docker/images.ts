@@ -9,6 +9,7 @@ import { inspectImage, listRepository } from "./image-engine.ts";
 import { keptImageEnv } from "./image-env.ts";
 import { imageLabel, imageReference, ownRepository } from "./image-names.ts";
 import { readRecipes } from "./image-recipe.ts";
+import { parsePrewarm } from "./prewarm.ts";
 
 /** One image of ours as this engine has it. */
 export interface LocalImage {
@@ -45,7 +46,7 @@ export function localImages(
           hint: `build it with: toolx images build ${name}`,
         });
       }
-      return { name, id: image.Id, env: keptImageEnv(environment(image.Config.Env ?? [])) };
+      return imageOf(name, image);
     },
     names: () => allowed,
   };
@@ -66,11 +67,18 @@ export function addedImages(docker: Dockerode, added: OwnImages): Images {
           hint: `add it again with: toolx images add ${record.source} --name ${name}`,
         });
       }
-      return { name, id: record.id, env: keptImageEnv(environment(image.Config?.Env ?? [])) };
+      return imageOf(name, image);
     },
     names: () => added.names(),
   };
 }
+
+const imageOf = (name: string, { Id: id, Config }: Dockerode.ImageInspectInfo): Image => ({
+  name,
+  id,
+  env: keptImageEnv(environment(Config?.Env ?? [])),
+  prewarm: parsePrewarm(Config?.Labels ?? {}),
+});
 
 /** Both lists as one; a name that is in both means the first's. */
 export function eitherImages(first: Images, second: Images): Images {

@@ -4,7 +4,7 @@ import { deadline } from "../../model/deadline.ts";
 import { ExecutorError } from "../../model/failure.ts";
 import type { AttachedStream } from "./attach.ts";
 import type { Engine } from "./engine.ts";
-import { helloBody, parseReady, type Ready } from "./protocol/bodies.ts";
+import { helloBody, parsePrepared, parseReady, type Ready } from "./protocol/bodies.ts";
 import { demux, type StreamPiece } from "./protocol/demux.ts";
 import {
   ackBody,
@@ -24,6 +24,8 @@ export interface LinkEvents {
   frames(frames: readonly Frame[]): void;
   /** A frame of a channel; its body may be overwritten afterwards. */
   channel(frame: Frame): void;
+  /** What became of the program that was to be started before the task. */
+  prepared(isReady: boolean): void;
   /** The stream that all channels went over is no more. */
   detached(): void;
   /** The container has ended, or can no longer be reached: the link is over. */
@@ -131,6 +133,7 @@ export function sandboxLink(
       else if (isOfChannel(one.type)) events.channel(one);
       else if (one.type === frameType.sandboxAck && one.body.length === 8) used(readSafe64(one.body, 0) ?? 0);
       else if (one.type === frameType.error) again = true;
+      else if (one.type === frameType.prepared) events.prepared(parsePrepared(one.body));
       else if (one.type === frameType.ready) {
         const ready = parseReady(one.body);
         if (ready) onReady(ready);

@@ -1,4 +1,4 @@
-import type { LimitName, Limits } from "../../model/limits.ts";
+import { bytesPerMb, type LimitName, type Limits } from "../../model/limits.ts";
 import type { Sandbox, SandboxSpec, Standby } from "../../ports/sandbox.ts";
 import { type Demand, demand } from "./warm-demand.ts";
 import type { WarmKind } from "./warm-plan.ts";
@@ -91,7 +91,7 @@ export const kindNow = (kind: Kind, now: number): WarmKind => ({
   key: kind.key,
   min: kind.min,
   level: kind.demand.level(now),
-  memoryBytes: kind.standby.memoryBytes,
+  memoryBytes: kind.standby.memoryBytes + (kind.spec.image.prewarm?.memoryMb ?? 0) * bytesPerMb,
   ready: kind.ready,
   comingCount: kind.comingCount,
   retryAt: kind.retryAt,

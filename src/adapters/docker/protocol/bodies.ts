@@ -14,6 +14,8 @@ export interface Ready {
   readonly secrets: readonly GivenSecret[];
   /** Whether it can carry connections; one of an older image cannot. */
   readonly channels: boolean;
+  /** Whether it can start a program before the task is known. */
+  readonly prepares: boolean;
 }
 
 /** The limits a task is started with, inside the cgroup's. */
@@ -28,7 +30,24 @@ const json = (value: unknown): Buffer => Buffer.from(JSON.stringify(value));
 
 export const helloBody = (lastSeq: number): Buffer => json({ version: 1, last_seq: lastSeq });
 
-export const startBody = (command: SandboxCommand, limits: StartLimits): Buffer =>
+const limitsOnWire = (limits: StartLimits): object => ({
+  nproc: limits.nproc,
+  nofile: limits.nofile,
+  fsize_bytes: limits.fsizeBytes,
+  memory_bytes: limits.memoryBytes,
+});
+
+export const prepareBody = (
+  argv: readonly string[],
+  env: Readonly<Record<string, string>>,
+  limits: StartLimits,
+): Buffer => json({ argv, env, limits: limitsOnWire(limits) });
+
+/** Whether the program that was asked for waits for its task. */
+export const parsePrepared = (body: Buffer): boolean => parsed(body).ready === true;
+
+/** `prepared`: the task is for the program that was started before. */
+export const startBody = (command: SandboxCommand, limits: StartLimits, prepared: boolean): Buffer =>
   json({
     argv: command.argv,
     env: command.env,
@@ -37,15 +56,11 @@ export const startBody = (command: SandboxCommand, limits: StartLimits): Buffer 
     deadline_ms: command.deadlineMs,
     grace_ms: command.graceMs,
     user_name: "sandbox",
-    limits: {
-      nproc: limits.nproc,
-      nofile: limits.nofile,
-      fsize_bytes: limits.fsizeBytes,
-      memory_bytes: limits.memoryBytes,
-    },
+    limits: limitsOnWire(limits),
     secrets: secretsOnWire(command.secrets ?? []),
     listen: command.out?.listen ?? [],
     extra_ca: command.out?.extraCa ?? "",
+    ...(prepared && { prepared }),
   });
 
 export const signalBody = (signal: "SIGTERM" | "SIGKILL", graceMs: number): Buffer =>
@@ -79,8 +94,9 @@ export function parseReady(body: Buffer): Ready | null {
   const secrets = readSecrets(value.secrets);
   // SAFETY: what cannot be read could not be redacted.
   if (secrets === null) return null;
-  const channels = value.channels === true;
-  return { token, state, lastInSeq: count(value.last_in_seq), firstSeq: count(value.first_seq), channels, secrets };
+  const [channels, prepares] = [value.channels === true, value.prepares === true];
+  const [lastInSeq, firstSeq] = [count(value.last_in_seq), count(value.first_seq)];
+  return { token, state, lastInSeq, firstSeq, channels, prepares, secrets };
 }
 
 /**

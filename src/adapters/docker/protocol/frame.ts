@@ -18,6 +18,7 @@ export const frameType = {
   collect: 0x06,
   hostAck: 0x07,
   shutdown: 0x08,
+  prepare: 0x0a,
   open: 0x10,
   data: 0x11,
   window: 0x12,
@@ -33,6 +34,7 @@ export const frameType = {
   error: 0x49,
   failed: 0x4a,
   started: 0x4c,
+  prepared: 0x4d,
 } as const;
 
 /** Of a channel: never numbered. */

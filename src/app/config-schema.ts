@@ -85,7 +85,7 @@ export const settings = {
     "sandboxes",
     "Sandboxes that a server keeps started for tasks to come, as many as were lately asked for at once, no more than this together; 0: none.",
     { min: 0, max: 1000 },
-    () => 0,
+    ({ cpus }) => Math.max(2, cpus * 2),
   ),
   warmMin: integer(
     "TOOL_EXECUTOR_WARM_POOL_MIN",
@@ -104,7 +104,7 @@ export const settings = {
   warmMemoryMb: integer(
     "TOOL_EXECUTOR_WARM_POOL_MEMORY_MB",
     "MiB",
-    "What they may take together while they wait; one counts as 48, under gVisor as 96.",
+    "What they may take together while they wait; one counts as 48, under gVisor as 96, and what its image starts in it.",
     { min: 96, max: 1_048_576 },
     () => 1024,
   ),

@@ -75,8 +75,9 @@ export async function openCli({ ownHost = false }: { readonly ownHost?: boolean 
     TOOL_EXECUTOR_DATA: dataDir,
     SANDBOX_ROOT: scratchDir,
     TOOL_EXECUTOR_RUNTIME_DIR: runtimeDir,
-    // Sandboxes that no test asked for would be in the way of those that count and time them: test/e2e/readiness.test.ts has them.
+    // Sandboxes that no test asked for would be in the way of those that count and time them: test/e2e/readiness.test.ts and test/e2e/warm-pool.test.ts have them.
     TOOL_EXECUTOR_PROBE_MINUTES: "0",
+    TOOL_EXECUTOR_WARM_POOL_MAX: "0",
   };
   const pids = new Set<number>();
   const running = new Set<ChildProcess>();

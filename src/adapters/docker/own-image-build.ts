@@ -9,6 +9,7 @@ import { imageReference, ownRepository, stageLabel } from "./image-names.ts";
 import { hashInputs } from "./image-recipe.ts";
 import { buildStep } from "./image-step.ts";
 import { ownImageFiles } from "./own-image-recipe.ts";
+import { parsePrewarm, prewarmLabel, prewarmWords } from "./prewarm.ts";
 
 /** An image of this engine that can be derived from. */
 export interface SourceImage {
@@ -47,8 +48,15 @@ export async function findSource(docker: Dockerode, reference: string, signal: A
   }
   const { volumes } = imageDeclarations(image);
   volumeMounts(volumes);
+  requirePrewarm(image.Config?.Labels ?? {}, reference);
   const triggers: unknown = image.Config?.OnBuild;
   return { reference, id: image.Id, volumes, hasTriggers: Array.isArray(triggers) && triggers.length > 0 };
+}
+
+/** @throws ExecutorError validation, for a label that would be passed over later. */
+function requirePrewarm(labels: Readonly<Record<string, string>>, reference: string): void {
+  if (labels[prewarmLabel] === undefined || parsePrewarm(labels) !== null) return;
+  throw new ExecutorError("validation", `image ${quoted(reference)}: label ${prewarmLabel}: allowed: ${prewarmWords}`);
 }
 
 /**

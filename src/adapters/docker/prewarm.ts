@@ -5,6 +5,9 @@ export const prewarmLabel = "tool-executor.prewarm";
 
 const maxMemoryMb = 4096;
 
+/** What it may be, in words. */
+export const prewarmWords = `JSON {"argv": [at least one text], "environment": [texts], "memory_mb": 1 to ${maxMemoryMb}}`;
+
 /** What an image's label says; null for one that says nothing, or nothing that can be used. */
 export function parsePrewarm(labels: Readonly<Record<string, string>>): Prewarm | null {
   const value = parsed(labels[prewarmLabel] ?? "");

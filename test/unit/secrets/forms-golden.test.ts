@@ -7,7 +7,10 @@ import { formsVersion, secretForms } from "../../../src/secrets/forms.ts";
 /** Values that between them meet every rule of the forms. */
 const values: readonly (readonly [string, Buffer])[] = [
   ["letters and digits", Buffer.from("ghp_16C7e42F292c6912E7710c838347Ae178B4a")],
-  ["characters that programs escape", Buffer.from("p'ä\"s$s/w\\o<r>d&+ !`^|~%;,?=@#*()[]{}\u2028😀\t\u0007\u001b\u007f")],
+  [
+    "characters that programs escape",
+    Buffer.from("p'ä\"s$s/w\\o<r>d&+ !`^|~%;,?=@#*()[]{}\u2028😀\t\u0007\u001b\u007f"),
+  ],
   ["several lines", Buffer.from("-----BEGIN KEY-----\nMIIBVgIBADANBgkq/+\r\n  hkiG9w0BAQEF AA  \n-----END KEY-----\n")],
   ["bytes that are no text", Buffer.from([0x00, 0xff, 0xfe, 0x0a, 0x80, 0xfb, 0xef, 0xbe, 0x3e, 0x3f])],
   ["longer than a line of base64", Buffer.from(Array.from({ length: 150 }, (_, at) => (at * 37 + 11) % 256))],

@@ -26,7 +26,9 @@ export interface ToldTask {
   readonly told: Told;
   /** What its sandbox was given. */
   readonly command: SandboxCommand | null;
+  /** Sandboxes that were made. */
   readonly madeCount: number;
+  readonly strikes: number;
 }
 
 export interface Telling {
@@ -41,10 +43,10 @@ export interface Telling {
 let taskCount = 0;
 
 /** One task with secrets on the whole line, on sandboxes of `src/adapters/memory`, and everything that anybody hears of it. */
-export async function toldByATask({ secrets, does, inArtifacts, request, parts: more }: Telling): Promise<ToldTask> {
+export async function toldByATask(telling: Telling): Promise<ToldTask> {
   const root = await mkdtemp(join(tmpdir(), "told-"));
   try {
-    return await toldWithin(root, { secrets, does, ...more }, inArtifacts ?? "flag", request ?? {});
+    return await toldWithin(root, telling);
   } finally {
     await rm(root, { recursive: true });
   }
@@ -52,9 +54,7 @@ export async function toldByATask({ secrets, does, inArtifacts, request, parts: 
 
 async function toldWithin(
   root: string,
-  { secrets, does, ...more }: Pick<Telling, "secrets" | "does"> & Partial<Parts>,
-  inArtifacts: SecretsInArtifacts,
-  request: object,
+  { secrets, does, inArtifacts = "flag", request = {}, parts: more = {} }: Telling,
 ): Promise<ToldTask> {
   const told = recorder();
   const journals = attemptJournals(await diskScratch(join(root, "scratch")));
@@ -137,7 +137,7 @@ async function toldWithin(
   const counted = metrics();
   counted.taskFinished(result);
   told.bytes("metrics", Buffer.from(await counted.text()));
-  return { result, told: told.all(), command, madeCount };
+  return { result, told: told.all(), command, madeCount, strikes: record?.strikes ?? 0 };
 }
 
 function recorder() {

@@ -118,7 +118,8 @@ describe("whatever a task leaves, however it comes", patience, () => {
       expect([...read]).toEqual(listed(files));
       const flagged = listed(files).filter(([, bytes]) => holds(bytes).length > 0);
       expect([...collected.flagged.keys()]).toEqual(flagged.map(([path]) => path));
-      for (const [path, bytes] of flagged) expect([...(collected.flagged.get(path) ?? [])].sort()).toEqual(sorted(bytes));
+      for (const [path, bytes] of flagged)
+        expect([...(collected.flagged.get(path) ?? [])].sort()).toEqual(sorted(bytes));
       const leftOut = files.length - listed(files).length;
       expect(collected.end?.skippedCount).toBe(leftOut);
       for (const { path, why } of collected.end?.skipped ?? []) {

@@ -75,7 +75,9 @@ test("secrets, variables and arguments that are too large together are refused i
   expect(refusal).toBeInstanceOf(ExecutorError);
   expect(refusal).toMatchObject({ code: "validation" });
   const message = String(refusal);
-  expect(message).toMatch(/is \d{6} bytes long as JSON, at most 260096: program and arguments 12\d{4}, variables 12\d{4}/);
+  expect(message).toMatch(
+    /is \d{6} bytes long as JSON, at most 260096: program and arguments 12\d{4}, variables 12\d{4}/,
+  );
   expect(message).toMatch(/secrets 21\d{3}/);
   expect(message).not.toMatch(/xxx|yyy|abcd|hijk/);
 });
@@ -89,7 +91,10 @@ test("variables of the image count when the task begins: it ends before a sandbo
   const { result, madeCount } = await toldByATask({
     ...{ secrets, does: () => ({}), request: filled(110_000) },
     parts: {
-      images: { names: () => ["shell"], resolve: async (name) => ({ name, id: name, env: { OF_IMAGE: "z".repeat(20_000) } }) },
+      images: {
+        names: () => ["shell"],
+        resolve: async (name) => ({ name, id: name, env: { OF_IMAGE: "z".repeat(20_000) } }),
+      },
     },
   });
   expect([result.reason, result.error?.code, madeCount]).toEqual(["validation", "validation", 0]);

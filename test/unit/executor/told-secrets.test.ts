@@ -2,6 +2,7 @@ import { isUtf8 } from "node:buffer";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { MemoryTask } from "../../../src/adapters/memory/memory-sandboxes.ts";
+import { ExecutorError } from "../../../src/model/failure.ts";
 import { secretForms } from "../../../src/secrets/forms.ts";
 import { type Told, tarOf, toldByATask } from "../../support/told-by-a-task.ts";
 
@@ -122,4 +123,38 @@ test("the sandbox itself is given the values as they are, and by no variable of 
     Object.entries(secrets).map(([name, value]) => [name, "env", value]),
   );
   expect(Object.keys(command?.env ?? {})).not.toContain("TOKEN");
+});
+
+describe("a task whose secrets cannot be had when it begins", { timeout: 20_000 }, () => {
+  const away = () => new ExecutorError("internal", "the secret store is sealed", { away: "secrets" });
+
+  test("is given back without a strike, and begins when they can be had again", async () => {
+    let asked = 0;
+    const find = async (): Promise<Buffer> => {
+      asked += 1;
+      // Once at the way in; then at each start.
+      if (asked === 2) throw away();
+      return secrets.TOKEN;
+    };
+    const { result, madeCount, strikes } = await toldByATask({
+      ...{ secrets: { TOKEN: secrets.TOKEN }, parts: { secrets: [{ find }] } },
+      does: () => ({ says: bytewise("stdout", secrets.TOKEN) }),
+    });
+    expect(result).toMatchObject({ reason: "ok", attempt: 2, output: { stdout: "[redacted:TOKEN]" } });
+    expect([asked, madeCount, strikes]).toEqual([3, 1, 0]);
+  });
+
+  test("ends when its time to begin is over", async () => {
+    let asked = 0;
+    const find = async (): Promise<Buffer> => {
+      asked += 1;
+      if (asked > 1) throw away();
+      return secrets.TOKEN;
+    };
+    const { result, madeCount } = await toldByATask({
+      ...{ secrets: { TOKEN: secrets.TOKEN }, parts: { secrets: [{ find }] }, does: () => ({}) },
+      request: { expires_at: new Date(Date.now() + 1500).toISOString() },
+    });
+    expect([result.reason, madeCount]).toEqual(["expired", 0]);
+  });
 });

@@ -3,6 +3,7 @@ import { parseLokiUrl, shownLokiUrl } from "../adapters/loki/loki-address.ts";
 import { parseDatabaseUrl, shownDatabaseUrl } from "../adapters/postgres/database-address.ts";
 import { parseRedisUrl, shownRedisUrl } from "../adapters/redis/redis-address.ts";
 import { parseS3Endpoint } from "../adapters/s3/s3-address.ts";
+import { parseVaultUrl } from "../adapters/vault/vault-address.ts";
 import { parseCallbackHosts } from "../model/callback-hosts.ts";
 import { defaultLimitRules, type LimitName } from "../model/limits.ts";
 import { parseCallbackSecret } from "../schema/callback-signature.ts";
@@ -240,6 +241,37 @@ export const settings = {
     "What becomes of a file that a task leaves with one of its secrets in it. flag: kept, and the result names the secret; redact: the same, and text is kept without it; refuse: no file is kept, and the task ends as policy_denied.",
     ["flag", "redact", "refuse"],
     "flag",
+  ),
+  vaultAddr: {
+    name: "VAULT_ADDR",
+    unit: null,
+    description:
+      "A Vault or OpenBao that has secrets for tasks, beside the variables and the folder, each as the field value of an entry PREFIX/TENANT/NAME; none where it is empty.",
+    allowed: "http(s)://host:port, with a path where wanted",
+    byDefault: () => "",
+    parse: parseVaultUrl,
+  } satisfies Setting<string>,
+  vaultNamespace: vaultPath("VAULT_NAMESPACE", "Its namespace that all of it is in; empty: the root's.", ""),
+  vaultCaCert: optionalPath(
+    "VAULT_CACERT",
+    "Certificates (PEM) that its own is signed with; the usual ones where it is empty.",
+  ),
+  vaultToken: vaultSecret(
+    "VAULT_TOKEN",
+    "The token that it knows the executor by; or VAULT_TOKEN_FILE, or an AppRole.",
+  ),
+  vaultTokenFile: optionalPath(
+    "VAULT_TOKEN_FILE",
+    "A file that holds the token, and nothing else; read at each question, so that an agent may renew it.",
+  ),
+  vaultRoleId: vaultSecret("VAULT_ROLE_ID", "The AppRole that the executor logs in with instead, at auth/approle."),
+  vaultSecretId: vaultSecret("VAULT_SECRET_ID", "The secret ID that belongs to it; or VAULT_SECRET_ID_FILE."),
+  vaultSecretIdFile: optionalPath("VAULT_SECRET_ID_FILE", "A file that holds the secret ID, and nothing else."),
+  vaultMount: vaultPath("VAULT_KV_MOUNT", "Where its KV engine of version 2 is mounted.", "secret", 1),
+  vaultPrefix: vaultPath(
+    "VAULT_KV_PREFIX",
+    "The folder of that engine which has a folder for each tenant; / is its top.",
+    "tool-executor",
   ),
   egressDnsServers: text(
     "EGRESS_DNS_SERVERS",
@@ -595,6 +627,25 @@ function text(name: string, description: string, allowed: string, pattern: RegEx
 function kafkaName(name: string, description: string, byDefault: string): Setting<string> {
   const allowed = "1 to 249 letters, digits, dots, _ and -, no dot first";
   return text(name, description, allowed, /^[A-Za-z0-9_-][A-Za-z0-9._-]{0,248}$/, byDefault);
+}
+
+/** A path within a Vault. Slashes around it are taken out; where `minParts` is 0, `/` alone is the top. */
+function vaultPath(name: string, description: string, byDefault: string, minParts: 0 | 1 = 0): Setting<string> {
+  const allowed = "letters, digits, _ and -, with a slash between parts";
+  const parse = (path: string): string | null => {
+    const parts = path.split("/").filter((part) => part !== "");
+    if (parts.length < minParts || parts.length > 16) return null;
+    return parts.every((part) => /^[A-Za-z0-9_-]{1,64}$/.test(part)) ? parts.join("/") : null;
+  };
+  return { name, unit: null, description, allowed, byDefault: () => byDefault, parse };
+}
+
+/** What a Vault is shown. */
+function vaultSecret(name: string, description: string): Setting<string> {
+  return {
+    ...text(name, description, "up to 8192 characters without spaces", /^[\x21-\x7e]{1,8192}$/, ""),
+    shown: (secret) => (secret === "" ? "" : "(set)"),
+  };
 }
 
 /** An absolute path, or empty. */

@@ -6,6 +6,7 @@ import { type LokiAddress, parseLokiUrl } from "../adapters/loki/loki-address.ts
 import { type DatabaseAddress, parseDatabaseUrl } from "../adapters/postgres/database-address.ts";
 import { parseRedisUrl, type RedisAddress } from "../adapters/redis/redis-address.ts";
 import { parseS3Endpoint, type S3Address } from "../adapters/s3/s3-address.ts";
+import type { VaultAddress } from "../adapters/vault/vault-address.ts";
 import type { SecretsInArtifacts } from "../executor/parts.ts";
 import type { Retention } from "../loops/sweep.ts";
 import { ExecutorError } from "../model/failure.ts";
@@ -22,6 +23,7 @@ import { type EgressSettings, egressSettings } from "./egress-config.ts";
 import { kafkaSettings } from "./kafka-config.ts";
 import { type OtlpAddress, otlpAddress } from "./otlp-config.ts";
 import { secretVariablesOf } from "./secrets-config.ts";
+import { vaultSettings } from "./vault-config.ts";
 
 /** Every setting's value, checked. Folders are absolute paths; none of them has been made or opened. */
 export interface Config {
@@ -65,6 +67,8 @@ export interface Config {
     readonly variables: Readonly<Record<string, string>>;
     /** Empty: there is none. */
     readonly folder: string;
+    /** Null: there is none. Holds what the store is shown. */
+    readonly vault: VaultAddress | null;
     readonly inArtifacts: SecretsInArtifacts;
   };
   /** Who may be told of results over HTTP. Holds a secret. */
@@ -204,6 +208,7 @@ export function loadConfig(programDir: string, env: Environment = process.env): 
     secrets: {
       variables: secretVariables,
       folder: value(settings.secretsDir),
+      vault: vaultSettings(value),
       inArtifacts: value(settings.secretsInArtifacts),
     },
     callbacks: callbackSettings(value),

@@ -46,8 +46,8 @@ const isSomething = (text: string): boolean => text !== "";
 /** For a name, and for each address that is tried. */
 const resolveMs = 5_000;
 const connectMs = 10_000;
-/** Sandboxes hold it in a file system of 1 MiB, beside their image's own. */
-const maxCaBytes = 256 * 1024;
+/** It is told with the task's command, and needs room beside it. */
+const maxCaBytes = 128 * 1024;
 
 /**
  * @param record hears of each decision; if it throws, the task's way out is closed.

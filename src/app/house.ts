@@ -33,6 +33,7 @@ import { openCatalog } from "./custom-tools.ts";
 import { openEgress } from "./egress-config.ts";
 import { knowledgeSearch, openKnowledge } from "./knowledge.ts";
 import { secretsDirName } from "./secrets-config.ts";
+import { openVault } from "./vault-config.ts";
 
 /** Everything one process works with, composed from the configuration. */
 export interface House extends AsyncDisposable {
@@ -92,12 +93,15 @@ async function openLogSink({ dataDir, loki }: Config): Promise<LogSink> {
   return lokiLogSink(loki);
 }
 
-/** Of the environment first. @throws ExecutorError validation, when the folder of secrets is not this user's alone. */
-async function secretProviders({ secrets: { variables, folder } }: Config): Promise<readonly SecretProvider[]> {
-  const fromVariables = environmentSecrets(variables);
-  if (folder === "") return [fromVariables];
-  await requireSecretsFolder(folder, secretsDirName);
-  return [fromVariables, secretsFolder(folder, secretsDirName)];
+/** In the order in which they are asked. @throws ExecutorError validation, when the folder of secrets is not this user's alone. */
+async function secretProviders({ secrets }: Config): Promise<readonly SecretProvider[]> {
+  const { variables, folder, vault } = secrets;
+  if (folder !== "") await requireSecretsFolder(folder, secretsDirName);
+  return [
+    environmentSecrets(variables),
+    ...(folder === "" ? [] : [secretsFolder(folder, secretsDirName)]),
+    ...(vault === null ? [] : [await openVault(vault)]),
+  ];
 }
 
 const tracingOf = ({ otlp }: Config, instance: string): Promise<Tracing> =>

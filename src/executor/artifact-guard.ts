@@ -100,7 +100,7 @@ export function artifactGuard(inner: GuardedSink, { redaction, policy }: Guardin
     // As git does: what has a NUL at its beginning is no text.
     const isText = !first.subarray(0, sniffedBytes).includes(0);
     return policy === "redact" && isText
-      ? { stream: redaction.sameLength(() => undefined), isReplaced: true }
+      ? { stream: redaction.sameLength(told), isReplaced: true }
       : { stream: redaction.finder(told), isReplaced: false };
   };
 

@@ -18,7 +18,7 @@ export interface Collected {
   readonly small: ReadonlyMap<string, Buffer>;
   /** Null when the sandbox went away in the middle: nothing is kept then. */
   readonly end: CollectEnd | null;
-  /** Where secrets stand in what is kept: of a path in `entries`, their names. */
+  /** Where secrets stand in what is kept, or were taken out of it: of a path in `entries`, their names. */
   readonly flagged: ReadonlyMap<string, readonly string[]>;
   /** The file for whose secret nothing is kept; null: there is none. */
   readonly refused: FoundSecret | null;

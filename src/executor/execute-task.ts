@@ -338,11 +338,13 @@ const isGivenUp = ({ aborted, reason }: AbortSignal): boolean =>
 
 /** A pause before another try of a sandbox that could not be made; doubled each time. */
 const retryDelayMs = 100;
+/** A pause before a task is given back whose secrets cannot be had now. */
+const awayPauseMs = 2_000;
 
 /**
  * A sandbox that could not be made is tried again; the last strike is a result. So is a task that may have done something and
- * must not do it twice, when we are to end; any other is somebody else's then. A task that was to begin while the store was away
- * begins later, without a strike.
+ * must not do it twice, when we are to end; any other is somebody else's then. A task that was to begin while the store was away, or
+ * the one that has its secrets, begins later, without a strike.
  */
 async function givenBack(
   parts: Parts,
@@ -353,13 +355,14 @@ async function givenBack(
 ): Promise<boolean> {
   const isOurEnd = isGivenUp(cancel);
   if (isOurEnd && commandGiven && retryClass(parts.catalog.find(task.tool_name), task) === "unsafe") return false;
-  const isTooEarly = error.away === "store" && !commandGiven;
+  const isTooEarly = !commandGiven && (error.away === "store" || error.away === "secrets");
   if (!isOurEnd && !isTooEarly) {
     if (error.code !== "sandbox" && error.code !== "image") return false;
     if (strikes + 1 >= parts.policy.maxStrikes) return false;
     // Still leased, so that nobody is quicker.
     await sleep(retryDelayMs * 2 ** strikes, undefined, { signal: cancel }).catch(() => undefined);
   }
+  if (error.away === "secrets") await sleep(awayPauseMs, undefined, { signal: cancel }).catch(() => undefined);
   if (!(await parts.store.release(attempt, !isOurEnd && !isTooEarly, uninterrupted))) return false;
   parts.log.attemptReleased(attempt, task, isOurEnd ? "worker_lost" : error.code);
   await watcher({ kind: "state", state: "QUEUED" });

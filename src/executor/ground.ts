@@ -4,6 +4,7 @@ import type { Task } from "../model/task.ts";
 import type { AttemptJournal, Succession } from "../ports/attempt-journal.ts";
 import type { Sandbox } from "../ports/sandbox.ts";
 import type { Tool, ToolCommand } from "../tools/tool.ts";
+import { refuseLargeCommand } from "./command-size.ts";
 import type { Parts } from "./parts.ts";
 import { allowedSpec, commandFor, putInputs, specFor } from "./prepare.ts";
 import type { Launch } from "./run.ts";
@@ -41,6 +42,7 @@ export async function freshGround(
   const spec = await specFor(task, allowed, parts.images, cancel);
   const openCommand = commandFor(task, toolCommand, spec.image, policy, given);
   const command = given.secrets === null ? openCommand : { ...openCommand, secrets: given.secrets.given };
+  refuseLargeCommand(command);
   await ours(store.starting(attempt, cancel));
 
   await using stack = new AsyncDisposableStack();

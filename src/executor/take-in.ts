@@ -3,9 +3,10 @@ import { ExecutorError } from "../model/failure.ts";
 import { keyText, type Task, taskKey } from "../model/task.ts";
 import type { Intake } from "../ports/task-store.ts";
 import { requestSha256 } from "../schema/canonical.ts";
+import { refuseLargeCommand } from "./command-size.ts";
 import type { Parts } from "./parts.ts";
 import { allowedSpec } from "./prepare.ts";
-import { refuseMissingSecrets } from "./task-secrets.ts";
+import { givenSecrets } from "./task-secrets.ts";
 
 /**
  * Stores a task as QUEUED, or finds that it is known already: the way in, whatever door the request came through. What can be known
@@ -18,10 +19,12 @@ export async function takeIn(
   signal: AbortSignal,
 ): Promise<Extract<Intake, { readonly kind: "accepted" | "duplicate" }>> {
   const tool = parts.catalog.find(task.tool_name);
-  const { runtime } = allowedSpec(task, tool, tool.command(task), parts.images, parts.policy);
+  const command = tool.command(task);
+  const { runtime } = allowedSpec(task, tool, command, parts.images, parts.policy);
   taskRules(task.network?.allow ?? [], parts.egress.tcp);
   await parts.sandboxes.requireRuntime(runtime, signal);
-  await refuseMissingSecrets(parts.secrets, task, signal);
+  const secrets = await givenSecrets(parts.secrets, task, signal);
+  refuseLargeCommand({ ...command, env: { ...command.env, ...task.env }, secrets });
   const intake = await parts.store.intake(task, requestSha256(task), signal);
   switch (intake.kind) {
     case "accepted":

@@ -46,15 +46,6 @@ export async function secretsFor(
   return given.length === 0 ? null : taskSecrets(given);
 }
 
-/** At the way in, so that who asks hears of it at once. What is there now may be gone when the task begins. @throws as {@link secretsFor} */
-export async function refuseMissingSecrets(
-  providers: readonly SecretProvider[],
-  task: Task,
-  signal: AbortSignal,
-): Promise<void> {
-  await givenSecrets(providers, task, signal);
-}
-
 /**
  * What a sandbox says it was given, for a process that takes it over. Null: its task names none.
  * @throws ExecutorError sandbox, when that is not what the task names: what it may print would not be known.
@@ -70,7 +61,11 @@ export function secretsHandedBack(task: Task, given: readonly GivenSecret[]): Ta
   return given.length === 0 ? null : taskSecrets(given);
 }
 
-async function givenSecrets(
+/**
+ * Asked at the way in too, so that who asks hears of a fault at once. What is there then may be gone when the task begins.
+ * @throws as {@link secretsFor}
+ */
+export async function givenSecrets(
   providers: readonly SecretProvider[],
   task: Task,
   signal: AbortSignal,

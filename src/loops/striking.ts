@@ -6,7 +6,7 @@ const maxTries = 3;
 
 /**
  * Lets each place fail twice for reasons of ours; the third time it is a failure of the request (`internal`) that `isFinal` tells. A
- * store that answers nobody is waited for however long it takes.
+ * store that answers nobody, of tasks or of secrets, is waited for however long it takes.
  */
 export function striking(store: TaskStore): {
   tried<T>(place: string, work: () => Promise<T>, signal: AbortSignal): Promise<T>;
@@ -23,6 +23,8 @@ export function striking(store: TaskStore): {
       } catch (error) {
         signal.throwIfAborted();
         if (!(error instanceof ExecutorError) || error.code !== "internal") throw error;
+        // Nor is a store of secrets that is away.
+        if (error.away === "secrets") throw error;
         // Throws, too, while the store is away, and then it is not this request.
         await store.list({ limit: 1 }, signal);
         const count = (tries.get(place) ?? 0) + 1;

@@ -70,8 +70,8 @@ export interface FailureDetail {
   readonly message: string;
 }
 
-/** What we stand on: the tasks' store, the buffer in front of it, the files' store. */
-export type Neighbour = "store" | "buffer" | "objects";
+/** What we stand on: the tasks' store, the buffer in front of it, the files' store, the secrets' store. */
+export type Neighbour = "store" | "buffer" | "objects" | "secrets";
 
 /**
  * Our failure, or a refusal of the request: the only error thrown on purpose. The tool's own failure is a `Result`.

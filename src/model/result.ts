@@ -9,7 +9,7 @@ export interface Artifact {
   readonly sha256: string;
   readonly mime: string;
   readonly url: string;
-  /** Names of the task's secrets that stand in it. */
+  /** Names of the task's secrets that stand in it, or were taken out of it. */
   readonly secrets: readonly string[];
 }
 

@@ -2,28 +2,41 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { secretsFolder } from "../../src/adapters/disk/secrets-folder.ts";
+import { vaultSecrets } from "../../src/adapters/vault/vault-secrets.ts";
 import { environmentSecrets, secretVariable } from "../../src/secrets/environment-secrets.ts";
+import { vaultDouble } from "../support/vault-double.ts";
 import { secretProviderConformance } from "./secret-provider.ts";
 
-secretProviderConformance("environment", () => {
+secretProviderConformance("environment", async () => {
   const env: Record<string, string> = {};
   return {
     provider: environmentSecrets(env),
-    put(tenantId, name, value) {
+    async put(tenantId, name, value) {
       env[secretVariable(tenantId, name)] = value;
     },
-    [Symbol.dispose]: () => undefined,
+    [Symbol.asyncDispose]: async () => undefined,
   };
 });
 
-secretProviderConformance("folder", () => {
+secretProviderConformance("folder", async () => {
   const folder = mkdtempSync(join(tmpdir(), "toolx-secrets-"));
   return {
     provider: secretsFolder(folder, "SECRETS"),
-    put(tenantId, name, value) {
+    async put(tenantId, name, value) {
       mkdirSync(join(folder, tenantId), { recursive: true, mode: 0o700 });
       writeFileSync(join(folder, tenantId, name), value, { mode: 0o600 });
     },
-    [Symbol.dispose]: () => rmSync(folder, { recursive: true }),
+    [Symbol.asyncDispose]: async () => rmSync(folder, { recursive: true }),
+  };
+});
+
+secretProviderConformance("vault", async () => {
+  const vault = await vaultDouble();
+  return {
+    provider: vaultSecrets(vault.address, null),
+    async put(tenantId, name, value) {
+      vault.entries.set(`secret/data/tool-executor/${tenantId}/${name}`, { value });
+    },
+    [Symbol.asyncDispose]: () => vault[Symbol.asyncDispose](),
   };
 });

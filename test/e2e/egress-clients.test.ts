@@ -5,12 +5,14 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Cli, openCli } from "../support/cli.ts";
 import { goProgram } from "../support/go-program.ts";
 import { type Outside, openOutside } from "../support/outside.ts";
+import { pythonWheels } from "../support/python-wheels.ts";
 
-/** Clients that people use, as their image has them and told nothing but what a task's environment says. */
+/** Clients that people use, as their image has them or as they are brought, told nothing but what a task's environment says. */
 
 let toolx: Cli;
 let outside: Outside;
 let program: string;
+let wheels: string;
 beforeAll(async () => {
   toolx = await openCli();
   outside = await openOutside({ "allowed.test": [["93.184.216.34"]] });
@@ -18,6 +20,7 @@ beforeAll(async () => {
   await mkdir(files);
   await bareRepository(outside.folder, join(files, "repository.git"));
   program = await goProgram(goClient, outside.folder);
+  wheels = await pythonWheels(httpx, outside.folder);
 }, 120_000);
 afterAll(async () => {
   expect(await toolx.leftovers()).toEqual([]);
@@ -56,6 +59,17 @@ func main() {
 }
 `;
 
+/** With what it needs beside the packages of the image. */
+const httpx = [
+  "httpx==0.28.1",
+  "httpcore==1.0.9",
+  "h11==0.16.0",
+  "anyio==4.9.0",
+  "sniffio==1.3.1",
+  "typing_extensions==4.14.1",
+];
+const importsHttpx = `PYTHONPATH=$(printf %s: wheels/*.whl) python3 -c`;
+
 const hello = "hello from allowed.test/hello\n";
 
 interface Client {
@@ -86,6 +100,21 @@ const clients: Readonly<Record<string, Client>> = {
   "Python's requests": {
     image: "python",
     command: `python3 -c 'import requests; print(requests.get("https://allowed.test/hello").text, end="")'`,
+  },
+  "Python's httpx": {
+    image: "python",
+    command: `${importsHttpx} 'import httpx; print(httpx.get("https://allowed.test/hello").text, end="")'`,
+    file: () => wheels,
+  },
+  "Python's httpx, asynchronous": {
+    image: "python",
+    command: `${importsHttpx} '
+import asyncio, httpx
+async def main():
+    async with httpx.AsyncClient() as client:
+        print((await client.get("https://allowed.test/hello")).text, end="")
+asyncio.run(main())'`,
+    file: () => wheels,
   },
   "Node's fetch": {
     image: "node",

@@ -30,6 +30,7 @@ const services = {
   postgres: { folder: "postgres", buildArguments: {} },
   reaper: { folder: "reaper", buildArguments: {} },
   redis: { folder: "redis", buildArguments: {} },
+  openbao: { folder: "openbao", buildArguments: {} },
 } as const satisfies Readonly<Record<string, Service>>;
 
 export type ServiceName = keyof typeof services;

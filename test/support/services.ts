@@ -140,6 +140,23 @@ export async function startLoki(): Promise<Loki> {
   return { ...service, url: `http://localhost:${service.port(3100)}` };
 }
 
+export interface Openbao extends Service {
+  readonly url: string;
+  /** With it everything may be done. */
+  readonly rootToken: string;
+}
+
+/** Unsealed, with a KV engine of version 2 at `secret`, in memory. */
+export async function startOpenbao(): Promise<Openbao> {
+  const rootToken = "a-secret-of-the-tests";
+  const service = await started("openbao", [8200], (container) =>
+    container
+      .withEnvironment({ BAO_DEV_ROOT_TOKEN_ID: rootToken })
+      .withWaitStrategy(Wait.forHttp("/v1/secret/config", 8200).withHeaders({ "X-Vault-Token": rootToken })),
+  );
+  return { ...service, rootToken, url: `http://localhost:${service.port(8200)}` };
+}
+
 const startupMs = 90_000;
 
 /**

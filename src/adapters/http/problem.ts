@@ -100,6 +100,7 @@ const awayWords: Readonly<Record<Neighbour, string>> = {
   store: "the task store cannot be used at the moment",
   buffer: "neither the task store nor the buffer in front of it can be used at the moment",
   objects: "the object store cannot be used at the moment",
+  secrets: "the secret store cannot be used at the moment",
 };
 
 function details(

@@ -1,28 +1,40 @@
 import { randomUUID } from "node:crypto";
 import { type CollectEnd, cleanExit } from "../../model/exit.ts";
-import type { Sandbox, SandboxEvent, Sandboxes } from "../../ports/sandbox.ts";
+import type { JsonObject } from "../../model/task.ts";
+import type { Sandbox, SandboxCommand, SandboxEvent, Sandboxes } from "../../ports/sandbox.ts";
+
+/** What a task does, as it is heard of. */
+export interface MemoryTask {
+  readonly says?: readonly (
+    | { readonly kind: "stdout" | "stderr"; readonly bytes: Buffer }
+    | { readonly kind: "progress"; readonly value: JsonObject }
+  )[];
+  /** Of the tar of its `/output`; none: an empty one. */
+  readonly leaves?: readonly Buffer[];
+}
 
 /**
- * Sandboxes that are none: every task ends at once as `true` does, prints nothing and leaves nothing. For tests, and for measuring what the
- * line costs by itself.
+ * Sandboxes that are none: every task does what `does` says and ends at once as `true` does. For tests, and for measuring what the line costs
+ * by itself.
  */
-export function memorySandboxes(): Sandboxes {
+export function memorySandboxes(does: (command: SandboxCommand) => MemoryTask = () => ({})): Sandboxes {
   return {
     requireRuntime: async () => undefined,
     standby: () => ({ fixedLimits: [], memoryBytes: 0 }),
-    create: async () => endsAtOnce(),
+    create: async () => endsAtOnce(does),
     attach: async () => {
       throw new Error("a sandbox of another process's memory");
     },
   };
 }
 
-function endsAtOnce(): Sandbox {
+function endsAtOnce(does: (command: SandboxCommand) => MemoryTask): Sandbox {
   const id = randomUUID();
   let said: SandboxEvent[] = [];
   let seq = 0;
   let ackedSeq = 0;
   let isOver = false;
+  let leaves: readonly Buffer[] = [emptyTar];
   const ended = Promise.withResolvers<void>();
   let wake: (() => void) | null = null;
   const say = (...events: readonly SandboxEvent[]): void => {
@@ -46,8 +58,17 @@ function endsAtOnce(): Sandbox {
     async putFiles(tar) {
       for await (const _chunk of tar);
     },
-    async start() {
-      say({ kind: "started", ...next() }, { kind: "exit", ...next(), exit: cleanExit });
+    async start(command) {
+      const task = does(command);
+      leaves = task.leaves ?? leaves;
+      say({ kind: "started", ...next() });
+      const bytes = { stdout: 0, stderr: 0 };
+      for (const said of task.says ?? []) {
+        if (said.kind !== "progress") bytes[said.kind] += said.bytes.length;
+        say({ ...said, ...next() });
+      }
+      const exit = { ...cleanExit, stdoutBytes: bytes.stdout, stderrBytes: bytes.stderr };
+      say({ kind: "exit", ...next(), exit });
       return 1;
     },
     writeStdin: async () => undefined,
@@ -58,7 +79,8 @@ function endsAtOnce(): Sandbox {
       say({ kind: "gone", gone: { oomKilled: false, exitCode: 137, diagnosis: "" } });
     },
     collect() {
-      say({ kind: "artifacts", ...next(), bytes: emptyTar }, { kind: "end", ...next(), end: nothing });
+      for (const bytes of leaves) say({ kind: "artifacts", ...next(), bytes });
+      say({ kind: "end", ...next(), end: nothing });
     },
     async *events() {
       for (;;) {

@@ -55,9 +55,9 @@ describe("the configuration", () => {
     };
     const config = load({ ...env, TOOL_EXECUTOR_SECRETS_DIR: "secrets", TOOL_EXECUTOR_SECRETS_IN_ARTIFACTS: "redact" });
     const { TOOL_EXECUTOR_SECRET_acme__EMPTY: _, ...variables } = env;
-    expect(config.secrets).toEqual({ variables, folder: resolve("secrets"), inArtifacts: "redact" });
+    expect(config.secrets).toEqual({ variables, folder: resolve("secrets"), vault: null, inArtifacts: "redact" });
     expect(configJson(config.settings) + configTable(config.settings)).not.toContain("hunter");
-    expect(load({}).secrets).toEqual({ variables: {}, folder: "", inArtifacts: "flag" });
+    expect(load({}).secrets).toEqual({ variables: {}, folder: "", vault: null, inArtifacts: "flag" });
   });
 
   test.each(["acme_DB_URL", "acme__", "acme__2FA", "team-a__X", "_5Fa__X", "__X", "team_a__X"])(

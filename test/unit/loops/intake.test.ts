@@ -162,6 +162,27 @@ test("an engine that cannot be asked for a runtime holds the call back, and refu
   expect(service.taken).toEqual(["cancel", "accepted"]);
 });
 
+test("a store of secrets that is away holds back the calls that name one, however often they are tried, and refuses nothing", async () => {
+  const transport = memoryTransport();
+  let tries = 0;
+  const { parts, parseTask } = await partsWithoutEngine({
+    secrets: [
+      {
+        async find() {
+          tries += 1;
+          if (tries < 6) throw new ExecutorError("internal", "the secret store is sealed", { away: "secrets" });
+          return Buffer.from("s3cr3t-T0ken");
+        },
+      },
+    ],
+  });
+  await using service = serviceUnderTest({ parts, parseTask }, transport, 0);
+  transport.offer("tools", { value: call("t-1", { secrets: [{ name: "API_TOKEN", as: "env" }] }) });
+  await until("the call", () => service.taken.length === 1, boundMs);
+  expect([tries, service.taken]).toEqual([6, ["accepted"]]);
+  expect([...transport.sent("results"), ...transport.sent("dead_letters")]).toEqual([]);
+});
+
 test("a refused request gets its metadata back, its trace, and its own id as the key", async () => {
   await using at = await takingIn();
   const traceparent = `00-${"a".repeat(32)}-${"b".repeat(16)}-01`;

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import { metrics } from "../../../src/observe/metrics.ts";
+import { aResult } from "../../support/samples.ts";
 
 const silent = (signal: AbortSignal): Promise<number | null> =>
   new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason), { once: true }));
@@ -32,4 +33,22 @@ test("a store that does not answer takes no other figure with it, and what is mi
   expect(later).not.toContain("wall runc");
   // Without a partition there is no lag, which is not a lag of none.
   expect(later).not.toContain("tool_executor_lag_messages{");
+});
+
+test("how often secrets were taken out is counted by tool, and a task without any counts none", async () => {
+  const counted = metrics();
+  const finished = (tool_name: string | null, redactions: number): void => {
+    const result = aResult({ tool_name });
+    counted.taskFinished({ ...result, metrics: { ...result.metrics, redactions } });
+  };
+  finished("shell", 3);
+  finished("shell", 4);
+  finished("http", 0);
+  finished(null, 1);
+  const lines = (await counted.text()).split("\n").filter((line) => line.startsWith("tool_executor_redactions_total"));
+  expect(lines.sort()).toEqual([
+    'tool_executor_redactions_total{tool="http"} 0',
+    'tool_executor_redactions_total{tool="shell"} 7',
+    'tool_executor_redactions_total{tool="unknown"} 1',
+  ]);
 });

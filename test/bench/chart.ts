@@ -85,7 +85,12 @@ function bars({ axis, bars: each }: BarsPanel, top: number): Drawn {
     return [
       text(left - 8, y + 14, name, `text-anchor="end"`),
       `<rect x="${left}" y="${y}" width="${fixed(Math.max(1, x(value) - left))}" height="${barHeight}" fill="${colour}"/>`,
-      ...(p99 === undefined ? [] : [line(x(p99), y, x(p99), y + barHeight, colour, 2)]),
+      ...(p99 === undefined
+        ? []
+        : [
+            line(x(value), y + barHeight / 2, x(p99), y + barHeight / 2, colour),
+            line(x(p99), y, x(p99), y + barHeight, colour, 2),
+          ]),
       text(end + 6, y + 14, shown(value), `font-weight="bold"`),
     ];
   });
@@ -120,7 +125,7 @@ function lines({ axis, placesAxis, places, lines: each }: LinesPanel, top: numbe
     return `<polyline points="${path}" fill="none" ${stroke(one)}/>${dots.join("")}`;
   });
   const legend = each.flatMap((one, index) => {
-    const at = plotLeft + index * 185;
+    const at = plotLeft + index * 195;
     return [
       `<line x1="${at}" y1="${top + 26}" x2="${at + 26}" y2="${top + 26}" ${stroke(one)}/>`,
       text(at + 32, top + 30, one.name, ""),

@@ -1,11 +1,12 @@
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
+import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
 import { loadConfig } from "../../src/app/config.ts";
 import { openHouse } from "../../src/app/house.ts";
-import { productionOptions } from "../support/bare-container.ts";
+import { defaultLimits, productionOptions } from "../support/bare-container.ts";
 import { type Digest, noiseCommand, noiseDigest, peakRssBytes } from "../support/streams.ts";
 import type { Contestant } from "./contestants.ts";
 import { interleaved, medianOf, rowsOf } from "./interleaved.ts";
@@ -16,6 +17,8 @@ const redactedMbBar = 100;
 const growthBarMib = 64;
 const secretCount = 10;
 const maxRounds = 5;
+/** It must not be the task that is slow. */
+const taskCpus = Math.min(2, availableParallelism());
 const mib = 1024 ** 2;
 
 /** What a task prints, to a reader that hashes every byte, beside the engine's attach and its client in a pipe. */
@@ -49,7 +52,7 @@ export const logsPart: Part = {
       return reading;
     };
     const options = {
-      ...(await productionOptions(house.docker, image.id)),
+      ...(await productionOptions(house.docker, image.id, { ...defaultLimits, cpus: taskCpus })),
       ...{ Entrypoint: ["bash", "-c", noiseCommand(bulkBytes)], OpenStdin: false, AttachStdin: false },
     };
     const piped = (...flags: readonly string[]) => dockerRunReading(image.id, bulkBytes, flags);
@@ -150,7 +153,7 @@ async function ourReading(
   const flags = Object.keys(given).flatMap((name) => ["--secret", name]);
   const child = spawn(
     join(checkout, "bin/toolx"),
-    ["run", "shell", "--timeout", "300s", ...flags, "--", noiseCommand(bytes)],
+    ["run", "shell", "--timeout", "300s", "--cpus", String(taskCpus), ...flags, "--", noiseCommand(bytes)],
     { env: { ...env, ...Object.fromEntries(variables) }, stdio: ["ignore", "pipe", "pipe"] },
   );
   let said = "";

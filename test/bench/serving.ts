@@ -41,7 +41,7 @@ const idleMs = 300_000;
 const pauseMs = 150;
 const waitSeconds = 300;
 
-/** @param name of its folders, below those of the part. */
+/** @param name of its folders, beside those of the part; that of the sockets is one for all. */
 export async function startServing(
   { checkout, env }: Bench,
   name: string,
@@ -49,9 +49,8 @@ export async function startServing(
 ): Promise<Serving> {
   const own: NodeJS.ProcessEnv = {
     ...env,
-    TOOL_EXECUTOR_DATA: join(env.TOOL_EXECUTOR_DATA ?? "", name),
-    SANDBOX_ROOT: join(env.SANDBOX_ROOT ?? "", name),
-    TOOL_EXECUTOR_RUNTIME_DIR: join(env.TOOL_EXECUTOR_RUNTIME_DIR ?? "", name),
+    TOOL_EXECUTOR_DATA: `${env.TOOL_EXECUTOR_DATA}-${name}`,
+    SANDBOX_ROOT: `${env.SANDBOX_ROOT}-${name}`,
     // Sandboxes that try the walls would be in the way of those that are timed.
     TOOL_EXECUTOR_PROBE_MINUTES: "0",
     TOOL_EXECUTOR_HTTP_LISTEN: "127.0.0.1:0",

@@ -69,7 +69,7 @@ async function pythonWith({ checkout, tell }: Bench, requirements: string): Prom
   const name = `bench-peers-${createHash("sha256").update(requirements).digest("hex").slice(0, 12)}`;
   const python = join(cache, name, "bin/python3");
   const run = promisify(execFile);
-  const isThere = await run(python, ["-c", "import llm_sandbox, swerex, docker"]).then(
+  const isThere = await run(python, ["-c", "import llm_sandbox.docker, swerex.deployment.docker"]).then(
     () => true,
     () => false,
   );

@@ -9,6 +9,7 @@ import type { House } from "../../src/app/house.ts";
 import type { Parts } from "../../src/executor/parts.ts";
 import { submit } from "../../src/executor/submit.ts";
 import type { Limits } from "../../src/model/limits.ts";
+import type { Serving } from "./serving.ts";
 
 /** What one round of a contestant took, milliseconds, by the name of what was measured. */
 export type Round = Readonly<Record<string, number>>;
@@ -16,6 +17,8 @@ export type Round = Readonly<Record<string, number>>;
 export interface Contestant {
   readonly name: string;
   round(number: number): Promise<Round>;
+  /** Waits, after a round, until it uses the machine no more. */
+  settled?(): Promise<void>;
 }
 
 /**
@@ -67,6 +70,28 @@ export function processContestant(
     },
   };
 }
+
+/** A task of a server, over HTTP, from the request to the stored result. @param isWarm whether its sandbox must have stood ready. */
+export function servedContestant(
+  name: string,
+  serving: Serving,
+  task: object,
+  { isWarm, settled }: { readonly isWarm: boolean; readonly settled: () => Promise<void> },
+): Contestant {
+  return {
+    name,
+    settled,
+    async round(number) {
+      const task_id = `bench-${process.pid}-${name.replaceAll(/[^A-Za-z0-9]+/g, "-").slice(0, 30)}-${number}`;
+      const { tookMs } = await serving.succeed({ task_id, ...task }, isWarm);
+      return { "HTTP to result": tookMs };
+    },
+  };
+}
+
+/** The engine's own client: what anybody would do. */
+export const dockerRunContestant = (name: string, args: readonly string[]): Contestant =>
+  processContestant(name, "docker", ["run", "--rm", ...args], process.env);
 
 /** The least anybody can ask of the engine for one container with the same walls: create, attach, start, wait, remove. */
 export async function bareContestant(docker: Dockerode, imageId: string, limits: Limits): Promise<Contestant> {

@@ -13,7 +13,7 @@ import { submit } from "../../src/executor/submit.ts";
 import { selfSigned } from "../support/certificate.ts";
 import { until } from "../support/until.ts";
 import { figures } from "./figures.ts";
-import type { Part } from "./part.ts";
+import { type Part, ratio } from "./part.ts";
 
 const addedMedianBarMs = 2;
 const added99thBarMs = 10;
@@ -149,7 +149,7 @@ export const egressPart: Part = {
         added("one connection, 99th percentile", all(ours, "kept").p99 - all(theirs, "kept").p99, added99thBarMs),
         added("a connection each, median", all(ours, "fresh").median - all(theirs, "fresh").median, addedMedianBarMs),
         added("a connection each, 99th percentile", all(ours, "fresh").p99 - all(theirs, "fresh").p99, added99thBarMs),
-        { name: "throughput, proxy / bridge", value: share, unit: "×", bar: { atLeast: bar } },
+        ratio("throughput, proxy / bridge", share, "more", { atLeast: bar }),
         {
           ...{ name: `our memory for each of ${tunnels} open tunnels`, unit: "MiB" },
           ...{ value: (open - before) / tunnels / 1024 / 1024, bar: { atMost: tunnelBarMib } },

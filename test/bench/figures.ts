@@ -30,14 +30,18 @@ function at(sorted: readonly number[], share: number): number {
   return found;
 }
 
+export const figuresColumns: readonly string[] = ["min", "median", "p95", "p99", "max", "samples"];
+
+/** As they stand under {@link figuresColumns}. */
+export const figuresCells = ({ min, median, p95, p99, max, count }: Figures): readonly string[] => [
+  ...[min, median, p95, p99, max].map((each) => each.toFixed(1)),
+  String(count),
+];
+
 /** Rows of figures under a heading, right-aligned. */
 export function figuresTable(rows: readonly (readonly [string, Figures])[]): string {
   const width = Math.max(...rows.map(([name]) => name.length));
   const cells = (values: readonly string[]): string => values.map((value) => value.padStart(9)).join("");
-  const heading = "".padEnd(width) + cells(["min", "median", "p95", "p99", "max", "samples"]);
-  const lines = rows.map(
-    ([name, { min, median, p95, p99, max, count }]) =>
-      name.padEnd(width) + cells([...[min, median, p95, p99, max].map((each) => each.toFixed(1)), String(count)]),
-  );
-  return `${[heading, ...lines].join("\n")}\n`;
+  const lines = rows.map(([name, each]) => name.padEnd(width) + cells(figuresCells(each)));
+  return `${["".padEnd(width) + cells(figuresColumns), ...lines].join("\n")}\n`;
 }

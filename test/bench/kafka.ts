@@ -1,43 +1,56 @@
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { kafkaTransport } from "../../src/adapters/kafka/kafka-transport.ts";
 import { memorySandboxes } from "../../src/adapters/memory/memory-sandboxes.ts";
 import { loadConfig } from "../../src/app/config.ts";
 import { openHouse } from "../../src/app/house.ts";
+import { serverPool } from "../../src/app/warm.ts";
 import type { Parts } from "../../src/executor/parts.ts";
+import { openLog } from "../../src/observe/log.ts";
+import { metrics } from "../../src/observe/metrics.ts";
 import { freshDatabase } from "../support/fresh-database.ts";
 import { kafkaSettings, plainClient } from "../support/kafka-ends.ts";
 import { serviceUnderTest } from "../support/service-under-test.ts";
 import { startKafka, startPostgres } from "../support/services.ts";
 import { until } from "../support/until.ts";
 import { type Figures, figures } from "./figures.ts";
-import type { Bench, Part } from "./part.ts";
+import { type Bench, type Part, ratio } from "./part.ts";
+import { withoutPool, withPool } from "./serving.ts";
 
 const warmUpRounds = 5;
+const warmBarMs = 20;
+const readyCount = 2;
 /** Of calls without a container, for each with one: they take so much less. */
 const callsARound = 5;
 const resultMs = 30_000;
+/** After the last start of a sandbox, the engine still has something to do. */
+const pauseMs = 150;
 
-/** From a call that is sent to Kafka to its result that comes from there, one call at a time, with containers and without. */
+/** From a call that is sent to Kafka to its result that comes from there, one call at a time, in sandboxes made for it, in ready ones and in none. */
 export const kafkaPart: Part = {
   name: "kafka",
   async measure(bench) {
     await using stack = new AsyncDisposableStack();
     const [kafka, postgres] = [stack.use(await startKafka()), stack.use(await startPostgres())];
     const { url } = stack.use(await freshDatabase(postgres));
-    const cold = stack.use(await openCaller(bench, kafka.broker, url, "cold", (parts) => parts));
-    const none = stack.use(await openCaller(bench, kafka.broker, url, "none", withoutEngine));
-    const samples = { cold: [] as number[], none: [] as number[] };
+    const cold = stack.use(await openCaller(bench, kafka.broker, url, "cold"));
+    const warm = stack.use(await openCaller(bench, kafka.broker, url, "warm"));
+    const none = stack.use(await openCaller(bench, kafka.broker, url, "none"));
+    const samples = { cold: [] as number[], warm: [] as number[], none: [] as number[] };
     for (let round = -warmUpRounds; round < bench.rounds; round += 1) {
       const coldMs = await cold.call();
+      const warmMs = await warm.call();
+      await warm.settled();
       const noneMs = [];
       for (let call = 0; call < callsARound; call += 1) noneMs.push(await none.call());
       if (round < 0) continue;
       samples.cold.push(coldMs);
+      samples.warm.push(warmMs);
       samples.none.push(...noneMs);
     }
-    const [withContainer, without] = [figures(samples.cold), figures(samples.none)];
-    const verdicts = (name: string, { median, p99 }: Figures) => [
-      { name: `${name}, p50`, value: median, unit: "ms", bar: null },
+    const [withContainer, ready, without] = [figures(samples.cold), figures(samples.warm), figures(samples.none)];
+    const verdicts = (name: string, { median, p99 }: Figures, atMost: number | null) => [
+      { name: `${name}, p50`, value: median, unit: "ms", bar: atMost === null ? null : { atMost } },
       { name: `${name}, p99`, value: p99, unit: "ms", bar: null },
     ];
     return {
@@ -52,13 +65,16 @@ export const kafkaPart: Part = {
           title: `milliseconds, call sent to result received, ${bench.rounds} interleaved rounds after ${warmUpRounds} to warm up`,
           rows: [
             ["a container made for each call", withContainer],
+            ["one that stood ready", ready],
             ["sandboxes in memory: the orchestrator's own share, and Kafka's", without],
           ],
         },
       ],
       verdicts: [
-        ...verdicts("Kafka to Kafka, cold", withContainer),
-        ...verdicts("Kafka to Kafka, no sandbox", without),
+        ...verdicts("Kafka to Kafka, cold", withContainer, null),
+        ...verdicts("Kafka to Kafka, warm", ready, warmBarMs),
+        ...verdicts("Kafka to Kafka, no sandbox", without, null),
+        ratio("Kafka to Kafka, warm / no sandbox", ready.median / without.median, "less"),
       ],
     };
   },
@@ -70,9 +86,13 @@ const withoutEngine = (parts: Parts): Parts => ({
   images: { names: () => ["shell"], resolve: async (name) => ({ name, id: `sha256:${name}`, env: {} }) },
 });
 
+type Sandboxes = "cold" | "warm" | "none";
+
 interface Caller extends AsyncDisposable {
   /** Milliseconds from the call to its result. */
   call(): Promise<number>;
+  /** Waits until as many stand ready as are to. */
+  settled(): Promise<void>;
 }
 
 /** A service with topics of its own, and who calls it. */
@@ -80,8 +100,7 @@ async function openCaller(
   { checkout, env }: Bench,
   broker: string,
   databaseUrl: string,
-  name: string,
-  changed: (parts: Parts) => Parts,
+  name: Sandboxes,
 ): Promise<Caller> {
   await using stack = new AsyncDisposableStack();
   const own = Object.fromEntries(
@@ -90,11 +109,22 @@ async function openCaller(
       join(env[each] ?? "", name),
     ]),
   );
-  const house = stack.use(await openHouse(loadConfig(checkout, { ...env, ...own, DATABASE_URL: databaseUrl })));
+  const pooled = name === "warm" ? withPool(readyCount, "shell") : withoutPool;
+  const config = loadConfig(checkout, { ...env, ...own, ...pooled, DATABASE_URL: databaseUrl });
+  const house = stack.use(await openHouse(config));
+  const pool = serverPool(config, house, metrics(), await openLog("silent"));
+  if (pool !== null) stack.use(pool);
+  const parts = pool === null ? house.parts : { ...house.parts, sandboxes: pool };
+  const settled = async (): Promise<void> => {
+    if (pool !== null) await until("all stand ready", () => pool.counts().ready >= readyCount, resultMs);
+    await sleep(pauseMs);
+  };
+  pool?.begin();
+  await settled();
   const settings = kafkaSettings(broker);
   const service = stack.use(
     serviceUnderTest(
-      { ...house, parts: changed(house.parts) },
+      { ...house, parts: name === "none" ? withoutEngine(parts) : parts },
       kafkaTransport(settings, () => undefined),
       2,
     ),
@@ -112,6 +142,7 @@ async function openCaller(
   let count = 0;
   const held = stack.move();
   return {
+    settled,
     async call() {
       const task_id = `bench-${process.pid}-${count++}`;
       const value = JSON.stringify({ task_id, tenant_id: name, tool_name: "shell", payload: { argv: ["true"] } });

@@ -1,83 +1,117 @@
 import { join } from "node:path";
 import { loadConfig } from "../../src/app/config.ts";
 import { openHouse } from "../../src/app/house.ts";
-import { bareContestant, type Contestant, lineContestant, processContestant } from "./contestants.ts";
-import { figures } from "./figures.ts";
-import type { Part, Table } from "./part.ts";
+import type { Chart } from "./chart.ts";
+import {
+  bareContestant,
+  type Contestant,
+  dockerRunContestant,
+  lineContestant,
+  processContestant,
+  servedContestant,
+} from "./contestants.ts";
+import { figuresOf, interleaved, medianOf, rowsOf, type Samples } from "./interleaved.ts";
+import { type Part, ratio, type Table } from "./part.ts";
+import { openPeers } from "./peers.ts";
 import { watchedParts } from "./phases.ts";
+import { startServing, withPool } from "./serving.ts";
 
-const coldStartBar = 1.3;
+const coldStartBar = 1.1;
+const withServerBar = 0.6;
+const withoutServerBar = 1.5;
 const warmUpRounds = 3;
+const readyCount = 2;
 
-/** A cold start, both sides of each figure in one interleaved run. */
+/** From nothing to the answer of `true`, ours in each way to ask for it, beside the engine's own and other people's. */
 export const startPart: Part = {
   name: "start",
-  async measure({ checkout, env, rounds, withPhases }) {
-    await using house = await openHouse(loadConfig(checkout, env));
+  async measure(bench) {
+    const { checkout, env, rounds, withPhases } = bench;
+    await using stack = new AsyncDisposableStack();
+    const house = stack.use(await openHouse(loadConfig(checkout, env)));
     const image = await house.parts.images.resolve("shell", new AbortController().signal);
     if (image === null) throw new Error("the image shell is not allowed here");
     const { limits } = house.parseTask({ task_id: "bench", tool_name: "shell", payload: { argv: ["true"] } });
     const { parts, phases } = watchedParts(house.parts);
-    const line = lineContestant(house, withPhases ? parts : house.parts);
-    const bare = await bareContestant(house.docker, image.id, limits);
-    const toolx = processContestant("toolx run", join(checkout, "bin/toolx"), ["run", "shell", "--", "true"], env);
-    const dockerRun = processContestant(
-      "docker run --rm",
-      "docker",
-      ["run", "--rm", "--entrypoint", "/bin/true", image.id],
-      env,
-    );
+    const server = stack.use(await startServing(bench, "server", withPool(readyCount, "shell")));
+    const settled = (): Promise<void> => server.allReady(readyCount);
+    await settled();
+    const peers = bench.withPeers ? stack.use(await openPeers(bench, house.docker)) : null;
 
-    const samples = await interleaved([line, toolx, bare, dockerRun], rounds);
-    const median = (name: string): number => figures(samples.get(name) ?? []).median;
-    const rows = (times: ReadonlyMap<string, readonly number[]>): Table["rows"] =>
-      [...times].map(([name, each]) => [name, figures(each)]);
+    const toolx = (name: string, its: NodeJS.ProcessEnv): Contestant =>
+      processContestant(name, join(checkout, "bin/toolx"), ["run", "shell", "--", "true"], its);
+    const task = { tool_name: "shell", payload: { argv: ["true"] } };
+    const samples = await interleaved(
+      [
+        servedContestant("server, warm", server, task, { isWarm: true, settled }),
+        lineContestant(house, withPhases ? parts : house.parts),
+        { ...toolx("toolx run with a server", server.env), settled },
+        toolx("toolx run", env),
+        await bareContestant(house.docker, image.id, limits),
+        dockerRunContestant("docker run --rm", ["--entrypoint", "/bin/true", image.id]),
+        ...(peers?.contestants ?? []),
+      ],
+      rounds,
+      warmUpRounds,
+    );
+    const median = (name: string): number => medianOf(samples, name);
     const title = `milliseconds, ${rounds} interleaved rounds after ${warmUpRounds} to warm up`;
     // Warm-up rounds are in the phases: they show where time goes, not how much.
-    const phasesTable = { title: "the line by its calls, milliseconds a call", rows: rows(phases) };
-    const ratio = (one: string, other: string): number => median(one) / median(other);
+    const phasesTable: Table = { title: "the line by its calls, milliseconds a call", rows: rowsOf(phases) };
+    const by = (one: string, other: string): number => median(one) / median(other);
+    const [bare, dockerRun] = ["bare engine loop, to all gone", "docker run --rm, whole process"];
     return {
-      conditions: { task: "true in the image shell, runc", store: "SQLite, full sync" },
-      tables: [{ title, rows: rows(samples) }, ...(withPhases ? [phasesTable] : [])],
+      conditions: {
+        task: "true in the image shell, runc; the peers in an image of their own",
+        store: "SQLite, full sync",
+        peers: peers?.words ?? "left out (--no-peers)",
+      },
+      tables: [{ title, rows: rowsOf(samples) }, ...(withPhases ? [phasesTable] : [])],
       verdicts: [
-        {
-          name: "line, cold, to all gone / bare engine loop",
-          value: ratio("line, cold, to all gone", "bare engine loop, to all gone"),
-          unit: "×",
-          bar: { atMost: coldStartBar },
-        },
-        {
-          name: "line, cold, to result / bare engine loop",
-          value: ratio("line, cold, to result", "bare engine loop, to all gone"),
-          unit: "×",
-          bar: null,
-        },
-        {
-          name: "toolx run / docker run --rm",
-          value: ratio("toolx run, whole process", "docker run --rm, whole process"),
-          unit: "×",
-          bar: null,
-        },
+        ratio("line, cold, to all gone / bare engine loop", by("line, cold, to all gone", bare), "less", {
+          atMost: coldStartBar,
+        }),
+        ratio("line, cold, to result / bare engine loop", by("line, cold, to result", bare), "less"),
+        ratio("toolx run / docker run --rm", by("toolx run, whole process", dockerRun), "less", {
+          atMost: withoutServerBar,
+        }),
+        ratio(
+          "toolx run with a server / docker run --rm",
+          by("toolx run with a server, whole process", dockerRun),
+          "less",
+          { atMost: withServerBar },
+        ),
+        ratio("docker run --rm / server, warm", by(dockerRun, "server, warm, HTTP to result"), "more"),
+        ...(peers?.contestants ?? []).map(({ name }) =>
+          ratio(`${name} / server, warm`, by(`${name}, to answer`, "server, warm, HTTP to result"), "more"),
+        ),
       ],
+      chart: chartOf(samples, rounds),
     };
   },
 };
 
-/** Every contestant once a round, so that whatever else the machine does meets them all alike. */
-async function interleaved(
-  contestants: readonly Contestant[],
-  rounds: number,
-): Promise<ReadonlyMap<string, readonly number[]>> {
-  const samples = new Map<string, number[]>();
-  for (let number = -warmUpRounds; number < rounds; number += 1) {
-    for (const contestant of contestants) {
-      const round = await contestant.round(number + warmUpRounds);
-      if (number < 0) continue;
-      for (const [what, ms] of Object.entries(round)) {
-        const name = `${contestant.name}, ${what}`;
-        samples.set(name, [...(samples.get(name) ?? []), ms]);
-      }
-    }
-  }
-  return samples;
+const shownAs: Readonly<Record<string, { readonly name: string; readonly isOurs: boolean }>> = {
+  "server, warm, HTTP to result": { name: "toolx serve, warm, HTTP", isOurs: true },
+  "line, cold, to result": { name: "the same, cold, one process", isOurs: true },
+  "toolx run with a server, whole process": { name: "toolx run, with a server", isOurs: true },
+  "toolx run, whole process": { name: "toolx run, by itself", isOurs: true },
+  "bare engine loop, to all gone": { name: "bare engine loop", isOurs: false },
+  "docker run --rm, whole process": { name: "docker run --rm", isOurs: false },
+  "llm-sandbox, to answer": { name: "llm-sandbox, to the answer", isOurs: false },
+  "swe-rex, to answer": { name: "swe-rex, to the answer", isOurs: false },
+};
+
+function chartOf(samples: Samples, rounds: number): Chart {
+  const bars = Object.entries(shownAs)
+    .filter(([measured]) => samples.has(measured))
+    .map(([measured, { name, isOurs }]) => {
+      const { median, p99 } = figuresOf(samples, measured);
+      return { name, value: median, p99, isOurs };
+    });
+  return {
+    title: "A fresh container and the answer of `true` in it",
+    note: `Median of ${rounds} interleaved rounds; the tick is the 99th percentile. Same machine, same engine.`,
+    panels: [{ kind: "bars", axis: "milliseconds, less is better", bars }],
+  };
 }

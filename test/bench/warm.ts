@@ -1,113 +1,124 @@
-import { spawn } from "node:child_process";
-import { once } from "node:events";
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
-import { parseArgs } from "node:util";
-import type { Result } from "../../src/model/result.ts";
-import { until } from "../support/until.ts";
+import { loadConfig } from "../../src/app/config.ts";
+import { dockerAt, openHouse } from "../../src/app/house.ts";
+import { freshDatabase } from "../support/fresh-database.ts";
+import { startPostgres } from "../support/services.ts";
+import { type Contestant, dockerRunContestant, servedContestant } from "./contestants.ts";
+import { figuresOf, interleaved, medianOf, rowsOf, type Samples } from "./interleaved.ts";
+import { type Bench, type Part, type Report, ratio, type Verdict } from "./part.ts";
+import { type Serving, startServing, withPool } from "./serving.ts";
+
+const warmUpRounds = 10;
+const readyCount = 2;
+const task = { tool_name: "shell", payload: { argv: ["true"] } };
+/** Milliseconds, and how many times `docker run --rm`. */
+const bars = {
+  runc: { median: 8, p99: 25, timesFaster: 25 },
+  runsc: { median: 18, p99: null, timesFaster: null },
+} as const;
+type Runtime = keyof typeof bars;
 
 /**
- * A warm `true` over HTTP, from the request to the answer that is durably stored (sqlite, full sync), beside `docker run --rm` of the same
- * image under the same runtime, in one interleaved run. Between the two it waits until all stand ready again, so that neither meets a start.
+ * A warm `true` over HTTP, from the request to the answer that is durably stored, beside `docker run --rm` of the same image under the same
+ * runtime. Between any two it waits until all stand ready again, so that none meets a start.
  */
-const { values: flags } = parseArgs({
-  options: { runs: { type: "string", default: "50" }, runtime: { type: "string", default: "runc" } },
-});
-const rounds = Number(flags.runs);
-const warmUpRounds = 3;
-const readyCount = 2;
+export const warmPart: Part = {
+  name: "warm",
+  async measure(bench) {
+    const { image, hasGvisor } = await engineHas(bench);
+    await using stack = new AsyncDisposableStack();
+    const postgres = stack.use(await startPostgres());
+    const database = stack.use(await freshDatabase(postgres));
+    const { rows } = await database.client.query("show synchronous_commit");
+    const commit: unknown = rows[0]?.synchronous_commit;
+    if (commit !== "on") throw new Error(`synchronous_commit is ${commit}, must be on`);
 
-const checkout = dirname(dirname(import.meta.dirname));
-const folder = await mkdtemp(join(tmpdir(), "toolx-bench-"));
-const server = spawn(join(checkout, "bin/toolx"), ["serve"], {
-  stdio: ["ignore", "ignore", "pipe"],
-  env: {
-    ...process.env,
-    TOOL_EXECUTOR_DATA: join(folder, "data"),
-    SANDBOX_ROOT: join(folder, "scratch"),
-    TOOL_EXECUTOR_RUNTIME_DIR: join(folder, "run"),
-    TOOL_EXECUTOR_HTTP_LISTEN: "127.0.0.1:0",
-    TOOL_EXECUTOR_PROBE_MINUTES: "0",
-    TOOL_EXECUTOR_RUNTIMES: flags.runtime,
-    TOOL_EXECUTOR_WARM_POOL_MAX: String(readyCount),
-    TOOL_EXECUTOR_WARM_POOL_MIN: String(readyCount),
-    TOOL_EXECUTOR_WARM_POOL_IMAGES: "shell",
+    const runc = await measured(bench, "runc", image, { SQLite: {}, PostgreSQL: { DATABASE_URL: database.url } });
+    const runsc = hasGvisor ? await measured(bench, "runsc", image, { SQLite: {} }) : new Map();
+    const samples: Samples = new Map([...runc, ...runsc]);
+    return {
+      conditions: {
+        task: "true in the image shell, over HTTP on a connection that is kept, one call at a time",
+        store: "SQLite, full sync; PostgreSQL in a container, synchronous_commit=on",
+        pool: `${readyCount} stand ready before each call`,
+        gVisor: hasGvisor ? "runsc" : "not on this engine",
+      },
+      tables: [
+        {
+          title: `milliseconds, ${bench.rounds} interleaved rounds a runtime after ${warmUpRounds} to warm up`,
+          rows: rowsOf(samples),
+        },
+      ],
+      verdicts: [
+        ...verdictsOf(samples, "runc", "SQLite"),
+        ...verdictsOf(samples, "runc", "PostgreSQL"),
+        ...(hasGvisor ? verdictsOf(samples, "runsc", "SQLite") : []),
+      ],
+      chart: chartOf(samples, bench.rounds),
+    };
   },
-});
-let said = "";
-server.stderr.on("data", (chunk: Buffer) => {
-  said += chunk.toString();
-});
+};
 
-try {
-  const [, url = ""] = await until("the server serves", () => /^serving {2}(http\S+)/m.exec(said), 30_000);
-  await bench(url);
-} finally {
-  server.kill("SIGTERM");
-  await once(server, "close");
-  await rm(folder, { recursive: true, force: true });
+async function engineHas({ checkout, env }: Bench): Promise<{ readonly image: string; readonly hasGvisor: boolean }> {
+  const config = loadConfig(checkout, env);
+  await using house = await openHouse(config);
+  const image = await house.parts.images.resolve("shell", new AbortController().signal);
+  if (image === null) throw new Error("the image shell is not allowed here");
+  const { Runtimes = {} } = await dockerAt(config.dockerHost).info();
+  return { image: image.id, hasGvisor: "runsc" in Runtimes };
 }
 
-async function bench(url: string): Promise<void> {
-  const [answered, started, byDocker]: number[][] = [[], [], []];
-  let imageId = "";
-  for (let round = -warmUpRounds; round < rounds; round += 1) {
-    await allReady(url);
-    const { tookMs, result } = await call(url, `t-${round + warmUpRounds}`);
-    if (result.reason !== "ok" || result.sandbox?.warm !== true) throw new Error(`not warm: ${JSON.stringify(result)}`);
-    imageId = result.sandbox.image_id;
-    await allReady(url);
-    const dockerMs = await dockerRun(imageId);
-    if (round < 0) continue;
-    answered?.push(tookMs);
-    started?.push(result.metrics.start_ms ?? Number.NaN);
-    byDocker?.push(dockerMs);
+/** Servers on these stores, and the engine's own client, in turn. */
+async function measured(
+  bench: Bench,
+  runtime: Runtime,
+  image: string,
+  stores: Readonly<Record<string, Readonly<Record<string, string>>>>,
+): Promise<Samples> {
+  await using stack = new AsyncDisposableStack();
+  const servers: (readonly [store: string, server: Serving])[] = [];
+  for (const [store, settings] of Object.entries(stores)) {
+    const own = { ...withPool(readyCount, "shell"), TOOL_EXECUTOR_RUNTIMES: runtime, ...settings };
+    servers.push([store, stack.use(await startServing(bench, `${runtime}-${store}`, own))]);
   }
-  const rows = {
-    "warm, HTTP to stored answer": answered,
-    "of it, leased to started": started,
-    "docker run --rm": byDocker,
+  const settled = async (): Promise<void> => {
+    for (const [, server] of servers) await server.allReady(readyCount);
   };
-  process.stdout.write(
-    `milliseconds, ${rounds} interleaved rounds under ${flags.runtime}        p50      p99      max\n`,
-  );
-  for (const [name, times = []] of Object.entries(rows)) {
-    const cells = [0.5, 0.99, 1].map((share) => atShare(times, share).toFixed(1).padStart(9));
-    process.stdout.write(`${name.padEnd(44)}${cells.join("")}\n`);
-  }
-  const ratio = atShare(byDocker ?? [], 0.5) / atShare(answered ?? [], 0.5);
-  process.stdout.write(`docker run --rm / warm, medians: ${ratio.toFixed(1)}\n`);
+  await settled();
+  const contestants: readonly Contestant[] = [
+    ...servers.map(([store, server]) =>
+      servedContestant(`${runtime}, ${store}`, server, task, { isWarm: true, settled }),
+    ),
+    dockerRunContestant(`${runtime}, docker run --rm`, ["--runtime", runtime, "--entrypoint", "/bin/true", image]),
+  ];
+  return await interleaved(contestants, bench.rounds, warmUpRounds);
 }
 
-/** Ready, and the machine left alone for a moment. */
-async function allReady(url: string): Promise<void> {
-  const line = `tool_executor_warm_sandboxes{state="ready"} ${readyCount}`;
-  const isReady = async (): Promise<boolean> => (await (await fetch(`${url}/metrics`)).text()).includes(line);
-  await until("all stand ready", isReady, 60_000);
-  await sleep(150);
+function verdictsOf(samples: Samples, runtime: Runtime, store: string): readonly Verdict[] {
+  const { median, p99 } = figuresOf(samples, `${runtime}, ${store}, HTTP to result`);
+  const bar = bars[runtime];
+  const most = (atMost: number | null): Verdict["bar"] => (atMost === null ? null : { atMost });
+  const faster = medianOf(samples, `${runtime}, docker run --rm, whole process`) / median;
+  return [
+    { name: `${runtime}, ${store}, p50`, value: median, unit: "ms", bar: most(bar.median) },
+    { name: `${runtime}, ${store}, p99`, value: p99, unit: "ms", bar: most(bar.p99) },
+    ratio(
+      `${runtime}, docker run --rm / ${store}`,
+      faster,
+      "more",
+      bar.timesFaster === null ? null : { atLeast: bar.timesFaster },
+    ),
+  ];
 }
 
-async function call(url: string, taskId: string): Promise<{ readonly tookMs: number; readonly result: Result }> {
-  const body = JSON.stringify({ task_id: taskId, tool_name: "shell", payload: { argv: ["true"] } });
-  const headers = { "content-type": "application/json" };
-  const startedAt = performance.now();
-  const answer = await fetch(`${url}/v1/tasks?wait=30s`, { method: "POST", headers, body });
-  const result = (await answer.json()) as Result;
-  return { tookMs: performance.now() - startedAt, result };
-}
-
-async function dockerRun(imageId: string): Promise<number> {
-  const startedAt = performance.now();
-  const args = ["run", "--rm", "--runtime", flags.runtime, "--entrypoint", "/bin/true", imageId];
-  const [code] = await once(spawn("docker", args, { stdio: "ignore" }), "close");
-  if (code !== 0) throw new Error(`docker ${args.join(" ")} ended with ${code}`);
-  return performance.now() - startedAt;
-}
-
-/** Nearest rank: always a time that was measured. */
-function atShare(times: readonly number[], share: number): number {
-  const sorted = times.toSorted((a, b) => a - b);
-  return sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)] ?? Number.NaN;
+function chartOf(samples: Samples, rounds: number): NonNullable<Report["chart"]> {
+  const bars = [...samples.keys()].map((measured) => {
+    const { median, p99 } = figuresOf(samples, measured);
+    const isOurs = !measured.includes("docker run");
+    return { name: measured.replace(/, (HTTP to result|whole process)$/, ""), value: median, p99, isOurs };
+  });
+  return {
+    title: "A warm sandbox and the answer of `true` in it, over HTTP",
+    note: `Median of ${rounds} interleaved rounds; the tick is the 99th percentile.`,
+    panels: [{ kind: "bars", axis: "milliseconds, less is better", bars }],
+  };
 }

@@ -1,7 +1,7 @@
-// `npm run services [-- NAME…]`: makes the images of the services that tests run against, all of them without a name, the
+// `npm run services [-- NAME…]`: makes the images of the services that tests run against, all that tests need without a name, the
 // long builds first. Quick when nothing is to do. A failure does not keep the others from being made.
 import { ExecutorError } from "../../src/model/failure.ts";
-import { buildService, type ServiceName, serviceNames } from "../support/service-images.ts";
+import { buildService, type ServiceName, serviceNames, testedServiceNames } from "../support/service-images.ts";
 
 const startedAt = performance.now();
 
@@ -13,7 +13,7 @@ async function main(names: readonly string[]): Promise<number> {
     tell(`no service is called "${unknown}"; there are ${serviceNames.join(", ")}`);
     return 2;
   }
-  const wanted = names.length === 0 ? serviceNames : names.filter(isService);
+  const wanted = names.length === 0 ? testedServiceNames : names.filter(isService);
   let failed = 0;
   for (const name of wanted) {
     try {

@@ -17,6 +17,8 @@ import { checkout } from "./cli.ts";
 interface Service {
   readonly folder: string;
   readonly buildArguments: Readonly<Record<string, string>>;
+  /** Made only when it is asked for by name: no test needs it. */
+  readonly forBenchOnly?: true;
 }
 
 /** The long builds first, so that they can run while the tests that need none of them do. */
@@ -31,11 +33,15 @@ const services = {
   reaper: { folder: "reaper", buildArguments: {} },
   redis: { folder: "redis", buildArguments: {} },
   openbao: { folder: "openbao", buildArguments: {} },
+  peers: { folder: "peers", buildArguments: {}, forBenchOnly: true },
 } as const satisfies Readonly<Record<string, Service>>;
 
 export type ServiceName = keyof typeof services;
 
 export const serviceNames = Object.keys(services) as readonly ServiceName[];
+
+/** Those that the tests need. */
+export const testedServiceNames = serviceNames.filter((name) => !("forBenchOnly" in services[name]));
 
 /** The names of service images begin with it: nothing that looks for the product's own images finds them. */
 const repository = "tool-executor-test";

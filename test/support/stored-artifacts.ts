@@ -35,7 +35,8 @@ async function* once(bytes: Buffer): AsyncGenerator<Buffer> {
   yield bytes;
 }
 
-async function wholeObject(objects: ObjectStore, key: string): Promise<Buffer> {
+/** @throws when there is no such object. */
+export async function wholeObject(objects: ObjectStore, key: string): Promise<Buffer> {
   const body = await objects.get(key, never());
   if (body === null) throw new Error(`no object ${key}`);
   const parts: Buffer[] = [];

@@ -1,7 +1,6 @@
 import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { buffer } from "node:stream/consumers";
 import { gunzipSync } from "node:zlib";
 import { attemptJournals } from "../../src/adapters/disk/attempt-journals.ts";
 import { diskScratch } from "../../src/adapters/disk/scratch.ts";
@@ -17,6 +16,7 @@ import type { SandboxCommand } from "../../src/ports/sandbox.ts";
 import { endOfTar, paxHeader, paxRecord, tarEntry } from "./hostile-tar.ts";
 import { partsWithoutEngine } from "./parts-without-engine.ts";
 import { never } from "./samples.ts";
+import { wholeObject } from "./stored-artifacts.ts";
 
 /** What was told of one task, by where it was told. Pieces of a stream are put together: a secret may be cut between them. */
 export type Told = Readonly<Record<string, Buffer>>;
@@ -129,7 +129,7 @@ async function toldWithin(
     told.json("message", headers);
   }
   for (const { key } of await parts.objects.list("tasks", never())) {
-    const bytes = await buffer((await parts.objects.get(key, never())) ?? []);
+    const bytes = await wholeObject(parts.objects, key);
     told.bytes("names of objects", Buffer.from(`${key}\n`));
     if (key.endsWith("logs.ndjson.gz")) told.logLines(gunzipSync(bytes));
     else told.bytes(key.endsWith(".tar") ? "artifacts" : "manifest", bytes);

@@ -1,5 +1,4 @@
 import { createHash } from "node:crypto";
-import { buffer } from "node:stream/consumers";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { memoryObjectStore } from "../../../src/adapters/memory/memory-object-store.ts";
@@ -9,6 +8,7 @@ import type { SecretsInArtifacts } from "../../../src/executor/parts.ts";
 import { tarScan } from "../../../src/executor/tar-scan.ts";
 import { redaction } from "../../../src/secrets/redaction.ts";
 import { aTask, never } from "../../support/samples.ts";
+import { wholeObject } from "../../support/stored-artifacts.ts";
 import { tarOf } from "../../support/told-by-a-task.ts";
 
 const secrets = {
@@ -48,10 +48,8 @@ async function kept(
   const small = { maxBytes: new Map(unlisted === null ? [] : [[unlisted, 1000]]), unlisted };
   const collected = await collect(sandbox, caps, small, objects, "p", guarding, never());
   const found = await objects.list("p", never());
-  const tar =
-    collected.artifactsKey === null
-      ? Buffer.alloc(0)
-      : await buffer((await objects.get(collected.artifactsKey, never())) ?? []);
+  const { artifactsKey } = collected;
+  const tar = artifactsKey === null ? Buffer.alloc(0) : await wholeObject(objects, artifactsKey);
   const read = new Map<string, Buffer>();
   for (const { path, offset, size_bytes, sha256 } of collected.entries) {
     const bytes = tar.subarray(offset, offset + size_bytes);

@@ -159,6 +159,8 @@ async function openCaller(
       clearTimeout(timer);
       waiting.delete(task_id);
       if (!result.includes('"reason":"ok"')) throw new Error(`a call ended otherwise: ${result}`);
+      if (name !== "none" && result.includes('"warm":true') !== (name === "warm"))
+        throw new Error(`a call meant to be ${name} was not: ${result}`);
       return tookMs;
     },
     [Symbol.asyncDispose]: () => held.disposeAsync(),

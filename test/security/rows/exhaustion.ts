@@ -1,6 +1,7 @@
 import { statfs } from "node:fs/promises";
 import { expect } from "vitest";
 import { cgroupMemoryBytes, defaultLimitRules } from "../../../src/model/limits.ts";
+import type { Result } from "../../../src/model/result.ts";
 import { hostMemoryBytes } from "../../support/process-facts.ts";
 import {
   attack,
@@ -23,6 +24,12 @@ const forker = "import os\nwhile 1:\n try: (os.fork() or os.setsid())\n except O
 const hog = "a=[]\nwhile 1:a.append(bytearray(1<<20))";
 const inodeEater = "i=0;while :;do :>/tmp/$i;i=$((i+1));done";
 
+/** Samples of a crowd that dies and is born: at its limit, or as far below it as counts for `pids_limit` (a sixth). */
+function expectFull({ metrics }: Result, limit: number): void {
+  expect(metrics.pids_peak).toBeLessThanOrEqual(limit);
+  expect(metrics.pids_peak).toBeGreaterThan(limit - limit / 6);
+}
+
 const forkBombs: readonly HostileCase[] = [
   attack(
     "A1",
@@ -41,7 +48,7 @@ const forkBombs: readonly HostileCase[] = [
     program(["bash", "-c", `${bomb}; while :; do :; done`], { pids: 64, timeout_seconds: 2 }),
     ({ result }) => {
       expectReason(result, "timeout");
-      expect(result.metrics.pids_peak).toBe(64);
+      expectFull(result, 64);
     },
   ),
   attack(
@@ -58,7 +65,7 @@ const forkBombs: readonly HostileCase[] = [
     // To fork without end costs more memory there than 128 processes may have.
     if (isGvisor(result)) return expectReason(result, "timeout", "oom");
     expectReason(result, "timeout");
-    expect(result.metrics.pids_peak).toBe(defaultPids);
+    expectFull(result, defaultPids);
     expect(
       (result.metrics.run_ms ?? 0) - 2000 + cleanupMs(result),
       "from the deadline to the last process",

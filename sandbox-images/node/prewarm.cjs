@@ -25,9 +25,10 @@ function become({ argv, env, cwd, hasStdin }) {
     writeSync(control, `enter the working directory: ${error.code}`);
     process.exit(internal);
   }
+  // So sandbox-init knows that the task runs.
+  closeSync(control);
   const command = commandOf(argv);
   if (command === null) replaceBy(argv, env);
-  closeSync(control);
   for (const name of Object.keys(process.env)) delete process.env[name];
   Object.assign(process.env, env);
   process.execArgv = command.required.flatMap((file) => ["--require", file]);

@@ -18,10 +18,10 @@ def become(scope):
     task = Task(exactly(int.from_bytes(exactly(4), "big")))
     enter(task)
     code, path = program_of(task)
-    if code is None:
-        # It closes the socket, and sandbox-init knows that the task runs.
-        os.execve(sys.executable, task.argv, task.env)
+    # So sandbox-init knows that the task runs.
     os.close(CONTROL)
+    if code is None:
+        os.execve(sys.executable, task.argv, task.env)
     os.environb.clear()
     os.environb.update(task.env)
     sys.orig_argv = [os.fsdecode(argument) for argument in task.argv]

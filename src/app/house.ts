@@ -11,9 +11,11 @@ import { dockerSandboxes } from "../adapters/docker/docker-sandboxes.ts";
 import { newDockerode } from "../adapters/docker/dockerode.ts";
 import { addedImages, eitherImages, localImages } from "../adapters/docker/images.ts";
 import { sqliteTaskStore } from "../adapters/sqlite/sqlite-task-store.ts";
+import { watchedSecrets } from "../adapters/wrap/watched-secrets.ts";
 import { auditTrail } from "../executor/audit-trail.ts";
 import type { Parts } from "../executor/parts.ts";
 import { fairSlots } from "../executor/slots.ts";
+import type { ExecutorError } from "../model/failure.ts";
 import { ownerText } from "../model/owner.ts";
 import { type Log, openLog } from "../observe/log.ts";
 import { openTracing, type Tracing } from "../observe/tracing.ts";
@@ -94,14 +96,23 @@ async function openLogSink({ dataDir, loki }: Config): Promise<LogSink> {
 }
 
 /** In the order in which they are asked. @throws ExecutorError validation, when the folder of secrets is not this user's alone. */
-async function secretProviders({ secrets }: Config): Promise<readonly SecretProvider[]> {
+async function secretProviders({ secrets }: Config, log: Log): Promise<readonly SecretProvider[]> {
   const { variables, folder, vault } = secrets;
   if (folder !== "") await requireSecretsFolder(folder, secretsDirName);
   return [
     environmentSecrets(variables),
     ...(folder === "" ? [] : [secretsFolder(folder, secretsDirName)]),
-    ...(vault === null ? [] : [await openVault(vault)]),
+    ...(vault === null ? [] : [watchedSecrets(await openVault(vault), (why) => noteSecrets(log, why))]),
   ];
+}
+
+function noteSecrets(log: Log, why: ExecutorError | null): void {
+  if (why === null) log.note("warn", "secrets.back", {});
+  else {
+    const fields = { message: why.message, hint: why.hint };
+    if (why.isBarred) log.note("error", "secrets.barred", fields);
+    else log.note("warn", "secrets.away", fields);
+  }
 }
 
 const tracingOf = ({ otlp }: Config, instance: string): Promise<Tracing> =>
@@ -147,7 +158,7 @@ export async function openHouse(
     catalog,
     liveness,
     logSink,
-    secrets: await secretProviders(config),
+    secrets: await secretProviders(config, openedLog),
     clock: systemClock,
     log: openedLog,
     egress: openEgress(config.egress, audit.record),

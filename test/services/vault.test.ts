@@ -171,6 +171,11 @@ describe("on a real server", () => {
       reason: "ok",
       output: { stdout: "in: [redacted:API_TOKEN]\n" },
     });
+    // The operator reads why, and the caller only that.
+    expect(server.process.stderr()).toMatch(/the secret store [^"]*cannot be reached[^\n]*secrets\.away/);
+    expect(server.process.stderr()).toContain("secrets.back");
+    expect(server.process.stderr()).not.toContain(env.VAULT_TOKEN);
+    expect(refused.body.toString()).not.toContain(env.VAULT_ADDR);
     server.process.child.kill("SIGTERM");
     await server.process.ended();
     expect(await toolx.leftovers()).toEqual([]);

@@ -261,7 +261,7 @@ describe("G32 what needs no key", () => {
 });
 
 describe("a neighbour that is away", () => {
-  const away = (neighbour: "store" | "buffer" | "objects") =>
+  const away = (neighbour: "store" | "buffer" | "objects" | "secrets") =>
     new ExecutorError("internal", `task store db.internal:5432/tools: no answer`, {
       ...{ away: neighbour, hint: "look at DATABASE_URL" },
       details: [{ path: "/state", message: "attempt 1 has ended" }],
@@ -271,6 +271,7 @@ describe("a neighbour that is away", () => {
     ["store", "the task store cannot be used"],
     ["buffer", "neither the task store nor the buffer"],
     ["objects", "the object store cannot be used"],
+    ["secrets", "the secret store cannot be used"],
   ] as const)(
     "is named and waited for (%s), and its address is for whoever sits on this machine",
     async (name, said) => {

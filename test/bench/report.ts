@@ -21,10 +21,12 @@ export function reportText({ name, conditions, load, tables, grids = [], verdict
 
 export const loadText = ({ before, after }: Measured["load"]): string => `${before} before, ${after} after`;
 
-export const factsText = (facts: Readonly<Record<string, string>>): string =>
-  Object.entries(facts)
-    .map(([name, words]) => `${name.padEnd(9)}${words}\n`)
+export function factsText(facts: Readonly<Record<string, string>>): string {
+  const width = Math.max(9, ...Object.keys(facts).map((name) => name.length + 1));
+  return Object.entries(facts)
+    .map(([name, words]) => `${name.padEnd(width)}${words}\n`)
     .join("");
+}
 
 function gridText({ columns, rows }: Grid): string {
   const cells = [columns, ...rows.map((row) => row.map(cellText))];

@@ -36,6 +36,14 @@ const memory = { execArgv: ["--max-semi-space-size=8"] };
 process.env.MALLOC_ARENA_MAX = "2";
 process.env.MALLOC_MMAP_THRESHOLD_ = "65536";
 
+/** The hostile suite again: the first case of each row. */
+const oneARow = (env: Readonly<Record<string, string>>) => ({
+  ...oneAtATime,
+  ...memory,
+  include: ["test/security/hostile.test.ts"],
+  env: { TOOLX_TEST_CASES: "one_a_row", ...env },
+});
+
 export default defineConfig({
   test: {
     projects: [
@@ -46,12 +54,9 @@ export default defineConfig({
       project("e2e", 3, oneAtATime),
       project("services", 4, oneAtATime),
       project("security", 5, { ...oneAtATime, ...memory }),
-      project("security-gvisor", 6, {
-        ...oneAtATime,
-        ...memory,
-        include: ["test/security/hostile.test.ts"],
-        env: { TOOLX_TEST_RUNTIME: "runsc", TOOLX_TEST_CASES: "one_a_row" },
-      }),
+      project("security-gvisor", 6, oneARow({ TOOLX_TEST_RUNTIME: "runsc" })),
+      project("security-warm", 7, oneARow({ TOOLX_TEST_SANDBOXES: "warm" })),
+      project("security-gvisor-warm", 8, oneARow({ TOOLX_TEST_RUNTIME: "runsc", TOOLX_TEST_SANDBOXES: "warm" })),
     ],
   },
 });

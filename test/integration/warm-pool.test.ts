@@ -80,7 +80,7 @@ part user; id; cat /etc/passwd /etc/group
 part descriptors; ls -l /proc/self/fd >/tmp/seen; awk '{print $1, $9}' /tmp/seen; rm /tmp/seen
 part signals; grep -E '^(Sig|Shd|Cap|NoNew|Secc|Umask|Uid|Gid|Groups|Threads|FDSize|Cpus_allowed_list)' /proc/self/status
 part limits; cat /proc/$$/limits
-part session; awk '{print $3, $5 == $1, $6 == $1, $7, $18, $19, $20}' /proc/$$/stat
+part session; awk '{print $5 == $1, $6 == $1, $7, $18, $19, $20}' /proc/$$/stat
 part processes; set -- /proc/[0-9]*; echo $#
 part first; tr '\\0' ' ' < /proc/1/cmdline; echo; cat /proc/1/limits; grep -E '^(Cap|NoNew|Secc|Uid|Gid|Groups)' /proc/1/status; cat /proc/1/oom_score_adj /proc/$$/oom_score_adj
 part mounts; awk '{print $5, $6, $(NF-2), $(NF-1), $NF}' /proc/self/mountinfo | sed 's/lowerdir=[^ ]*//' | sort

@@ -86,7 +86,9 @@ const elsewhere: Readonly<Record<string, string>> = {
   "F28 the orchestrator killed": "test/e2e/egress.test.ts",
 };
 
-describe(`hostile inputs, under ${testRuntime}`, () => {
+const where = `under ${testRuntime}${process.env.TOOLX_TEST_SANDBOXES === "warm" ? ", in warm sandboxes" : ""}`;
+
+describe(`hostile inputs, ${where}`, () => {
   const idleTimes: number[] = [];
   const total = score();
   let ground: Ground;
@@ -106,7 +108,7 @@ describe(`hostile inputs, under ${testRuntime}`, () => {
   afterAll(async () => {
     await ground[Symbol.asyncDispose]();
     await expectHostAsRead();
-    process.stdout.write(`under ${testRuntime}\n${total.text(notApplicable, elsewhere)}\n`);
+    process.stdout.write(`${where}\n${total.text(notApplicable, elsewhere)}\n`);
     const { made, lookedAt } = ground.containers();
     // Some cases stop their engine, and some end a sandbox before it has a task.
     expect(lookedAt, `of ${made} containers, those whose settings were looked at`).toBeGreaterThan(made * 0.9);

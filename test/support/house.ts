@@ -3,6 +3,8 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { type Config, loadConfig } from "../../src/app/config.ts";
 import { type House, openHouse } from "../../src/app/house.ts";
+import { filledLimits } from "../../src/schema/task-parser.ts";
+import { standingReady } from "./standing-ready.ts";
 
 /** A whole house on folders of its own, which are gone after dispose. */
 export interface TestHouse extends House {
@@ -13,6 +15,12 @@ const programDir = resolve(import.meta.dirname, "../..");
 
 /** The runtime that whole suites are run under: `TOOLX_TEST_RUNTIME=runsc npm run test:security`. */
 export const testRuntime = process.env.TOOLX_TEST_RUNTIME || "runc";
+
+/** `TOOLX_TEST_SANDBOXES=warm`: whole suites in sandboxes that stood ready. */
+const areWarm = process.env.TOOLX_TEST_SANDBOXES === "warm";
+
+const partsOf = ({ parts }: House, config: Config): House["parts"] =>
+  areWarm ? { ...parts, sandboxes: standingReady(parts.sandboxes, filledLimits({}, {}, config)) } : parts;
 
 /** `settings`: as in the environment, beside the folders. Tasks run under {@link testRuntime} unless they name another. */
 export async function testHouse(settings: Readonly<Record<string, string>> = {}): Promise<TestHouse> {
@@ -28,5 +36,5 @@ export async function testHouse(settings: Readonly<Record<string, string>> = {})
   });
   const house = stack.use(await openHouse(config));
   const held = stack.move();
-  return { ...house, config, [Symbol.asyncDispose]: () => held.disposeAsync() };
+  return { ...house, parts: partsOf(house, config), config, [Symbol.asyncDispose]: () => held.disposeAsync() };
 }

@@ -56,7 +56,6 @@ export default defineConfig({
       project("security", 5, { ...oneAtATime, ...memory }),
       project("security-gvisor", 6, oneARow({ TOOLX_TEST_RUNTIME: "runsc" })),
       project("security-warm", 7, oneARow({ TOOLX_TEST_SANDBOXES: "warm" })),
-      project("security-gvisor-warm", 8, oneARow({ TOOLX_TEST_RUNTIME: "runsc", TOOLX_TEST_SANDBOXES: "warm" })),
     ],
   },
 });

@@ -1,7 +1,7 @@
 import { availableParallelism } from "node:os";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { expectHostAsRead } from "../support/host-files.ts";
-import { testRuntime } from "../support/house.ts";
+import { testPool, testRuntime } from "../support/house.ts";
 import { score } from "../support/score.ts";
 import { batteries } from "./batteries.ts";
 import { batteryCase } from "./battery.ts";
@@ -86,7 +86,7 @@ const elsewhere: Readonly<Record<string, string>> = {
   "F28 the orchestrator killed": "test/e2e/egress.test.ts",
 };
 
-const where = `under ${testRuntime}${process.env.TOOLX_TEST_SANDBOXES === "warm" ? ", in warm sandboxes" : ""}`;
+const where = `under ${testRuntime}${testPool === "warm" ? ", in warm sandboxes" : ""}`;
 
 describe(`hostile inputs, ${where}`, () => {
   const idleTimes: number[] = [];

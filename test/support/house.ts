@@ -17,10 +17,10 @@ const programDir = resolve(import.meta.dirname, "../..");
 export const testRuntime = process.env.TOOLX_TEST_RUNTIME || "runc";
 
 /** `TOOLX_TEST_SANDBOXES=warm`: whole suites in sandboxes that stood ready. */
-const areWarm = process.env.TOOLX_TEST_SANDBOXES === "warm";
+export const testPool = process.env.TOOLX_TEST_SANDBOXES === "warm" ? "warm" : "cold";
 
 const partsOf = ({ parts }: House, config: Config): House["parts"] =>
-  areWarm ? { ...parts, sandboxes: standingReady(parts.sandboxes, filledLimits({}, {}, config)) } : parts;
+  testPool === "warm" ? { ...parts, sandboxes: standingReady(parts.sandboxes, filledLimits({}, {}, config)) } : parts;
 
 /** `settings`: as in the environment, beside the folders. Tasks run under {@link testRuntime} unless they name another. */
 export async function testHouse(settings: Readonly<Record<string, string>> = {}): Promise<TestHouse> {

@@ -2,6 +2,7 @@ import { expect } from "vitest";
 import { ownerLabel } from "../../../src/adapters/docker/labels.ts";
 import type { House } from "../../../src/app/house.ts";
 import { ownerText } from "../../../src/model/owner.ts";
+import { testPool } from "../../support/house.ts";
 import { anOwner } from "../../support/samples.ts";
 import type { Ground } from "../ground.ts";
 import { brief, expectReason, type HostileCase, hostile, isGvisor, shell } from "../hostile-case.ts";
@@ -80,7 +81,7 @@ export const declarationRows: readonly HostileCase[] = [
           (facts) => {
             const { Config, Mounts } = JSON.parse(facts);
             expect(Config).toMatchObject({ StopSignal: "SIGKILL", Entrypoint: ["/sbin/sandbox-init"] });
-            expect(Config.Labels).toMatchObject({ "tool-executor.pool": "cold", "com.example.agent": "" });
+            expect(Config.Labels).toMatchObject({ "tool-executor.pool": testPool, "com.example.agent": "" });
             expect(Config.Labels[ownerLabel]).toBe(ownerText(house.parts.liveness.self));
             expect(Config.User).toMatch(/^[1-9]\d{5,9}:[1-9]\d{5,9}$/);
             expect(Mounts.filter(({ Type }: { Type: string }) => Type === "volume")).toEqual([]);

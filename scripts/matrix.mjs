@@ -2,7 +2,7 @@
 // What stands behind `--` goes to the test runner: `npm run test:matrix -- -t C2`.
 import { spawn } from "node:child_process";
 import { join } from "node:path";
-import { onPinnedNode } from "./packages.mjs";
+import { onPinnedNode, pinnedNode } from "./packages.mjs";
 import { installPrerequisites } from "./prerequisites.mjs";
 import { startSecondEngine } from "./second-engine.mjs";
 import { setup } from "./setup.mjs";
@@ -55,7 +55,7 @@ async function hostileSuite(dockerHost, runtime) {
   const suite = ["--project", "security", "test/security/hostile.test.ts"];
   const args = ["--disable-warning=ExperimentalWarning", program, "run", ...suite, ...own];
   const env = { DOCKER_HOST: dockerHost, TOOLX_TEST_RUNTIME: runtime };
-  return await exitCode(join(checkout, "node_modules/.bin/node"), args, { env });
+  return await exitCode(pinnedNode, args, { env });
 }
 
 /** Our images as the first engine has them, rather than built a second time. */

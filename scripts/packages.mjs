@@ -4,7 +4,8 @@ import { join } from "node:path";
 import { checkout, endWhatRuns, exitCode, output, run, SetupError, tell } from "./step.mjs";
 
 const wantedMajor = 24;
-const pinnedNode = join(checkout, "node_modules/.bin/node");
+/** The Node that the packages bring. */
+export const pinnedNode = join(checkout, "node_modules/.bin/node");
 
 /** Leaves node_modules as package-lock.json says, with a Node 24 in it. Quick when it is so already. */
 export async function installPackages() {

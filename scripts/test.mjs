@@ -3,7 +3,7 @@ import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
 import { stripVTControlCharacters } from "node:util";
-import { onPinnedNode } from "./packages.mjs";
+import { onPinnedNode, pinnedNode } from "./packages.mjs";
 import { installPrerequisites } from "./prerequisites.mjs";
 import { setup } from "./setup.mjs";
 import { asProgram, checkout, exitCode, output, SetupError, tell } from "./step.mjs";
@@ -74,10 +74,9 @@ async function testInit(countsFile) {
 
 /** The tests of some projects of vitest.config.ts. */
 async function vitest(reportFile, projects) {
-  const node = join(checkout, "node_modules/.bin/node");
   const program = join(checkout, "node_modules/vitest/vitest.mjs");
   const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${reportFile}`];
-  const code = await exitCode(node, [
+  const code = await exitCode(pinnedNode, [
     "--disable-warning=ExperimentalWarning",
     program,
     "run",

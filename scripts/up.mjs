@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { compose, noteEnvironment, parseLines, requireCompose, stackName } from "./compose.mjs";
+import { pinnedNode } from "./packages.mjs";
 import { setup } from "./setup.mjs";
 import { asProgram, checkout, output, SetupError, tell } from "./step.mjs";
 
@@ -12,9 +13,8 @@ await asProgram(async () => {
   await setup();
   const program = await requireCompose();
   tell("picking the images");
-  const node = join(checkout, "node_modules/.bin/node");
   const picking = ["--disable-warning=ExperimentalWarning", join(checkout, "deploy/stack-images.ts")];
-  const images = await output(node, picking, true);
+  const images = await output(pinnedNode, picking, true);
   if (images === null) throw new SetupError("the images of the stack could not be had; what is missing stands above");
   await noteEnvironment(parseLines(images));
   await compose(program, ["up", "--detach", "--remove-orphans"]);

@@ -133,11 +133,7 @@ export async function everything(
   channel: Outbound | Inbound,
 ): Promise<readonly Sent[]> {
   const topic = topics[channel];
-  const admin = kafka.admin();
-  await admin.connect();
-  const offsets = await admin.fetchTopicOffsets(topic).catch(() => []);
-  await admin.disconnect();
-  const total = offsets.reduce((sum, { high, low }) => sum + Number(high) - Number(low), 0);
+  const total = await held(kafka, topic);
   if (total === 0) return [];
   const consumer = kafka.consumer({ groupId: `reader-${randomBytes(4).toString("hex")}`, maxWaitTimeInMs: 100 });
   const read: { readonly partition: number; readonly message: Sent }[] = [];
@@ -151,6 +147,31 @@ export async function everything(
   await until(`${total} messages of ${topic}`, () => read.length >= total, 30_000);
   await consumer.disconnect();
   return [...read].sort((a, b) => a.partition - b.partition).map(({ message }) => message);
+}
+
+/** How many messages a topic holds; one that is not there holds none. kafkajs gives up at a first lost connection: asked again. */
+async function held(kafka: Kafka, topic: string): Promise<number> {
+  let total = 0;
+  let failure: unknown;
+  const isTold = async (): Promise<boolean> => {
+    const admin = kafka.admin();
+    try {
+      await admin.connect();
+      if (!(await admin.listTopics()).includes(topic)) return true;
+      const offsets = await admin.fetchTopicOffsets(topic);
+      total = offsets.reduce((sum, { high, low }) => sum + Number(high) - Number(low), 0);
+      return true;
+    } catch (error) {
+      failure = error;
+      return false;
+    } finally {
+      await admin.disconnect();
+    }
+  };
+  await until(`the offsets of ${topic}`, isTold, 30_000).catch((error: unknown) => {
+    throw failure ?? error;
+  });
+  return total;
 }
 
 function kafkaHeaders(headers: Headers): IHeaders {

@@ -11,7 +11,10 @@ import type { Config } from "../src/app/config.ts";
 const version = { repository: "tool-executor-stack", name: "executor" };
 
 /** What of a checkout the server needs, beside packages. */
-const parts = ["bin", "src", "migrations", "sandbox-images", "deploy/compose", "package.json", "package-lock.json"];
+const parts = [
+  ...["bin", "src", "dist/current", "migrations", "sandbox-images"],
+  ...["deploy/compose", "package.json", "package-lock.json"],
+];
 
 /**
  * The image of the executor itself, from the checkout as it is; made unless the engine has it. Answers its reference.

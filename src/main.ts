@@ -1,6 +1,5 @@
 #!/usr/bin/env node
-import { dirname } from "node:path";
-import { fileURLToPath } from "node:url";
+import { resolve } from "node:path";
 import { runCli } from "./cli/program.ts";
 import { ExecutorError } from "./model/failure.ts";
 
@@ -23,5 +22,5 @@ process.exitCode = await runCli(process.argv.slice(2), {
     cwd: process.cwd(),
     interrupt: interrupt.signal,
   },
-  programDir: dirname(dirname(fileURLToPath(import.meta.url))),
+  programDir: resolve(import.meta.dirname, ".."),
 });

@@ -3,6 +3,7 @@
 The task comes over a socket from sandbox-init, as it comes to its launcher. Whatever is not a plain program named by its path
 is left to a new interpreter in this one's place.
 """
+import gc
 import os
 import sys
 
@@ -14,6 +15,9 @@ def become(scope):
     """Makes `scope`, the names of `__main__`, what a program finds there, and `run` beside them, to be taken out and called."""
     for name in sys.argv[1:]:
         __import__(name)
+    # What is there now is garbage at no time: a look through all of it takes the better part of the interpreter's end.
+    gc.collect()
+    gc.freeze()
     os.write(CONTROL, b"R")
     task = Task(exactly(int.from_bytes(exactly(4), "big")))
     enter(task)

@@ -73,6 +73,8 @@ export interface FailureDetail {
 /** What we stand on: the tasks' store, the buffer in front of it, the files' store, the secrets' store. */
 export type Neighbour = "store" | "buffer" | "objects" | "secrets";
 
+const brand = Symbol.for("tool-executor.error");
+
 /**
  * Our failure, or a refusal of the request: the only error thrown on purpose. The tool's own failure is a `Result`.
  * `message` says what failed, on which thing, with the value, and what was allowed; it never holds a secret.
@@ -106,6 +108,17 @@ export class ExecutorError extends Error {
     this.away = options.away ?? null;
     this.isAway = this.away !== null;
     this.isBarred = options.isBarred ?? false;
+  }
+
+  get [brand](): true {
+    return true;
+  }
+
+  /** Whichever copy of this module made it: a module that brings tools loads its own, beside that of the program put together. */
+  static override [Symbol.hasInstance](value: unknown): boolean {
+    // biome-ignore lint/complexity/noThisInStatic: a class that extends this one has instances of its own.
+    if (this !== ExecutorError) return Function.prototype[Symbol.hasInstance].call(this, value);
+    return typeof value === "object" && value !== null && brand in value;
   }
 }
 

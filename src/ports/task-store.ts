@@ -80,7 +80,8 @@ export interface Holder {
 }
 
 /**
- * Tasks, attempts and results, durable before a call returns. Every write after a lease is fenced by attempt number and owner:
+ * Tasks, attempts and results, durable before a call returns; but a lease, STARTING and COLLECTING may be lost with the store's machine until
+ * the next call returns, all that came after them included. Every write after a lease is fenced by attempt number and owner:
  * it answers false, and changes nothing, when another attempt or owner has the task or the task is finished.
  *
  * @throws ExecutorError internal for a store that cannot be read or written, naming the file or server and why.

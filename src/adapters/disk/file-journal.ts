@@ -1,5 +1,14 @@
-import { closeSync, openSync, readdirSync, readFileSync, readSync, rmSync, truncateSync, writevSync } from "node:fs";
-import { mkdir } from "node:fs/promises";
+import {
+  closeSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readSync,
+  rmSync,
+  truncateSync,
+  writevSync,
+} from "node:fs";
 import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { ExecutorError } from "../../model/failure.ts";
@@ -7,6 +16,8 @@ import type { RedactionPoint } from "../../model/redaction-point.ts";
 import type { Journal } from "../../ports/journal.ts";
 import type { LogEntry } from "../../ports/log-sink.ts";
 import { decodeRecords, encodeRecord } from "./journal-record.ts";
+import { codeOf } from "./private-folder.ts";
+import { ifThere } from "./record-file.ts";
 
 /** One file of the journal: small enough to drop one without dropping much. */
 const segmentBytes = 1024 * 1024;
@@ -37,14 +48,11 @@ export interface FileJournal extends Journal {
 }
 
 /**
- * A journal in `folder`, which is made, or gone on with where another process left one, with the same `capBytes`. Half of them hold the
- * first output, the other half the last.
+ * A journal in `folder`, which is made when the first output comes, in a folder that is there, or gone on with where another process left
+ * one, with the same `capBytes`. Half of them hold the first output, the other half the last.
  * On disk there are at most `capBytes` and what a follower needs; disposing closes, it does not remove.
  */
 export async function fileJournal(folder: string, capBytes: number): Promise<FileJournal> {
-  await mkdir(folder, { recursive: true, mode: 0o700 }).catch((cause: unknown) => {
-    throw diskError(folder, cause);
-  });
   const headCapBytes = Math.floor(capBytes / 2);
   const tailCapBytes = capBytes - headCapBytes;
   const head: Segment[] = [];
@@ -58,7 +66,8 @@ export async function fileJournal(folder: string, capBytes: number): Promise<Fil
   let lastPoint: RedactionPoint | null = null;
 
   const roll = (segments: Segment[], firstSeq: number): Segment => {
-    if (file !== null) closeSync(file);
+    if (file === null) makeFolder(folder);
+    else closeSync(file);
     number += 1;
     const name = segmentName(number, writtenBytes);
     file = openSync(join(folder, name), "wx", 0o600);
@@ -154,7 +163,7 @@ export async function fileJournal(folder: string, capBytes: number): Promise<Fil
 
   /** What another process wrote: each segment is counted as it was counted then. */
   const goOn = (): void => {
-    const names = readdirSync(folder).filter((name) => name.endsWith(".seg"));
+    const names = (ifThere(() => readdirSync(folder)) ?? []).filter((name) => name.endsWith(".seg"));
     for (const name of names.sort()) {
       const path = join(folder, name);
       const { entries, usedBytes } = decodeRecords(readFileSync(path));
@@ -218,6 +227,15 @@ export async function fileJournal(folder: string, capBytes: number): Promise<Fil
       tail = [];
     },
   };
+}
+
+function makeFolder(path: string): void {
+  try {
+    mkdirSync(path, { mode: 0o700 });
+  } catch (error) {
+    // Whoever had the journal before made it.
+    if (codeOf(error) !== "EEXIST") throw error;
+  }
 }
 
 function diskError(folder: string, cause: unknown): ExecutorError {

@@ -72,6 +72,12 @@ export const listTasks = `
 
 const isDue = `${isQueued} and (not_before_at is null or not_before_at <= clock_ms())`;
 
+/**
+ * A column that lets this transaction come to the disk with the next that waits for it, the one that says that a task runs at the latest. A
+ * server that dies before loses both or neither, and nothing has been done by then.
+ */
+const unhurried = "set_config('synchronous_commit', 'off', true)";
+
 const lease = (chosen: string): string => `
   with ${chosen},
   leased as (
@@ -82,7 +88,7 @@ const lease = (chosen: string): string => `
   noted as (
     insert into attempts (tenant_id, task_id, number, owner, leased_at)
     select tenant_id, task_id, attempt, :owner, clock_ms() from leased)
-  select * from leased`;
+  select *, ${unhurried} from leased`;
 
 export const leaseTask = lease(`
   chosen as (
@@ -129,7 +135,7 @@ const lotStep = (from: string, to: string): string => `
   with ${givenAttempts()}
   update tasks set state = '${to}' from given
   where ${fencedLot} and state = '${from}'
-  returning tasks.tenant_id, tasks.task_id`;
+  returning tasks.tenant_id, tasks.task_id, ${unhurried}`;
 
 export const starting = lotStep("LEASED", "STARTING");
 

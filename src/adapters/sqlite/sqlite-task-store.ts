@@ -55,6 +55,17 @@ export function sqliteTaskStore(path: string, clock: Clock, bounds: QueueBounds 
   const transaction = <T>(signal: AbortSignal, work: () => T): Promise<T> =>
     call(signal, () => immediately(database, work));
 
+  /** Comes to the disk with the next transaction: a machine that dies before loses both or neither. What a process wrote outlives it anyway. */
+  const unhurried = <T>(signal: AbortSignal, work: () => T): Promise<T> =>
+    call(signal, () => {
+      database.exec("pragma synchronous = normal");
+      try {
+        return immediately(database, work);
+      } finally {
+        database.exec("pragma synchronous = full");
+      }
+    });
+
   const lease = (sql: string, owner: Owner, leaseMs: number, values: Values): Attempt | null => {
     const now = clock.now();
     const leased = row(sql, { ...values, owner: ownerText(owner), leaseUntil: now + leaseMs, now });
@@ -133,9 +144,9 @@ export function sqliteTaskStore(path: string, clock: Clock, bounds: QueueBounds 
         throw new Error(`a task of tenant ${key.tenantId} was neither new nor known`);
       }),
     leaseTask: (key, owner, leaseMs, signal) =>
-      transaction(signal, () => lease(statements.leaseTask, owner, leaseMs, { ...key })),
-    leaseNext: (count, owner, leaseMs, signal) => transaction(signal, () => leaseSome(count, owner, leaseMs)),
-    starting: (attempt, signal) => call(signal, () => changes(statements.starting, fence(attempt))),
+      unhurried(signal, () => lease(statements.leaseTask, owner, leaseMs, { ...key })),
+    leaseNext: (count, owner, leaseMs, signal) => unhurried(signal, () => leaseSome(count, owner, leaseMs)),
+    starting: (attempt, signal) => unhurried(signal, () => changes(statements.starting, fence(attempt))),
     running: (attempt, sandboxId, deadlineAt, signal) =>
       transaction(signal, () => {
         const now = clock.now();
@@ -143,7 +154,7 @@ export function sqliteTaskStore(path: string, clock: Clock, bounds: QueueBounds 
         const { owner: _owner, ...key } = fence(attempt);
         return changes(statements.attemptRunning, { ...key, sandboxId, deadlineAt, now });
       }),
-    collecting: (attempt, signal) => call(signal, () => changes(statements.collecting, fence(attempt))),
+    collecting: (attempt, signal) => unhurried(signal, () => changes(statements.collecting, fence(attempt))),
     renew: (attempt, leaseMs, signal) =>
       call(signal, () => {
         const renewed = row(statements.renew, { ...fence(attempt), leaseUntil: clock.now() + leaseMs });

@@ -47,8 +47,10 @@ export type WarmStep =
   /** Until something happens, or that moment. `isShort`: something is missing, and it is not yet the time to start it. */
   | { readonly kind: "wait"; readonly until: number; readonly isShort: boolean };
 
-/** A task that ends at once is not to share its moment with a start: a pause since the last sandbox was given away. */
+/** A pause since the last sandbox was given away, so that a row of tasks is not met by a start between any two. */
 const settleMs = 20;
+/** While a task runs: one that ends within this is to share none of its time with a start, and a longer one does not feel it. */
+const shortTaskMs = 150;
 /** However busy: so long after something came to be missing, one is started all the same. */
 const patienceMs = 1000;
 /** Demand falls without anybody telling. */
@@ -102,7 +104,8 @@ const ageStepsOf = (readyAt: number, { maxAgeMs }: WarmBounds, now: number): rea
  */
 function mayStartAt({ coldCount, busyCount, lastTakenAt, lastStart, shortSince }: WarmState): number {
   const rested = busyCount > 0 ? lastStart.endedAt + lastStart.tookMs : 0;
-  const held = coldCount > 0 ? Number.POSITIVE_INFINITY : Math.max(lastTakenAt + settleMs, rested);
+  const settledAt = lastTakenAt + (busyCount > 0 ? shortTaskMs : settleMs);
+  const held = coldCount > 0 ? Number.POSITIVE_INFINITY : Math.max(settledAt, rested);
   return Math.min(held, shortSince + patienceMs);
 }
 

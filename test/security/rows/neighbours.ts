@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { closeSync, fsyncSync, ftruncateSync, openSync, writeSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
@@ -86,6 +87,8 @@ export const neighbourRows: readonly HostileCase[] = [
     const cpus = availableParallelism();
     expect(cpus, "processors: one for the tasks, one to measure on").toBeGreaterThan(1);
     await using house = await testHouse({ TOOL_EXECUTOR_SANDBOX_CPUS: String(cpus - 1) });
+    // The scheduler would wake us on the tasks' processor now and then, at rest as well as beside them.
+    using _kept = onProcessors(`0-${cpus - 2}`);
     const best = await bestOf(5, 2, async () => {
       const idle = await slowFsyncMs(ground, () => false);
       return (await slowFsyncBeside(ground, "sync", house)) / idle;
@@ -107,6 +110,16 @@ async function expectNoSync(ground: Ground): Promise<void> {
   const { result } = await ground.run(shell(`perl -e '$! = 0; syscall(162); print $! + 0'`));
   const errno = isGvisor(result) ? "0" : "38";
   expect(result.output.stdout, "errno of sync(2): ENOSYS, or done by a kernel without a disk").toBe(errno);
+}
+
+/** This process, all its threads, runs there until dispose. */
+function onProcessors(list: string): Disposable {
+  const taskset = (...args: readonly string[]): string =>
+    execFileSync("taskset", [...args, String(process.pid)], { encoding: "utf8" });
+  const before = /:\s*([\d,-]+)\s*$/m.exec(taskset("-pc"))?.[1];
+  if (before === undefined) throw new Error("taskset says nothing of this process's processors");
+  taskset("-apc", list);
+  return { [Symbol.dispose]: () => void taskset("-apc", before) };
 }
 
 /** The least of up to so many measurements, the first that is low enough. */

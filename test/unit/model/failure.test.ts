@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { cliExitCode, type Reason, reasonTable, type Status } from "../../../src/model/failure.ts";
+import { cliExitCode, ExecutorError, type Reason, reasonTable, type Status } from "../../../src/model/failure.ts";
 
 // The table of docs/failures.md, written out a second time on purpose: a change of the contract has to be made in both.
 const rows: readonly [Reason, Status | null, boolean, number, number | "task", boolean][] = [
@@ -42,4 +42,25 @@ test.each<[string, Reason, number | null, number]>([
   ["success is 0", "ok", 0, 0],
 ])("%s", (_name, reason, taskExit, exitCode) => {
   expect(cliExitCode(reason, taskExit)).toBe(exitCode);
+});
+
+describe("an ExecutorError", () => {
+  test("is one, whichever copy of its module made it", async () => {
+    const another = new URL("../../../src/model/failure.ts?copy", import.meta.url).href;
+    const copy: typeof import("../../../src/model/failure.ts") = await import(another);
+    expect(copy.ExecutorError).not.toBe(ExecutorError);
+    const error = new copy.ExecutorError("validation", "text must be short");
+    expect(error).toBeInstanceOf(ExecutorError);
+    expect(error).toBeInstanceOf(Error);
+    expect(new ExecutorError("validation", "text must be short")).toBeInstanceOf(copy.ExecutorError);
+  });
+
+  test("is none of a narrower kind, and nothing else is one", () => {
+    class Narrower extends ExecutorError {}
+    expect(new Narrower("internal", "x")).toBeInstanceOf(Narrower);
+    expect(new Narrower("internal", "x")).toBeInstanceOf(ExecutorError);
+    expect(new ExecutorError("internal", "x")).not.toBeInstanceOf(Narrower);
+    for (const other of [new Error("x"), { code: "internal" }, null, undefined, "x"])
+      expect(other).not.toBeInstanceOf(ExecutorError);
+  });
 });

@@ -86,6 +86,7 @@ describe("the next step", () => {
     ["while another is being started", { isStarting: true }, 30_000],
     ["beside a call that waits for one of its own", { coldCount: 1 }, 1000],
     ["within 20 ms of one that was given away", { lastTakenAt: now }, 20],
+    ["within 150 ms, while a task runs", { lastTakenAt: now, busyCount: 1 }, 150],
     [
       "sooner after the last than it took, while tasks run",
       {

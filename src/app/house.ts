@@ -9,6 +9,7 @@ import { diskScratch } from "../adapters/disk/scratch.ts";
 import { requireSecretsFolder, secretsFolder } from "../adapters/disk/secrets-folder.ts";
 import { dockerSandboxes } from "../adapters/docker/docker-sandboxes.ts";
 import { newDockerode } from "../adapters/docker/dockerode.ts";
+import { imageMemory } from "../adapters/docker/image-memory.ts";
 import { addedImages, eitherImages, localImages } from "../adapters/docker/images.ts";
 import { sqliteTaskStore } from "../adapters/sqlite/sqlite-task-store.ts";
 import { watchedSecrets } from "../adapters/wrap/watched-secrets.ts";
@@ -149,6 +150,7 @@ export async function openHouse(
   const logSink = stack.use(await openLogSink(config));
   const knowledge = stack.use(knowledgeSearch(() => openKnowledge(config)));
   const docker = dockerAt(config.dockerHost);
+  const memory = stack.use(imageMemory(docker));
   const catalog = tools ?? (await openCatalog(config));
   const openedLog = log ?? (await openLog(config.logLevel));
   const lost = (count: number): void => openedLog.note("error", "audit.lost", { count });
@@ -166,8 +168,8 @@ export async function openHouse(
     services: new Map([[knowledgeBaseName, knowledge.search]]),
     slots: fairSlots(config.maxWorkers),
     images: eitherImages(
-      localImages(docker, builtInImages, undefined, config.engineDeadlines.inspectMs),
-      addedImages(docker, ownImagesOf(config)),
+      localImages(docker, builtInImages, undefined, config.engineDeadlines.inspectMs, memory),
+      addedImages(docker, ownImagesOf(config), memory),
     ),
     sandboxes: stack.use(
       dockerSandboxes(docker, {

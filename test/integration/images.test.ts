@@ -8,6 +8,7 @@ import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { debianRoot } from "../../src/adapters/docker/base-image.ts";
 import { type BuiltImage, buildImages, type ImageBuildOptions } from "../../src/adapters/docker/image-build.ts";
+import { imageMemory } from "../../src/adapters/docker/image-memory.ts";
 import { engineMessages } from "../../src/adapters/docker/image-messages.ts";
 import { imageReference, ownRepository } from "../../src/adapters/docker/image-names.ts";
 import { findProgram } from "../../src/adapters/docker/image-program.ts";
@@ -15,6 +16,7 @@ import { smokeTest } from "../../src/adapters/docker/image-smoke.ts";
 import { listImages, localImages } from "../../src/adapters/docker/images.ts";
 import { loadConfig } from "../../src/app/config.ts";
 import { testDocker } from "../support/bare-container.ts";
+import { until } from "../support/until.ts";
 
 const checkout = fileURLToPath(new URL("../..", import.meta.url));
 const shippedDir = join(checkout, "sandbox-images");
@@ -119,6 +121,18 @@ describe("an image", () => {
     expect(await referencesOf(`${repository}/once`)).toEqual([imageReference({ repository, ...second })]);
     await expect(docker.getImage(first.id).inspect()).rejects.toMatchObject({ statusCode: 404 });
     expect((await localImages(docker, ["once"], repository).resolve("once", signal))?.id).toBe(second.id);
+  });
+
+  test("that is remembered is the new one as soon as it was built again", async () => {
+    await putImage("known", sealed("echo 1 >/version"));
+    const first = await buildTrial("known");
+    using memory = imageMemory(docker);
+    const images = localImages(docker, ["known"], repository, undefined, memory);
+    const idNow = async (): Promise<string | undefined> => (await images.resolve("known", signal))?.id;
+    for (let count = 0; count < 5; count += 1) expect(await idNow()).toBe(first.id);
+    await putImage("known", sealed("echo 2 >/version"));
+    const second = await buildTrial("known");
+    await until("the image built last", async () => (await idNow()) === second.id, 5000);
   });
 
   test("stays while a container uses it, though a later version was built", async () => {

@@ -7,6 +7,7 @@ import { defaultEngineDeadlines } from "./engine.ts";
 import { unanswered } from "./engine-call.ts";
 import { inspectImage, listRepository } from "./image-engine.ts";
 import { keptImageEnv } from "./image-env.ts";
+import { type ImageMemory, noMemory } from "./image-memory.ts";
 import { imageLabel, imageReference, ownRepository } from "./image-names.ts";
 import { readRecipes } from "./image-recipe.ts";
 import { parsePrewarm } from "./prewarm.ts";
@@ -25,13 +26,14 @@ export interface LocalImage {
 
 /**
  * The images a task may run in: those of `allowed` that this engine holds. The engine is asked every time, because an
- * image may be built or removed while we run.
+ * image may be built or removed while we run, unless `memory` hears of that.
  */
 export function localImages(
   docker: Dockerode,
   allowed: readonly string[],
   repository = ownRepository,
   lookUpMs = defaultEngineDeadlines.inspectMs,
+  memory = noMemory,
 ): Images {
   return {
     async resolve(name, caller): Promise<Image | null> {
@@ -39,7 +41,8 @@ export function localImages(
       // A task waits for this: the patience of a build is not for here.
       using limit = deadline(caller, lookUpMs, unanswered(`image ${name}`, lookUpMs));
       const { signal } = limit;
-      const image = await newestImage(docker, `${repository}/${name}`, signal);
+      const place = `${repository}/${name}`;
+      const image = await memory.of(place, () => newestImage(docker, place, signal));
       // A tag can be given to anything by hand; the label was put there by the build.
       if (image === null || image.Config.Labels?.[imageLabel] !== name) {
         throw new ExecutorError("image", `image ${name} is not built on this engine`, {
@@ -56,12 +59,12 @@ export function localImages(
  * The images that were added, each by the ID it had when it was tried: whoever may tag images on the engine cannot put another one
  * in its place.
  */
-export function addedImages(docker: Dockerode, added: OwnImages): Images {
+export function addedImages(docker: Dockerode, added: OwnImages, memory: ImageMemory = noMemory): Images {
   return {
     async resolve(name, signal): Promise<Image | null> {
       const record = added.find(name);
       if (record === null) return null;
-      const image = await inspectImage(docker, record.id, signal);
+      const image = await memory.of(record.id, () => inspectImage(docker, record.id, signal));
       if (image === null) {
         throw new ExecutorError("image", `image ${name} (${record.id}) is no longer on this engine`, {
           hint: `add it again with: toolx images add ${record.source} --name ${name}`,

@@ -3,10 +3,12 @@ import { resolve } from "node:path";
 import type { Readable } from "node:stream";
 import { openCatalog } from "../app/custom-tools.ts";
 import { concludeRefusal, exitCodeOf } from "../executor/conclude.ts";
+import type { Parts } from "../executor/parts.ts";
 import { inputFileKey } from "../executor/prepare.ts";
 import { submit } from "../executor/submit.ts";
 import { ExecutorError } from "../model/failure.ts";
 import type { Result } from "../model/result.ts";
+import type { Task } from "../model/task.ts";
 import type { ObjectStore } from "../ports/object-store.ts";
 import { encodeResult } from "../schema/encode-result.ts";
 import { pullArtifacts } from "./artifacts.ts";
@@ -88,10 +90,21 @@ async function ranHere(
 ): Promise<Result> {
   const { openHouse } = await import("../app/house.ts");
   await using house = await openHouse(context.config());
+  void lookAhead(house.parts, body);
   const task = house.parseTask(body);
   for (const { source, sha256 } of inputs)
     await putOnce(house.parts.objects, inputFileKey(task.tenant_id, sha256), source, context.io.interrupt);
   return await submit(house.parts, task, { watcher: watcherOf(output), stdin }, cancel);
+}
+
+/** The engine looks for the image that the task most probably needs while the request is read; whoever needs it waits for that look. */
+async function lookAhead({ catalog, images }: Parts, { tool_name: tool, image }: Partial<Task>): Promise<void> {
+  try {
+    const name = image ?? catalog.find(tool ?? "").images[0] ?? "";
+    await images.resolve(name, new AbortController().signal);
+  } catch {
+    // Whatever is wrong, with the request or the engine, is told by what follows.
+  }
 }
 
 async function putOnce(objects: ObjectStore, key: string, source: string, signal: AbortSignal): Promise<void> {

@@ -3,7 +3,10 @@ import type Dockerode from "dockerode";
 
 /** What the engine said of its images, kept for as long as it says that none has changed. Dispose ends that. */
 export interface ImageMemory extends Disposable {
-  /** What `look` found under this name, now or before; what it does not find is looked for every time. */
+  /**
+   * What `look` found under this name, now or before, or what another's look that is under way finds; what is not found is looked for every
+   * time. A look that fails, or is given up by who began it, is no other's failure.
+   */
   of<T>(name: string, look: () => Promise<T | null>): Promise<T | null>;
 }
 
@@ -21,6 +24,7 @@ const retryMs = 5_000;
  */
 export function imageMemory(docker: Pick<Dockerode, "getEvents">): ImageMemory {
   const known = new Map<string, { readonly found: unknown; readonly at: number }>();
+  const underWay = new Map<string, Promise<unknown>>();
   const stop = new AbortController();
   let listening: Readable | null = null;
   let triedAt = Number.NEGATIVE_INFINITY;
@@ -30,6 +34,7 @@ export function imageMemory(docker: Pick<Dockerode, "getEvents">): ImageMemory {
   const changed = (): void => {
     changeCount += 1;
     known.clear();
+    underWay.clear();
   };
 
   const listen = async (): Promise<void> => {
@@ -57,10 +62,18 @@ export function imageMemory(docker: Pick<Dockerode, "getEvents">): ImageMemory {
       const before = known.get(name);
       // SAFETY: a name stands for one kind of look.
       if (before !== undefined && performance.now() - before.at < maxAgeMs) return before.found as T;
+      // SAFETY: as above.
+      const other = underWay.get(name) as Promise<T | null> | undefined;
+      const shared = other === undefined ? null : await other.catch(() => null);
+      if (shared !== null) return shared;
       lookCount += 1;
       if (lookCount > 1 && listening === null && performance.now() - triedAt > retryMs) void listen();
       const [from, changesBefore] = [listening, changeCount];
-      const found = await look();
+      const looking = look();
+      underWay.set(name, looking);
+      const found = await looking.finally(() => {
+        if (underWay.get(name) === looking) underWay.delete(name);
+      });
       if (found !== null && from !== null && from === listening && changesBefore === changeCount)
         known.set(name, { found, at: performance.now() });
       return found;

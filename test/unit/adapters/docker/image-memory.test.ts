@@ -107,3 +107,19 @@ test("dispose lets go of the engine", async () => {
   memory[Symbol.dispose]();
   expect(stream.destroyed).toBe(true);
 });
+
+test("two that ask at once wait for one look, and the failure of one is not the other's", async () => {
+  using memory = imageMemory({ getEvents: engine().getEvents });
+  const answer = Promise.withResolvers<string | null>();
+  const first = memory.of("shell", () => answer.promise);
+  const second = memory.of("shell", async () => "its own");
+  answer.resolve("one");
+  expect([await first, await second]).toEqual(["one", "one"]);
+
+  const failure = Promise.withResolvers<string | null>();
+  const failing = memory.of("shell", () => failure.promise);
+  const other = memory.of("shell", async () => "its own");
+  failure.reject(new Error("given up"));
+  await expect(failing).rejects.toThrow("given up");
+  expect(await other).toBe("its own");
+});

@@ -182,6 +182,8 @@ const allowedCalls = new Set([
   "HEAD /_ping",
   "GET /info",
   "GET /version",
+  // Of images alone: whether one has changed.
+  "GET /events",
   "GET /images/json",
   "GET /images/ID/json",
   "GET /containers/json",

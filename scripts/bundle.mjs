@@ -5,9 +5,12 @@ import { readdir, readFile, rename, rm, stat, symlink, utimes } from "node:fs/pr
 import { dirname, join, relative } from "node:path";
 import { rolldown } from "rolldown";
 import { asProgram, checkout } from "./step.mjs";
+import { writeValidators } from "./validators.mjs";
 
 const dist = join(checkout, "dist");
 const keptBuilds = 3;
+/** What decides, beside the sources, what is made of them. */
+const ownFiles = [import.meta.filename, join(import.meta.dirname, "validators.mjs")];
 
 /**
  * Whoever imports `node:http` as a module asks for each of its names, and one of them loads the client of `fetch`: 10 ms of a start, for
@@ -43,7 +46,7 @@ async function inputsHash() {
   const hash = createHash("sha256");
   const below = await readdir(join(checkout, "src"), { recursive: true, withFileTypes: true });
   const paths = below.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
-  for (const path of [...paths.sort(), join(checkout, "package-lock.json"), import.meta.filename]) {
+  for (const path of [...paths.sort(), join(checkout, "package-lock.json"), ...ownFiles]) {
     const bytes = await readFile(path);
     hash.update(`${relative(checkout, path)}\0${bytes.length}\0`).update(bytes);
   }
@@ -67,6 +70,7 @@ async function bundle(folder) {
     chunkFileNames: "[name]-[hash].mjs",
   });
   await built.close();
+  await writeValidators(join(making, "validators"));
   await rename(making, folder).catch(async (error) => {
     await rm(making, { recursive: true, force: true });
     // Somebody else was faster.

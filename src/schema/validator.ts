@@ -1,5 +1,8 @@
+import { createHash } from "node:crypto";
+import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
-import type { Ajv2020 } from "ajv/dist/2020.js";
+import { fileURLToPath } from "node:url";
+import type { Ajv2020, KeywordCxt, ValidateFunction } from "ajv/dist/2020.js";
 import { ExecutorError } from "../model/failure.ts";
 import type { JsonObject } from "../model/task.ts";
 import { summary } from "./failure-details.ts";
@@ -23,17 +26,34 @@ export function validator<T>(schema: JsonObject, checked: Checked): Validator<T>
   };
 }
 
-function compile<T>(schema: JsonObject) {
+function compile<T>(schema: JsonObject): ValidateFunction<T> {
   // Checking a schema against its own schema costs more than all the rest; `schemaProblem` does it for those of others.
-  return schemaCompiler({ meta: false }).compile<T>(schema);
+  return compiledBefore<T>(schema) ?? schemaCompiler({ meta: false }).compile<T>(schema);
 }
+
+/** What the set-up has made of the same schema, beside the program that it put together; the sources have nothing of the kind beside them. */
+function compiledBefore<T>(schema: JsonObject): ValidateFunction<T> | null {
+  const path = fileURLToPath(new URL(`./validators/${schemaKey(schema)}.cjs`, import.meta.url));
+  return existsSync(path) ? createRequire(import.meta.url)(path) : null;
+}
+
+/** Two schemas with one key are equal. */
+export const schemaKey = (schema: JsonObject): string =>
+  createHash("sha256").update(JSON.stringify(schema)).digest("hex").slice(0, 32);
 
 /**
  * What understands schemas, ours and those of others: unknown keywords are refused, `format` is a remark, as 2020-12 has it.
- * @param options `meta`: it can check a schema against the schema of schemas.
+ * @param options `meta`: it can check a schema against the schema of schemas; `source`: what it makes can be written down.
  */
-export function schemaCompiler({ meta }: { readonly meta: boolean }): Ajv2020 {
-  const ajv = new (library())({
+export function schemaCompiler({
+  meta,
+  source = false,
+}: {
+  readonly meta: boolean;
+  readonly source?: boolean;
+}): Ajv2020 {
+  const { Ajv2020: Compiler, _ } = library();
+  const ajv = new Compiler({
     allErrors: true,
     verbose: true,
     strict: true,
@@ -48,16 +68,18 @@ export function schemaCompiler({ meta }: { readonly meta: boolean }): Ajv2020 {
     validateSchema: false,
     // What it has to say it throws.
     logger: false,
+    code: { source },
   });
   ajv.addKeyword({
     keyword: "maxBytes",
     type: "string",
     schemaType: "number",
-    validate: (maxBytes: number, text: string) => Buffer.byteLength(text) <= maxBytes,
+    // As text, so that it can be written down.
+    code: (context: KeywordCxt) => context.fail(_`Buffer.byteLength(${context.data}) > ${context.schema}`),
   });
   ajv.addKeyword({ keyword: "says", schemaType: "string" });
   return ajv;
 }
 
 /** Loaded at the first schema that is met: many commands meet none, and it is a third of their modules. */
-const library = (): typeof Ajv2020 => createRequire(import.meta.url)("ajv/dist/2020.js").Ajv2020;
+const library = (): typeof import("ajv/dist/2020.js") => createRequire(import.meta.url)("ajv/dist/2020.js");

@@ -32,10 +32,12 @@ export const kafkaPart: Part = {
   async measure(bench) {
     await using stack = new AsyncDisposableStack();
     const [kafka, postgres] = [stack.use(await startKafka()), stack.use(await startPostgres())];
-    const { url } = stack.use(await freshDatabase(postgres));
-    const cold = stack.use(await openCaller(bench, kafka.broker, url, "cold"));
-    const warm = stack.use(await openCaller(bench, kafka.broker, url, "warm"));
-    const none = stack.use(await openCaller(bench, kafka.broker, url, "none"));
+    const opened = async (name: Sandboxes): Promise<Caller> => {
+      // Of its own: whoever shares a database shares its tasks.
+      const { url } = stack.use(await freshDatabase(postgres));
+      return stack.use(await openCaller(bench, kafka.broker, url, name));
+    };
+    const [cold, warm, none] = [await opened("cold"), await opened("warm"), await opened("none")];
     const samples = { cold: [] as number[], warm: [] as number[], none: [] as number[] };
     for (let round = -warmUpRounds; round < bench.rounds; round += 1) {
       const coldMs = await cold.call();

@@ -105,7 +105,7 @@ async function roundsOfLoad(bench: Bench, url: string): Promise<readonly RoundOf
     [
       ...["--cpu-list", String(executorCpu), process.execPath],
       // As bin/toolx starts it.
-      ...["--disable-warning=ExperimentalWarning", "--max-semi-space-size=8", script],
+      ...["--disable-warning=ExperimentalWarning", "--min-semi-space-size=8", "--max-semi-space-size=8", script],
       ...["--tasks", String(tasks), "--rounds", String(Math.min(bench.rounds, 10)), "--checkout", bench.checkout],
     ],
     {

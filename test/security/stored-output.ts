@@ -1,5 +1,5 @@
 import { createHash, type Hash } from "node:crypto";
-import { readdirSync, statSync } from "node:fs";
+import { type Dirent, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { expect } from "vitest";
@@ -88,12 +88,22 @@ export async function watched(ground: Ground, request: Request): Promise<Seen> {
 /** Journals of other tasks, which run beside, are in the sum: they write nothing. */
 function folderBytes(folder: string): number {
   let sum = 0;
-  for (const name of readdirSync(folder, { recursive: true, encoding: "utf8" })) {
-    // Segments come and go while they are counted.
-    const found = statSync(join(folder, name), { throwIfNoEntry: false });
-    if (found?.isFile()) sum += found.size;
+  for (const entry of entriesOf(folder)) {
+    const path = join(folder, entry.name);
+    if (entry.isDirectory()) sum += folderBytes(path);
+    else sum += statSync(path, { throwIfNoEntry: false })?.size ?? 0;
   }
   return sum;
+}
+
+/** Tasks' folders and segments come and go while they are counted. */
+function entriesOf(folder: string): readonly Dirent[] {
+  try {
+    return readdirSync(folder, { withFileTypes: true });
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return [];
+    throw error;
+  }
 }
 
 const followerBytes = 8 * mib;

@@ -64,7 +64,7 @@ test("it is the program put together that runs while no source is newer", async 
   expect(await copy.toolx(["--help"])).not.toContain("hidden");
 });
 
-test("a program that is still running finds its files after the next was put together, and old ones go", async () => {
+test("the last three that were put together stay, for programs that still run, and older ones go", async () => {
   const copy = await copyOfCheckout();
   const names: string[] = [];
   for (const words of ["one", "two", "three", "four"]) {

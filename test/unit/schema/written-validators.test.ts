@@ -36,7 +36,6 @@ test.each<[string, unknown]>([
   ["no object", []],
   ["null", null],
   ["a limit over the maximum", { ...task, limits: { memory_mb: 10 ** 9, cpus: 10 ** 6 } }],
-  ["a text that is too long in bytes", { ...task, stdin: "ü".repeat(600_000), env: { A: "ü".repeat(40_000) } }],
   [
     "files of both kinds and of none",
     { ...task, files: [{ path: "a" }, { path: "b", content_base64: "x", sha256: "y" }] },
@@ -45,6 +44,15 @@ test.each<[string, unknown]>([
   const [now, before] = [schemaCompiler({ meta: false }).compile(requests), written(requests)];
   expect(before(value)).toBe(now(value));
   expect(before.errors).toEqual(now.errors);
+});
+
+test("so does a text that is too long in bytes and not in letters", () => {
+  const schema = builtInTools().find(({ name }) => name === "knowledge_base")?.inputSchema ?? {};
+  const [now, before] = [schemaCompiler({ meta: false }).compile(schema), written(schema)];
+  const query = "ü".repeat(600);
+  expect([now({ query }), before({ query })]).toEqual([false, false]);
+  expect(before.errors).toEqual(now.errors);
+  expect(before.errors?.map(({ keyword }) => keyword)).toContain("maxBytes");
 });
 
 test("it is there for each tool that comes with the program", async () => {

@@ -1,6 +1,6 @@
 // Telling what is done and running programs, with nothing but Node: this runs before any package is installed.
 import { spawn } from "node:child_process";
-import { access, constants } from "node:fs/promises";
+import { access, constants, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -60,8 +60,11 @@ export function endWhatRuns() {
   for (const child of running) child.kill("SIGTERM");
 }
 
-/** The exit code of a program that has our own streams; 127 when it cannot be started, 128 when a signal ended it. */
-export async function exitCode(program, args, { env = {}, stdout = 1, cwd = checkout } = {}) {
+/**
+ * The exit code of a program that has our own streams; 127 when it cannot be started, 128 when a signal ended it. After `boundMs` it is
+ * killed with everything it has started.
+ */
+export async function exitCode(program, args, { env = {}, stdout = 1, cwd = checkout, boundMs = 0 } = {}) {
   return await new Promise((resolve) => {
     const child = spawn(program, args, {
       cwd,
@@ -69,10 +72,37 @@ export async function exitCode(program, args, { env = {}, stdout = 1, cwd = chec
       stdio: ["inherit", stdout, 2],
     });
     running.add(child);
+    if (boundMs > 0) {
+      const bound = setTimeout(() => {
+        tell(`${program} has run for ${boundMs / 60_000} minutes and is ended`);
+        void killWithChildren(child);
+      }, boundMs);
+      child.once("close", () => clearTimeout(bound));
+    }
     child.once("error", () => resolve(127));
     child.once("close", (code) => resolve(code ?? 128));
     child.once("close", () => running.delete(child));
   });
+}
+
+/** Children whose parent is asked to end may live on, and one that hangs does. */
+async function killWithChildren(child) {
+  const parents = new Map();
+  for (const pid of (await readdir("/proc").catch(() => [])).filter(Number)) {
+    const stat = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => "");
+    // Behind the name, which may hold anything: state and parent.
+    parents.set(Number(pid), Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]));
+  }
+  const family = [child.pid];
+  for (const pid of family) for (const [one, parent] of parents) if (parent === pid) family.push(one);
+  for (const pid of family.slice(1)) {
+    try {
+      process.kill(pid, "SIGKILL");
+    } catch {
+      // It has ended meanwhile.
+    }
+  }
+  child.kill("SIGKILL");
 }
 
 /** What a program prints, or `null` when it fails. Its standard error is ours where `isHeard`, otherwise nobody's. */

@@ -1,5 +1,5 @@
 // `npm run test:init`: the tests and fuzzers of the init program, with this machine's Go where it is new enough,
-// otherwise in a container of the image that the program is built in. `--counts FILE` leaves how many passed and failed.
+// otherwise in a container of the image that the program is built in. `--counts FILE` leaves how many passed and failed, and which.
 import { spawn } from "node:child_process";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -27,17 +27,18 @@ await asProgram(async () => {
 });
 
 async function testAll(command) {
-  const counts = { passed: 0, failed: 0 };
-  const count = (passed) => {
+  const counts = { passed: 0, failed: 0, failures: [] };
+  const count = (passed, name) => {
     counts[passed ? "passed" : "failed"] += 1;
+    if (!passed) counts.failures.push(`sandbox-init: ${name}`);
   };
   const code = await eachLine(command, ["test", "-json", "-count=1", "./..."], (line) => countEvent(line, count));
   // A package that does not compile has no test to fail.
-  if (code !== 0 && counts.failed === 0) count(false);
+  if (code !== 0 && counts.failed === 0) count(false, "its tests do not run");
   for (const fuzzer of await fuzzers(command)) {
     console.log(`fuzzing ${fuzzer} for ${fuzzSeconds} s`);
     const args = ["test", "-run=^$", `-fuzz=^${fuzzer}$`, `-fuzztime=${fuzzSeconds}s`, "."];
-    count((await eachLine(command, args, (line) => console.log(line))) === 0);
+    count((await eachLine(command, args, (line) => console.log(line))) === 0, fuzzer);
   }
   return counts;
 }
@@ -53,7 +54,7 @@ function countEvent(line, count) {
   if (event.Action !== "pass")
     console.log(`${event.Action} ${event.Test}\n${(printed.get(event.Test) ?? []).join("")}`);
   printed.delete(event.Test);
-  count(event.Action === "pass");
+  count(event.Action === "pass", event.Test);
 }
 
 function keepOutput({ Test, Output }) {

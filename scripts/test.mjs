@@ -68,30 +68,29 @@ async function built(services) {
 
 async function testInit(countsFile) {
   const code = await exitCode("npm", ["run", "--silent", "test:init", "--", "--counts", countsFile]);
-  const { passed, failed } = (await readJson(countsFile)) ?? { passed: 0, failed: 0 };
-  return { passed, failed: atLeastOne(failed, code) };
+  const { passed, failed, failures } = (await readJson(countsFile)) ?? { passed: 0, failed: 0, failures: [] };
+  return { passed, failed: atLeastOne(failed, code), failures };
 }
+
+/** Most that one run of vitest may take: one that hangs is to be told of before whoever runs the tests gives up on them. */
+const vitestMs = 55 * 60_000;
 
 /** The tests of some projects of vitest.config.ts. */
 async function vitest(reportFile, projects) {
   const program = join(checkout, "node_modules/vitest/vitest.mjs");
   const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${reportFile}`];
-  const code = await exitCode(pinnedNode, [
-    "--disable-warning=ExperimentalWarning",
-    program,
-    "run",
-    `--project=${projects}`,
-    ...reporters,
-  ]);
+  const args = ["--disable-warning=ExperimentalWarning", program, "run", `--project=${projects}`, ...reporters];
+  const code = await exitCode(pinnedNode, args, { boundMs: vitestMs });
   const report = (await readJson(reportFile)) ?? {};
   // No test may be skipped, so one that was has failed.
   const skipped = (report.numPendingTests ?? 0) + (report.numTodoTests ?? 0);
   if (skipped > 0) process.stdout.write(`${skipped} tests were skipped, which counts as failed\n`);
   const failed = (report.numFailedTests ?? 0) + skipped;
+  const named = (report.testResults ?? []).flatMap(failuresOf);
   return {
     passed: report.numPassedTests ?? 0,
     failed: atLeastOne(failed, code),
-    failures: (report.testResults ?? []).flatMap(failuresOf),
+    failures: code !== 0 && failed === 0 ? [...named, `vitest --project=${projects} ended with ${code}`] : named,
   };
 }
 

@@ -103,7 +103,7 @@ func (l *launcher) launch(spec launchSpec) error {
 	return nil
 }
 
-// discard ends a launcher that is not needed, and returns when it is gone.
+// discard ends a launcher that is not needed, and returns when it is gone, and what it may have started with it.
 func (l *launcher) discard() {
 	_ = syscall.Kill(-l.pid, syscall.SIGKILL)
 	l.control.Close()
@@ -111,9 +111,19 @@ func (l *launcher) discard() {
 	for _, fd := range []int{l.stdout, l.stderr, l.progress} {
 		syscall.Close(fd)
 	}
+	patience := time.After(killPatience)
 	select {
 	case <-l.ended:
-	case <-time.After(killPatience):
+	case <-patience:
+		return
+	}
+	// Its group is there until the last of it was waited for, which the reaper does.
+	for syscall.Kill(-l.pid, 0) == nil {
+		select {
+		case <-time.After(time.Millisecond):
+		case <-patience:
+			return
+		}
 	}
 }
 

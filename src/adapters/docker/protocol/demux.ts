@@ -6,7 +6,7 @@ export interface StreamPiece {
 
 /**
  * Takes apart the engine's multiplexed attach stream: 8 bytes of header (stream number, three zeros, length), then that many bytes.
- * Pieces are views of the chunk; a piece cut by the chunk's end comes in parts, never held back.
+ * Pieces are views of the chunk; a piece cut by the chunk's end comes in parts, never held back. The chunk may be overwritten afterwards.
  */
 export function demux(): (chunk: Buffer) => readonly StreamPiece[] {
   let header: Buffer<ArrayBufferLike> = Buffer.alloc(0);
@@ -21,7 +21,10 @@ export function demux(): (chunk: Buffer) => readonly StreamPiece[] {
         const part = chunk.subarray(at, at + wanted);
         header = header.length === 0 ? part : Buffer.concat([header, part]);
         at += part.length;
-        if (header.length < 8) break;
+        if (header.length < 8) {
+          header = Buffer.from(header);
+          break;
+        }
         stream = header[0] === 2 ? "stderr" : "stdout";
         left = header.readUInt32BE(4);
         header = Buffer.alloc(0);

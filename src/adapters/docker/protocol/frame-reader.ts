@@ -55,7 +55,8 @@ export function frameReader(nonce: string, lastSeq: number): FrameReader {
   /** Moves the unfinished frame to the beginning of `target`, made larger where the frame or the flood needs it. */
   const moveTo = (target: Buffer<ArrayBuffer>, neededBytes: number): void => {
     const wanted = wasFull ? Math.min(target.length * 2, largestBufferBytes) : target.length;
-    const size = Math.max(wanted, neededBytes);
+    // The buffer that grew for a long frame may hold more of it than the other one has room for.
+    const size = Math.max(wanted, neededBytes, end - start);
     const next = size > target.length ? Buffer.allocUnsafeSlow(size) : target;
     filling.copy(next, 0, start, end);
     filling = next;

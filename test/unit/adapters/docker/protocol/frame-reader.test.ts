@@ -1,7 +1,13 @@
 import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { encodeFrame, type Frame, magicLine, noToken } from "../../../../../src/adapters/docker/protocol/frame.ts";
+import {
+  encodeFrame,
+  type Frame,
+  magicLine,
+  maxBodyBytes,
+  noToken,
+} from "../../../../../src/adapters/docker/protocol/frame.ts";
 import { frameReader } from "../../../../../src/adapters/docker/protocol/frame-reader.ts";
 
 // The same file as the tests of sandbox-init; its schema is in the README beside it.
@@ -43,11 +49,17 @@ const frameOf = ({ type, channel, seq, time_us, body_hex, body_repeat }: FrameFa
   body: body_repeat ? bytesOf(body_repeat) : Buffer.from(body_hex ?? "", "hex"),
 });
 
-/** Reads as a link does, taking what was delivered whenever there is no room for more. */
-function read(nonce: string, chunks: Iterable<Buffer>) {
+/**
+ * Reads as a link does, taking what was delivered whenever there is no room for more, and behind the chunks that `isTaken` names, in
+ * turn: whoever has the frames takes them when he comes to it.
+ */
+function read(nonce: string, chunks: Iterable<Buffer>, isTaken: readonly boolean[] = [false]) {
   const reader = frameReader(nonce, 0);
   const frames: Frame[] = [];
+  let turn = 0;
   for (const chunk of chunks) {
+    turn += 1;
+    if (isTaken[turn % isTaken.length]) reader.swap();
     for (let rest = chunk; rest.length > 0; ) {
       const taken = reader.push(rest);
       frames.push(...taken.frames.map((frame) => ({ ...frame, body: Buffer.from(frame.body) })));
@@ -140,6 +152,16 @@ test("what was delivered stays as it was until the swap after next", () => {
   expect(second?.body).toEqual(Buffer.alloc(70_000, 2));
 });
 
+test("a long frame that is not whole when a swap comes is gone on with", () => {
+  const frame = { type: 0x42, channel: 0, seq: 1, timeUs: 0, body: Buffer.alloc(maxBodyBytes, 7) };
+  const bytes = Buffer.concat(encodeFrame(frame));
+  const reader = frameReader(nonce, 0);
+  reader.push(magicLine(noToken, nonce));
+  expect(reader.push(bytes.subarray(0, 200_000)).bytes).toBe(200_000);
+  reader.swap();
+  expect(reader.push(bytes.subarray(200_000)).frames).toEqual([frame]);
+});
+
 test("without a swap the stream is held, and nothing that was delivered is overwritten", () => {
   const reader = frameReader(nonce, 0);
   reader.push(magicLine(noToken, nonce));
@@ -187,6 +209,33 @@ describe("any stream", () => {
           expect(read(nonce, cut(stream, cuts))).toEqual({ frames, broken: null });
         },
       ),
+    );
+  });
+
+  test("of frames of every length comes out as it went in, however it is cut and whenever it is taken", () => {
+    const length = fc.oneof(fc.nat(300), fc.nat(maxBodyBytes));
+    const size = fc.oneof(fc.integer({ min: 200, max: 2000 }), fc.integer({ min: 2000, max: 131_072 }));
+    fc.assert(
+      fc.property(
+        fc.array(length, { minLength: 1, maxLength: 6 }),
+        fc.array(size, { minLength: 1, maxLength: 5 }),
+        fc.array(fc.boolean(), { minLength: 1, maxLength: 7 }),
+        (lengths, cuts, isTaken) => {
+          const frames = lengths.map((bytes, index) => ({
+            ...{ type: 0x42, channel: 0, seq: index + 1, timeUs: 0 },
+            body: Buffer.alloc(bytes, `${index} of ${bytes} `),
+          }));
+          const stream = Buffer.concat([
+            magicLine(noToken, nonce),
+            ...frames.flatMap((frame) => [...encodeFrame(frame)]),
+          ]);
+          const seen = read(nonce, cut(stream, cuts), isTaken);
+          expect(seen.broken).toBe(null);
+          expect(seen.frames.map(({ seq }) => seq)).toEqual(frames.map(({ seq }) => seq));
+          for (const [index, frame] of frames.entries()) expect(seen.frames[index]?.body.equals(frame.body)).toBe(true);
+        },
+      ),
+      { numRuns: 300 },
     );
   });
 

@@ -11,6 +11,9 @@ import { asProgram, checkout, endWhatRuns, exitCode, output, SetupError, tell } 
 const runtimes = ["runc", "runsc"];
 const images = ["base", "shell", "python", "node"];
 
+/** Most that one run may take: one that hangs is ended, and the others are run. */
+const suiteMs = 45 * 60_000;
+
 await asProgram(async () => {
   const again = await onPinnedNode();
   if (again !== null) return again;
@@ -55,7 +58,7 @@ async function hostileSuite(dockerHost, runtime) {
   const suite = ["--project", "security", "test/security/hostile.test.ts"];
   const args = ["--disable-warning=ExperimentalWarning", program, "run", ...suite, ...own];
   const env = { DOCKER_HOST: dockerHost, TOOLX_TEST_RUNTIME: runtime };
-  return await exitCode(pinnedNode, args, { env });
+  return await exitCode(pinnedNode, args, { env, boundMs: suiteMs });
 }
 
 /** Our images as the first engine has them, rather than built a second time. */

@@ -8,6 +8,9 @@ import { installPrerequisites } from "./prerequisites.mjs";
 import { setup } from "./setup.mjs";
 import { asProgram, checkout, exitCode, output, SetupError, tell } from "./step.mjs";
 
+/** Most that one run of vitest may take: one that hangs is to be told of before whoever runs the tests gives up on them. */
+const vitestMs = 55 * 60_000;
+
 await asProgram(async () => {
   const folder = await mkdtemp(join(tmpdir(), "tool-executor-test-"));
   try {
@@ -71,9 +74,6 @@ async function testInit(countsFile) {
   const { passed, failed, failures } = (await readJson(countsFile)) ?? { passed: 0, failed: 0, failures: [] };
   return { passed, failed: atLeastOne(failed, code), failures };
 }
-
-/** Most that one run of vitest may take: one that hangs is to be told of before whoever runs the tests gives up on them. */
-const vitestMs = 55 * 60_000;
 
 /** The tests of some projects of vitest.config.ts. */
 async function vitest(reportFile, projects) {

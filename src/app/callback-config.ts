@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { type CallbackHost, parseCallbackHosts } from "../model/callback-hosts.ts";
 import { ExecutorError } from "../model/failure.ts";
-import { parseCallbackSecret } from "../schema/callback-signature.ts";
+import { parseCallbackSecrets } from "../schema/callback-signature.ts";
 import { type Setting, settings } from "./config-schema.ts";
 
 /** Who may be called back, and how. Holds a secret. */
@@ -40,8 +40,8 @@ export function callbackSettings(value: ValueOf): CallbackSettings {
 }
 
 /** @throws ExecutorError validation, for a file that cannot be read or holds something else; never with what it holds. */
-export function callbackSecret({ secret, secretFile }: CallbackSettings): Buffer {
-  const found = parseCallbackSecret(secret === "" ? fileText(secretFile) : secret);
+export function callbackSecrets({ secret, secretFile }: CallbackSettings): readonly Buffer[] {
+  const found = parseCallbackSecrets(secret === "" ? fileText(secretFile) : secret);
   if (found !== null) return found;
   const { allowed } = settings.callbackSecret;
   throw new ExecutorError("validation", `${settings.callbackSecretFile.name}: ${secretFile} must hold ${allowed}`);

@@ -3,7 +3,7 @@ import type { LiveEvent, Parts } from "../executor/parts.ts";
 import { bell } from "../loops/bell.ts";
 import { type CallbackOutcome, callBack } from "../loops/call-back.ts";
 import type { CallbackRow } from "../model/outbox.ts";
-import { type CallbackSettings, callbackSecret } from "./callback-config.ts";
+import { type CallbackSettings, callbackSecrets } from "./callback-config.ts";
 
 /** What tells of results over HTTP, in a server. */
 export interface CallbackService {
@@ -25,7 +25,7 @@ export function callbackService(
   const ports = {
     ...{ store, objects, clock, onTried, onTrouble, bell: ended },
     sender: callbackSender(settings.hosts),
-    secret: callbackSecret(settings),
+    secrets: callbackSecrets(settings),
     maxTries: settings.maxTries,
   };
   return {

@@ -6,7 +6,7 @@ import { parseS3Endpoint } from "../adapters/s3/s3-address.ts";
 import { parseVaultUrl } from "../adapters/vault/vault-address.ts";
 import { parseCallbackHosts } from "../model/callback-hosts.ts";
 import { defaultLimitRules, type LimitName } from "../model/limits.ts";
-import { parseCallbackSecret } from "../schema/callback-signature.ts";
+import { parseCallbackSecrets } from "../schema/callback-signature.ts";
 import { cpuNumbers } from "./cpu-list.ts";
 import { parseOtlpEndpoint, parseOtlpHeaders } from "./otlp-config.ts";
 import { secretsDirName } from "./secrets-config.ts";
@@ -212,10 +212,11 @@ export const settings = {
   callbackSecret: {
     name: "TOOL_EXECUTOR_CALLBACK_SECRET",
     unit: null,
-    description: "What callbacks are signed with; or TOOL_EXECUTOR_CALLBACK_SECRET_FILE.",
-    allowed: "whsec_ and 24 to 64 random bytes in base64",
+    description:
+      "What callbacks are signed with, by each while receivers change from one to the next; or TOOL_EXECUTOR_CALLBACK_SECRET_FILE.",
+    allowed: "whsec_ and 24 to 64 random bytes in base64, or two of these with a space between",
     byDefault: () => "",
-    parse: (text) => (parseCallbackSecret(text) === null ? null : text),
+    parse: (text) => (parseCallbackSecrets(text) === null ? null : text),
     shown: (secret) => (secret === "" ? "" : "(set)"),
   } satisfies Setting<string>,
   callbackSecretFile: optionalPath(

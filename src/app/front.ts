@@ -146,8 +146,9 @@ async function ended(
 ): Promise<FoundTask | null> {
   const endsAt = performance.now() + waitMs;
   const beats = bell();
-  using _listening = sources.pulse?.listen(key, ({ kind }) => {
-    if (kind === "state") beats.ring();
+  // Its other states are no reason to look: the run itself has the processor then.
+  using _listening = sources.pulse?.listen(key, (event) => {
+    if (event.kind === "state" && event.state === "FINISHED") beats.ring();
   });
   for (;;) {
     const task = await known(sources, key, signal).catch((error: unknown) => {

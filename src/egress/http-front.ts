@@ -244,7 +244,14 @@ function refuse(response: ServerResponse, status: number, text: string): void {
     ...{ "Proxy-Status": proxyStatus(status), Connection: "close" },
   });
   response.end(body);
+  // What it still writes is dropped, whoever read the body before: it would wait for room, and never read why.
+  const { socket } = response.req.resume();
+  const timer = setTimeout(() => socket.destroy(), lingerMs);
+  socket.once("close", () => clearTimeout(timer));
 }
+
+/** For a client that goes on writing behind its last answer. */
+const lingerMs = 2000;
 
 /** RFC 9209: whose answer it is, and of what kind. */
 function proxyStatus(status: number): string {

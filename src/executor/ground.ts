@@ -43,11 +43,15 @@ export async function freshGround(
   const openCommand = commandFor(task, toolCommand, spec.image, policy, given);
   const command = given.secrets === null ? openCommand : { ...openCommand, secrets: given.secrets.given };
   refuseLargeCommand(command);
-  await ours(store.starting(attempt, cancel));
-
-  await using stack = new AsyncDisposableStack();
-  const journal = stack.use(await parts.openJournal(attempt, task.limits.log_mb * bytesPerMb));
-  const sandbox = stack.use(await parts.sandboxes.create(spec, cancel));
+  await using held = new AsyncDisposableStack();
+  // Let go of first, whichever is there first.
+  await using onEngine = new AsyncDisposableStack();
+  // Whoever finds the row LEASED and not yet STARTING judges what is there in the same way, so neither waits for the other.
+  const [, journal, sandbox] = await together(cancel, (signal) => [
+    ours(store.starting(attempt, signal)),
+    stacked(held, parts.openJournal(attempt, task.limits.log_mb * bytesPerMb)),
+    stacked(onEngine, parts.sandboxes.create(spec, signal)),
+  ]);
   const deadlineAt = clock.now() + command.deadlineMs + command.graceMs;
   const { image, runtime } = spec;
   const succession = (started: Succession["started"]): Succession => ({
@@ -63,13 +67,35 @@ export async function freshGround(
   });
   // Before the row says that it runs: who finds the row finds this.
   journal.note(succession(null));
-  await ours(store.running(attempt, sandbox.id, deadlineAt, cancel));
-  await putInputs(sandbox, task, toolCommand, objects, cancel);
+  // Files alone do nothing: they may be there first.
+  await together(cancel, (signal) => [
+    ours(store.running(attempt, sandbox.id, deadlineAt, signal)),
+    putInputs(sandbox, task, toolCommand, objects, signal),
+  ]);
   const onStarted = (seq: number): void => journal.note(succession({ seq, at: clock.now() }));
-  const held = stack.move();
+  held.use(onEngine.move());
+  const ground = held.move();
   return {
     ...{ sandbox, journal, image, runtime, warm: sandbox.warm },
     launch: { kind: "start", command, onStarted },
-    [Symbol.asyncDispose]: () => held.disposeAsync(),
+    [Symbol.asyncDispose]: () => ground.disposeAsync(),
   };
+}
+
+/** Held from when it is there. */
+async function stacked<T extends AsyncDisposable>(stack: AsyncDisposableStack, making: Promise<T>): Promise<T> {
+  return stack.use(await making);
+}
+
+/** All that `begin` begins, or the error of the first that failed, once none is at it any more: the signal asks the others to end. */
+async function together<T extends readonly Promise<unknown>[]>(
+  cancel: AbortSignal,
+  begin: (signal: AbortSignal) => readonly [...T],
+): Promise<{ -readonly [K in keyof T]: Awaited<T[K]> }> {
+  const failure = new AbortController();
+  const begun = begin(AbortSignal.any([cancel, failure.signal]));
+  for (const each of begun) each.catch((error: unknown) => failure.abort(error));
+  await Promise.allSettled(begun);
+  if (failure.signal.aborted) throw failure.signal.reason;
+  return Promise.all(begun);
 }

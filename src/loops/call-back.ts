@@ -15,7 +15,8 @@ export interface CallBackPorts {
   readonly sender: CallbackSender;
   readonly clock: Clock;
   /** What bodies are signed with. */
-  readonly secret: Buffer;
+  /** Each callback has a signature by each. */
+  readonly secrets: readonly Buffer[];
   /** The last of them makes a dead letter. */
   readonly maxTries: number;
   /** Rung when a task has ended here. What ends elsewhere is found by looking. */
@@ -76,11 +77,11 @@ async function claimed({ store, onTrouble }: CallBackPorts, limit: number): Prom
 
 /** Never rejects: what could not be noted is tried again when the claim is over. */
 async function tried(ports: CallBackPorts, row: CallbackRow, signal: AbortSignal): Promise<void> {
-  const { store, sender, clock, secret, maxTries, onTried, onTrouble } = ports;
+  const { store, sender, clock, secrets, maxTries, onTried, onTrouble } = ports;
   try {
     const body = row.value.length <= maxBodyBytes ? row.value : await byReference(row.value, ports.objects, signal);
     const failure = await failureOf(
-      sender.send(row.url, callbackHeaders(secret, keyText(row.key), clock.now(), body), body, signal),
+      sender.send(row.url, callbackHeaders(secrets, keyText(row.key), clock.now(), body), body, signal),
     );
     if (failure === null) {
       await store.markPublished([row.id], uninterrupted);

@@ -11,6 +11,7 @@ import { type Server, shellCall, startServer, stopServer } from "../support/serv
 import { until } from "../support/until.ts";
 
 const secret = `whsec_${Buffer.alloc(32, 9).toString("base64")}`;
+const nextSecret = `whsec_${Buffer.alloc(24, 10).toString("base64")}`;
 
 let toolx: Cli;
 cliForEachTest((cli) => {
@@ -51,7 +52,9 @@ test("the example in Python takes what is signed, prints it, and refuses what is
   try {
     await until("it listens", () => answers(port), 20_000);
     const url = `http://localhost:${port}`;
-    const server = await startServer(toolx, settingsFor({ url }));
+    // The receiver has the old one still.
+    const both = { TOOL_EXECUTOR_CALLBACK_SECRET: `${nextSecret} ${secret}` };
+    const server = await startServer(toolx, { ...settingsFor({ url }), ...both });
     const result = await server.submit(shellCall("t-1", "echo hi", { callback_url: `${url}/done` }), "30s");
     await until("it is delivered", async () => (await outcomes(server, "delivered")) === 1, 10_000);
     await until("it is printed", () => printed.endsWith("\n"), 5000);
@@ -139,16 +142,17 @@ test("a server that is killed while it calls calls again at its next start, with
   await stopped(server);
 });
 
-test("what ends while the server drains is told, too; a secret may come from a file", async () => {
+test("what ends while the server drains is told, too; a file may hold the secret and the next", async () => {
   await using other = await receiver();
   const file = join(toolx.workDir, "secret");
-  await writeFile(file, `${secret}\n`, { mode: 0o600 });
+  await writeFile(file, `${secret}\n${nextSecret}\n`, { mode: 0o600 });
   const { TOOL_EXECUTOR_CALLBACK_SECRET: _secret, ...settings } = settingsFor(other);
   const server = await startServer(toolx, { ...settings, TOOL_EXECUTOR_CALLBACK_SECRET_FILE: file });
   await server.submit(shellCall("t-1", "echo ready; sleep 2", { callback_url: other.url }));
   await until("it runs", async () => (await server.ask("/v1/tasks/t-1/logs")).body.includes("ready"), 60_000);
   await stopped(server);
   expect(other.received).toHaveLength(1);
+  expect(other.received[0]?.headers["webhook-signature"]).toMatch(/^v1,\S+ v1,\S+$/);
   expect(JSON.parse(other.received[0]?.body.toString() ?? "")).toMatchObject({ task_id: "t-1", reason: "ok" });
 });
 

@@ -22,6 +22,9 @@ export interface HostileCase {
 
 export type Traits = Partial<Pick<HostileCase, "isBrief" | "neighbourFactor" | "inputs" | "boundMs">>;
 
+/** `TOOLX_TEST_CASES=one_a_row`: the first case of each row, where another run has them all; crowds and floods in it are smaller. */
+export const isCovering = process.env.TOOLX_TEST_CASES === "one_a_row";
+
 /** A case that does more than run one task. */
 export function hostile(
   id: string,

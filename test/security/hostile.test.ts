@@ -6,7 +6,7 @@ import { score } from "../support/score.ts";
 import { batteries } from "./batteries.ts";
 import { batteryCase } from "./battery.ts";
 import { type Ground, openGround } from "./ground.ts";
-import { shell } from "./hostile-case.ts";
+import { isCovering, shell } from "./hostile-case.ts";
 import { withInvariants } from "./invariants.ts";
 import { archiveRows } from "./rows/archives.ts";
 import { artifactCapRows } from "./rows/artifact-caps.ts";
@@ -60,11 +60,7 @@ const rows = [
   ...egressRows,
 ];
 
-/** `TOOLX_TEST_CASES=one_a_row`: the first case of each, where the other runtime has had them all. */
-const chosen =
-  process.env.TOOLX_TEST_CASES === "one_a_row"
-    ? rows.filter(({ id }, at) => rows.findIndex((other) => other.id === id) === at)
-    : rows;
+const chosen = isCovering ? rows.filter(({ id }, at) => rows.findIndex((other) => other.id === id) === at) : rows;
 
 /** What of a row cannot be tried yet, and why. */
 const notApplicable: Readonly<Record<string, string>> = {

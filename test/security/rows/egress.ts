@@ -505,6 +505,8 @@ say(mib=sent >> 20)`,
       const arrived = server.heard().reduce((sum, text) => sum + text.length, 0);
       expect(arrived).toBeLessThanOrEqual(8 * 1024 * 1024);
       expect(result.egress[0]?.bytes_out).toBeGreaterThan(7 * 1024 * 1024);
+      // Refused, and not left waiting for its own patience of 20 s.
+      expect(result.metrics.run_ms).toBeLessThan(15_000);
     },
     { isBrief: false },
   ),

@@ -9,6 +9,7 @@ import {
   expectReason,
   type HostileCase,
   hostile,
+  isCovering,
   isGvisor,
   program,
   python,
@@ -16,6 +17,7 @@ import {
 } from "../hostile-case.ts";
 
 const graceMs = 1000;
+const quickCount = isCovering ? 40 : 200;
 
 const exits: readonly HostileCase[] = [
   ["exit 0", 0, null, 0],
@@ -99,9 +101,9 @@ export const lifecycleRows: readonly HostileCase[] = [
     brief,
   ),
   ...exits,
-  hostile("C7", "200 tasks that end before anybody could attach", async (ground) => {
+  hostile("C7", `${quickCount} tasks that end before anybody could attach`, async (ground) => {
     const lanes = Array.from({ length: 2 }, async (_, lane) => {
-      for (let at = 0; at < 100; at += 1) {
+      for (let at = 0; at < quickCount / 2; at += 1) {
         const { result } = await ground.run(program(["echo", `${lane} ${at}`]));
         expectReason(result, "ok");
         expect(result.output.stdout).toBe(`${lane} ${at}\n`);

@@ -2,9 +2,9 @@ import { expect } from "vitest";
 import type { Reason } from "../../../src/model/failure.ts";
 import { until } from "../../support/until.ts";
 import type { Request } from "../ground.ts";
-import { expectReason, type HostileCase, hostile, program, python, shell } from "../hostile-case.ts";
+import { expectReason, type HostileCase, hostile, isCovering, program, python, shell } from "../hostile-case.ts";
 
-const taskCount = 100;
+const taskCount = isCovering ? 24 : 100;
 
 /** A1 to A5, small enough to be many. */
 const attacks: readonly { readonly request: Request; readonly ends: readonly Reason[] }[] = [
@@ -26,7 +26,7 @@ const attacks: readonly { readonly request: Request; readonly ends: readonly Rea
 export const manyAtOnceRows: readonly HostileCase[] = [
   hostile(
     "A22",
-    "100 of A1 to A5 at once",
+    `${taskCount} of A1 to A5 at once`,
     async (ground) => {
       const { parts, config } = ground.house;
       let most = 0;

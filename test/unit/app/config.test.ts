@@ -81,7 +81,7 @@ describe("the configuration", () => {
     expect(config.callbacks).toMatchObject({ secret, maxTries: 10 });
     expect(configJson(config.settings) + configTable(config.settings)).not.toContain(secret.slice(6));
     expect(() => load({ ...env, TOOL_EXECUTOR_CALLBACK_SECRET: `${secret}hunter2!` })).toThrow(
-      /^TOOL_EXECUTOR_CALLBACK_SECRET in the environment must be whsec_ and 24 to 64 random bytes in base64$/,
+      /^TOOL_EXECUTOR_CALLBACK_SECRET in the environment must be whsec_ and 24 to 64 random bytes in base64, or two of these with a space between$/,
     );
   });
 

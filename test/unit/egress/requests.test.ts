@@ -1,3 +1,4 @@
+import { once } from "node:events";
 import { gzipSync } from "node:zlib";
 import { describe, expect, test, vi } from "vitest";
 import { type EgressGroundOptions, egressGround, origin } from "../../support/egress-ground.ts";
@@ -350,6 +351,25 @@ describe("an answer", () => {
     await until("it is told", () => ground.events.length > 0, 10_000);
     expect(ground.events[0]?.why).toContain("1000000 bytes");
     expect(talk.heard().length).toBeLessThan(1_100_000);
+  });
+
+  test("F22 to a body over the task's bytes says so, and the client can write no further", async () => {
+    await using server = await origin(() => undefined);
+    await using ground = egressGround(server.port, { allow, caps: { maxBytes: 1_000_000 } });
+    const talk = ground.talk(
+      "http",
+      `POST http://a.example/ HTTP/1.1\r\nHost: a.example\r\nContent-Length: ${1 << 30}\r\n\r\n`,
+    );
+    const piece = Buffer.alloc(65_536, 120);
+    for (let sent = 0; sent < 1 << 30 && talk.stream.writable; sent += piece.length)
+      if (!talk.stream.write(piece)) await Promise.race([once(talk.stream, "drain"), once(talk.stream, "close")]);
+    await talk.closed();
+    const why = "the task's connections carried 1000000 bytes, the most that is allowed";
+    expect(talk.heard()).toMatch(/^HTTP\/1\.1 403 Forbidden\r\n/);
+    expect(talk.heard()).toContain(`\r\n\r\n${why}\n`);
+    await until("it is told", () => ground.events.length > 0, 10_000);
+    expect(ground.events[0]).toMatchObject({ why });
+    expect(server.heard()[0]?.length).toBeLessThan(1_000_200);
   });
 
   test("F20 that drips is cut at the connection's time", async () => {

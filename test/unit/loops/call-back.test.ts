@@ -11,7 +11,8 @@ import { encodeResult } from "../../../src/schema/encode-result.ts";
 import { anOwner, aResult, aTask, handClock, never } from "../../support/samples.ts";
 import { until } from "../../support/until.ts";
 
-const secret = Buffer.alloc(32, 7);
+/** The one that receivers have, and the one that they change to. */
+const secrets = [Buffer.alloc(32, 7), Buffer.alloc(24, 8)];
 const url = "https://hooks.example/";
 const boundMs = 5000;
 
@@ -39,7 +40,7 @@ function calling(answer: (count: number) => Promise<void> | void, differences: P
   const stop = new AbortController();
   const running = callBack(
     {
-      ...{ store, objects, sender, clock, secret, maxTries: 3, bell: ended },
+      ...{ store, objects, sender, clock, secrets, maxTries: 3, bell: ended },
       onTried: (_row, outcome) => outcomes.push(outcome),
       onTrouble: (_what, error) => troubles.push(error),
       ...differences,
@@ -67,7 +68,7 @@ const away = (): never => {
   throw new ExecutorError("internal", "https://hooks.example:443 answered with status 500, not 2xx");
 };
 
-test("a task that ended is told of once, with its bytes and a signature of them", async () => {
+test("a task that ended is told of once, with its bytes and a signature of them by each secret", async () => {
   const bytes = Buffer.from('{"task_id": "t-1"}');
   await using at = calling(() => undefined);
   await at.finish({}, bytes);
@@ -77,10 +78,16 @@ test("a task that ended is told of once, with its bytes and a signature of them"
   await until("the next is told", () => at.outcomes.length === 2, boundMs);
   expect(at.calls.map(({ headers }) => headers["webhook-id"])).toEqual(["acme/t-1", "acme/t-2"]);
   const [first] = at.calls;
-  const signed = createHmac("sha256", secret).update(`acme/t-1.1767225600.${bytes}`).digest("base64");
+  const signed = secrets.map((secret) =>
+    createHmac("sha256", secret).update(`acme/t-1.1767225600.${bytes}`).digest("base64"),
+  );
   expect(first).toEqual({
     url,
-    headers: { "webhook-id": "acme/t-1", "webhook-timestamp": "1767225600", "webhook-signature": `v1,${signed}` },
+    headers: {
+      "webhook-id": "acme/t-1",
+      "webhook-timestamp": "1767225600",
+      "webhook-signature": `v1,${signed[0]} v1,${signed[1]}`,
+    },
     body: bytes,
   });
 });

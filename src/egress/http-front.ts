@@ -5,7 +5,7 @@ import { pipeline } from "node:stream/promises";
 import { ExecutorError } from "../model/failure.ts";
 import type { Place } from "./host.ts";
 import { connectTarget, endToEnd, type Target, targetOf } from "./http-request.ts";
-import { lastWord } from "./last-word.ts";
+import { dropRest, lastWord } from "./last-word.ts";
 import type { OpenPassage, Passage } from "./passage.ts";
 import { carry } from "./tunnel.ts";
 
@@ -244,14 +244,9 @@ function refuse(response: ServerResponse, status: number, text: string): void {
     ...{ "Proxy-Status": proxyStatus(status), Connection: "close" },
   });
   response.end(body);
-  // What it still writes is dropped, whoever read the body before: it would wait for room, and never read why.
-  const { socket } = response.req.resume();
-  const timer = setTimeout(() => socket.destroy(), lingerMs);
-  socket.once("close", () => clearTimeout(timer));
+  // Whoever read its body before: it would wait for room, and never read why.
+  dropRest(response.req, response.req.socket);
 }
-
-/** For a client that goes on writing behind its last answer. */
-const lingerMs = 2000;
 
 /** RFC 9209: whose answer it is, and of what kind. */
 function proxyStatus(status: number): string {

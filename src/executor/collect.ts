@@ -22,7 +22,22 @@ export interface Collected {
   readonly flagged: ReadonlyMap<string, readonly string[]>;
   /** The file for whose secret nothing is kept; null: there is none. */
   readonly refused: FoundSecret | null;
+  /** Of the sandbox's last word, not acknowledged yet: with that the sandbox ends. Null when it did not come. */
+  readonly endSeq: number | null;
 }
+
+/** How a collection begins. */
+export interface Asking {
+  /** By the executor that had the attempt before; then all of it comes again. */
+  readonly isAsked: boolean;
+  /** What of it came already. */
+  readonly rest: readonly SandboxEvent[];
+  /** Hears by what number the sandbox is asked, before it is. */
+  readonly onNumber: (seq: number) => void;
+}
+
+/** So much of what comes is not acknowledged: a successor finds all of a collection that small. A quarter of what a sandbox keeps. */
+const unacknowledgedBytes = 1024 * 1024;
 
 /** Files to be read on the way. */
 export interface SmallFiles {
@@ -34,11 +49,13 @@ export interface SmallFiles {
 
 /**
  * Brings `/output` into the object store as one tar with its manifest; memory stays bounded whatever the size. Nothing
- * is stored when `/output` holds nothing to be listed.
+ * is stored when `/output` holds nothing to be listed. The sandbox ends when the caller acknowledges `endSeq`: until then a successor may
+ * do all of it again, where it is not much.
  * @throws ExecutorError internal when the store fails, sandbox when what comes is no plain tar; nothing half-stored is left.
  */
 export async function collect(
   sandbox: Sandbox,
+  asking: Asking,
   caps: CollectCaps,
   smallFiles: SmallFiles,
   objects: ObjectStore,
@@ -50,15 +67,17 @@ export async function collect(
   const guard = guarding === null ? noGuard(manifest) : artifactGuard(manifest, guarding);
   const scan = tarScan(guard, caps);
   let end: CollectEnd | null = null;
-  let endSeq = 0;
-  sandbox.collect(caps);
+  let endSeq: number | null = null;
+  let heldBytes = 0;
+  if (!asking.isAsked) sandbox.collect(caps, asking.onNumber);
 
   async function* tarBytes(): AsyncGenerator<Buffer> {
-    for await (const batch of heard(sandbox)) {
+    for await (const batch of heard(sandbox, asking.rest)) {
       for (const event of batch) {
         if (event.kind === "artifacts") {
           yield* guard.kept(event.bytes, scan.push);
-          sandbox.ack(event.seq);
+          heldBytes += event.bytes.length;
+          if (heldBytes > unacknowledgedBytes) sandbox.ack(event.seq);
         } else if (event.kind === "end") {
           scan.finish();
           yield* guard.rest();
@@ -79,10 +98,7 @@ export async function collect(
     // Nothing is stored before there is something to keep.
     const first: Buffer[] = [];
     for (let next = await bytes.next(); ; next = await bytes.next()) {
-      if (next.done) {
-        sandbox.ack(endSeq);
-        return { ...noFiles, small: manifest.small(), end };
-      }
+      if (next.done) return { ...noFiles, small: manifest.small(), end, endSeq };
       // Copied: the bytes are good for this turn only.
       first.push(Buffer.from(next.value));
       if (manifest.seen()) break;
@@ -92,9 +108,7 @@ export async function collect(
     const entries = manifest.entries();
     const body = encodeManifest({ entries, folders: manifest.folders() }, end);
     await objects.put(manifestKey(prefix), chain([body], none()), signal);
-    // Only now: what is acknowledged the sandbox forgets, and once all is, it ends.
-    sandbox.ack(endSeq);
-    return { ...noFiles, entries, artifactsKey: key, small: manifest.small(), end, flagged: guard.flagged() };
+    return { ...noFiles, entries, artifactsKey: key, small: manifest.small(), end, flagged: guard.flagged(), endSeq };
   } catch (error) {
     const refused = guard.refused();
     if (refused !== null) return { ...noFiles, refused };
@@ -110,13 +124,15 @@ export const noFiles: Collected = {
   end: null,
   flagged: new Map(),
   refused: null,
+  endSeq: null,
 };
 
 /** Silence for so long and the sandbox is taken for stuck: reading one file's next piece takes milliseconds. */
 const silenceMs = 30_000;
 
 /** What the sandbox says; one that falls silent is ended. The time a slow object store takes is not counted. */
-async function* heard(sandbox: Sandbox): AsyncGenerator<readonly SandboxEvent[]> {
+async function* heard(sandbox: Sandbox, rest: readonly SandboxEvent[]): AsyncGenerator<readonly SandboxEvent[]> {
+  if (rest.length > 0) yield rest;
   // A kill that fails is followed by `gone` too.
   const end = (): void => void sandbox.kill(new AbortController().signal).catch(() => undefined);
   let timer = setTimeout(end, silenceMs);

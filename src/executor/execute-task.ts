@@ -142,7 +142,7 @@ async function attempted(
   if (line.taken && ended.exit !== null) countMissed(ended.exit, { stdout, stderr }, droppedBytes(secrets, journal));
 
   spans.next("collect");
-  await ours(store.collecting(attempt, uninterrupted));
+  if (line.taken?.record.state !== "COLLECTING") await ours(store.collecting(attempt, uninterrupted));
   const prefix = attemptPrefix(attempt);
   const caps = {
     maxBytes: task.limits.output_mb * bytesPerMb,
@@ -158,9 +158,10 @@ async function attempted(
   };
   // Kept for failed, timed-out and cancelled tasks too, so `cancel` does not reach here.
   const guarding = secrets === null ? null : { redaction: secrets.redaction, policy: policy.secretsInArtifacts };
+  const asking = { ...ground.asking, rest: ended.rest };
   const collected = ended.gone
     ? noFiles
-    : await collect(sandbox, caps, smallFiles, objects, prefix, guarding, uninterrupted);
+    : await collect(sandbox, asking, caps, smallFiles, objects, prefix, guarding, uninterrupted);
   const logsObject = await storeLogs(journal, objects, prefix, uninterrupted);
 
   const noted = readNotes(tool, collected);
@@ -193,7 +194,10 @@ async function attempted(
     },
   });
   // Before the sandbox is taken down: nobody has to wait for that. One that cannot be removed is the reaper's, not the task's.
-  return await answered(parts, line, spans, secrets, result);
+  const stored = await answered(parts, line, spans, secrets, result);
+  // Only now: a successor would have found in it all that the answer was made from.
+  if (collected.endSeq !== null) sandbox.ack(collected.endSeq);
+  return stored;
 }
 
 /** Where a task leaves its value, below `/output`. */

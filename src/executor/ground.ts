@@ -4,6 +4,7 @@ import type { Task } from "../model/task.ts";
 import type { AttemptJournal, Succession } from "../ports/attempt-journal.ts";
 import type { Sandbox } from "../ports/sandbox.ts";
 import type { Tool, ToolCommand } from "../tools/tool.ts";
+import type { Asking } from "./collect.ts";
 import { refuseLargeCommand } from "./command-size.ts";
 import type { Parts } from "./parts.ts";
 import { allowedSpec, commandFor, putInputs, specFor } from "./prepare.ts";
@@ -21,6 +22,8 @@ export interface Ground extends AsyncDisposable {
   readonly runtime: string;
   /** Whether the sandbox stood ready before the task asked for it. */
   readonly warm: boolean;
+  /** How what the task left is asked for. */
+  readonly asking: Omit<Asking, "rest">;
 }
 
 /** A new sandbox with the task's files in it, noted in the store; its task has not been given its command. */
@@ -47,14 +50,15 @@ export async function freshGround(
   // Let go of first, whichever is there first.
   await using onEngine = new AsyncDisposableStack();
   // Whoever finds the row LEASED and not yet STARTING judges what is there in the same way, so neither waits for the other.
-  const [, journal, sandbox] = await together(cancel, (signal) => [
-    ours(store.starting(attempt, signal)),
+  const [, journal, sandbox] = await together([
+    ours(store.starting(attempt, cancel)),
     stacked(held, parts.openJournal(attempt, task.limits.log_mb * bytesPerMb)),
-    stacked(onEngine, parts.sandboxes.create(spec, signal)),
+    stacked(onEngine, parts.sandboxes.create(spec, cancel)),
   ]);
   const deadlineAt = clock.now() + command.deadlineMs + command.graceMs;
   const { image, runtime } = spec;
-  const succession = (started: Succession["started"]): Succession => ({
+  let started: Succession["started"] = null;
+  const succession = (): Succession => ({
     ...sandbox.resumePoint(),
     maker: attempt.owner,
     image: { name: image.name, id: image.id },
@@ -66,18 +70,23 @@ export async function freshGround(
     started,
   });
   // Before the row says that it runs: who finds the row finds this.
-  journal.note(succession(null));
+  journal.note(succession());
   // Files alone do nothing: they may be there first.
-  await together(cancel, (signal) => [
-    ours(store.running(attempt, sandbox.id, deadlineAt, signal)),
-    putInputs(sandbox, task, toolCommand, objects, signal),
+  await together([
+    ours(store.running(attempt, sandbox.id, deadlineAt, cancel)),
+    putInputs(sandbox, task, toolCommand, objects, cancel),
   ]);
-  const onStarted = (seq: number): void => journal.note(succession({ seq, at: clock.now() }));
+  const onStarted = (seq: number): void => {
+    started = { seq, at: clock.now() };
+    journal.note(succession());
+  };
+  const onNumber = (seq: number): void => journal.note({ ...succession(), collecting: seq });
   held.use(onEngine.move());
   const ground = held.move();
   return {
     ...{ sandbox, journal, image, runtime, warm: sandbox.warm },
     launch: { kind: "start", command, onStarted },
+    asking: { isAsked: false, onNumber },
     [Symbol.asyncDispose]: () => ground.disposeAsync(),
   };
 }
@@ -87,15 +96,10 @@ async function stacked<T extends AsyncDisposable>(stack: AsyncDisposableStack, m
   return stack.use(await making);
 }
 
-/** All that `begin` begins, or the error of the first that failed, once none is at it any more: the signal asks the others to end. */
+/** What all of them answer, or the error of the first in the list that failed, once none is at it any more. */
 async function together<T extends readonly Promise<unknown>[]>(
-  cancel: AbortSignal,
-  begin: (signal: AbortSignal) => readonly [...T],
+  begun: readonly [...T],
 ): Promise<{ -readonly [K in keyof T]: Awaited<T[K]> }> {
-  const failure = new AbortController();
-  const begun = begin(AbortSignal.any([cancel, failure.signal]));
-  for (const each of begun) each.catch((error: unknown) => failure.abort(error));
   await Promise.allSettled(begun);
-  if (failure.signal.aborted) throw failure.signal.reason;
   return Promise.all(begun);
 }

@@ -22,6 +22,8 @@ export interface RunEnd {
   readonly startedAt: number | null;
   /** `cancel` left the task to a successor: it goes on, and says the rest to whoever attaches next. */
   readonly handedOver: boolean;
+  /** What was said behind the task's end already: of what it left, where a dead executor had asked for that. Good until more is asked for. */
+  readonly rest: readonly SandboxEvent[];
 }
 
 /** How the running part begins. */
@@ -101,7 +103,10 @@ export async function run(
       else if (event.kind === "gone") gone = event.gone;
     }
     if (guard.handedOver()) continue;
-    if (exit || failure || gone) return { exit, failure, gone, overdue: guard.overdue(), startedAt, handedOver: false };
+    if (exit || failure || gone) {
+      const rest = heard.slice(heard.findIndex(isEnd) + 1);
+      return { exit, failure, gone, overdue: guard.overdue(), startedAt, handedOver: false, rest };
+    }
   }
   const diagnosis = "the sandbox said nothing further";
   return {
@@ -111,8 +116,11 @@ export async function run(
     overdue: false,
     startedAt,
     handedOver: guard.handedOver(),
+    rest: [],
   };
 }
+
+const isEnd = ({ kind }: SandboxEvent): boolean => kind === "exit" || kind === "failed" || kind === "gone";
 
 /** What stands in the journal, or is dealt with. */
 function acknowledge(
@@ -123,7 +131,7 @@ function acknowledge(
   let seq = 0;
   let isOutput = true;
   for (const event of batch) {
-    if (event.kind === "exit" || event.kind === "failed" || event.kind === "gone") break;
+    if (event.kind === "gone" || isEnd(event)) break;
     seq = event.seq;
     isOutput = event.kind === "stdout" || event.kind === "stderr";
   }

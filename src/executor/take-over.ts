@@ -31,8 +31,8 @@ export type TakeOver =
 
 /**
  * Takes over the attempt of an executor of this host that is known to be dead: its folder, its row (attempt kept), its sandbox, in this
- * order, so that whoever looks meanwhile finds a living holder. Only an attempt whose task runs, or has just ended, can be gone on with, and
- * none for ever: it may be what its executors die of.
+ * order, so that whoever looks meanwhile finds a living holder. Only an attempt whose task runs, or has ended and left little enough that the
+ * sandbox has all of it still, can be gone on with, and none for ever: it may be what its executors die of.
  */
 export async function takeOver(parts: Parts, record: TaskRecord, signal: AbortSignal): Promise<TakeOver> {
   const { store, liveness, policy } = parts;
@@ -40,7 +40,7 @@ export async function takeOver(parts: Parts, record: TaskRecord, signal: AbortSi
   const key = taskKey(task);
   const before: Holder = { attempt: number, owner };
   const gone: TakeOver = { kind: "lost", holder: before, wasStarted: true, deaths: 1 };
-  if (owner === null || record.state !== "RUNNING") return gone;
+  if (owner === null || (record.state !== "RUNNING" && record.state !== "COLLECTING")) return gone;
   await using stack = new AsyncDisposableStack();
   const mine = { key, number, owner: liveness.self };
   const found = await parts.reopenJournal(mine, record.sandboxId ?? "", task.limits.log_mb * bytesPerMb);
@@ -60,7 +60,7 @@ export async function takeOver(parts: Parts, record: TaskRecord, signal: AbortSi
   if (sandbox === null) return lost;
   stack.use(sandbox);
   const { resumed } = sandbox;
-  if (resumed === null || resumed.state === "ended") return lost;
+  if (resumed === null || (resumed.state === "ended" && !wasAsked(succession, resumed))) return lost;
   if (resumed.state === "idle") return { ...lost, wasStarted: false };
   // Nobody knows where its input stands.
   if (task.stdin !== null && succession.started === null) return lost;
@@ -74,6 +74,10 @@ export async function takeOver(parts: Parts, record: TaskRecord, signal: AbortSi
   const things = { attempt, record, journal, succession, resumed, sandbox, secrets, redactionPoint };
   return { kind: "taken", taken: takenOver(parts, things, held) };
 }
+
+/** Whether the sandbox was asked for what its task left; then all of that comes again. */
+const wasAsked = ({ collecting }: Succession, { lastInSeq }: Resumed): boolean =>
+  collecting !== undefined && collecting <= lastInSeq;
 
 function handedBack(parts: Parts, task: Task, { secrets }: Resumed): TaskSecrets | null | "lost" {
   try {
@@ -99,7 +103,7 @@ function takenOver(
   held: Omit<TakenOver, keyof Ground | "leave"> & Pick<Ground, "sandbox" | "journal">,
   stack: AsyncDisposableStack,
 ): TakenOver {
-  const { succession, journal, sandbox } = held;
+  const { succession, journal, sandbox, resumed } = held;
   const leftMs = Math.max(0, succession.deadlineAt - parts.clock.now());
   return {
     ...held,
@@ -107,6 +111,10 @@ function takenOver(
     runtime: succession.runtime,
     warm: succession.warm ?? false,
     launch: { kind: "go_on", leftMs, graceMs: parts.policy.graceMs, startedAt: succession.started?.at ?? null },
+    asking: {
+      isAsked: wasAsked(succession, resumed),
+      onNumber: (seq) => journal.note({ ...succession, collecting: seq }),
+    },
     async leave() {
       journal.leave(true);
       await sandbox.detach();

@@ -24,6 +24,8 @@ export interface Succession extends ResumePoint {
     /** Unix milliseconds. */
     readonly at: number;
   } | null;
+  /** The number of the frame that asks for what the task left; not there: none was sent. The sandbox knows whether it has come. */
+  readonly collecting?: number;
 }
 
 /** The journal of one attempt with what a successor must know beside it; all of it is gone after dispose. */

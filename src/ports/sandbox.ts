@@ -135,7 +135,7 @@ export interface ResumePoint {
 
 /** Where a sandbox stood when it was attached again. */
 export interface Resumed {
-  /** `idle`: its task was never given its command. `exited`: the task has ended, and its `exit` comes again. */
+  /** `idle`: its task was never given its command. `exited`: the task has ended, and its `exit` comes again; `ended`: what it left, too. */
   readonly state: "idle" | "running" | "exited" | "ended";
   /** The last frame of its former holder that it has. */
   readonly lastInSeq: number;
@@ -195,15 +195,21 @@ export interface Sandbox extends AsyncDisposable {
   terminate(graceMs: number): void;
   /** Ends the container itself; `gone` follows. For a sandbox that no longer answers. */
   kill(signal: AbortSignal): Promise<void>;
-  /** After `exit` or `failed`: `artifacts` events and one `end` follow. */
-  collect(caps: CollectCaps): void;
+  /**
+   * After `exit` or `failed`: `artifacts` events and one `end` follow. `onNumber` hears the number of the frame that asks before it is sent:
+   * by that a successor knows whether the sandbox was asked.
+   */
+  collect(caps: CollectCaps, onNumber?: (seq: number) => void): void;
   /**
    * Everything said since the last call, in batches. Read by one reader at a time; leaving the loop and
    * entering it again loses nothing. Not reading holds the task back, as a full pipe does. The bytes of a batch are good until the
    * next one is asked for: who wants them longer copies them.
    */
   events(): AsyncIterable<readonly SandboxEvent[]>;
-  /** Everything up to `seq` is safely kept and need never be said again. With `end` acknowledged the sandbox ends by itself. */
+  /**
+   * Everything up to `seq` is safely kept and need never be said again. With `end` acknowledged the sandbox ends by itself. It keeps 4 MiB
+   * that are not acknowledged, and says no more until they are.
+   */
   ack(seq: number): void;
   /** Lets go of the sandbox without ending it, for a successor. Nothing may be called afterwards. */
   detach(): Promise<void>;

@@ -22,6 +22,7 @@ const windowBytes = 240 * 1024;
 const pieceBytes = 64 * 1024;
 /** For what a task still writes behind its last answer. */
 const lingerMs = 2_000;
+const lingerBytes = 2 * 1024 * 1024;
 /** Of one sandbox at once; sandbox-init opens no more. */
 const maxChannels = 128;
 
@@ -91,6 +92,7 @@ function openChannel(send: (type: number, body: Buffer) => void, credit: number,
   let isHeld = false;
   let [hasEnded, theyHaveEnded, isCutOff] = [false, false, false];
   let lingering: NodeJS.Timeout | null = null;
+  let droppedBytes = 0;
 
   const flush = (): void => {
     while (waiting && credit > 0) {
@@ -130,9 +132,11 @@ function openChannel(send: (type: number, body: Buffer) => void, credit: number,
     onClosed();
     if (!isCutOff) send(frameType.close, closeBody(why));
   };
-  /** What a task writes that nobody reads any more. */
+  /** What a task writes that nobody reads any more. One that only writes is cut off. */
   const drop = (type: number, body: Buffer): void => {
+    droppedBytes += body.length;
     if (type === frameType.close || (type === frameType.data && body.length === 0)) over();
+    else if (droppedBytes > lingerBytes) over();
     else if (type === frameType.data) send(frameType.window, windowBody(body.length));
   };
   const broken = (why: string): void => void stream.destroy(new Error(`the sandbox sent ${why}`));
@@ -156,8 +160,11 @@ function openChannel(send: (type: number, body: Buffer) => void, credit: number,
       waiting = null;
       const isWhole = hasEnded && error === null;
       // A task that still writes when it has had its answer would lose that with a reset.
-      if (isWhole && !theyHaveEnded && !isCutOff) lingering = setTimeout(over, lingerMs).unref();
-      else over(isWhole ? null : "closed");
+      if (isWhole && !theyHaveEnded && !isCutOff) {
+        lingering = setTimeout(over, lingerMs).unref();
+        // What was read and is not told of yet, or never will be read, is room all the same: without it a task that used all of its window waits.
+        if (unsaidBytes > 0) send(frameType.window, windowBody(unsaidBytes));
+      } else over(isWhole ? null : "closed");
       done(error);
     },
   });

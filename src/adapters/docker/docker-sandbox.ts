@@ -176,7 +176,7 @@ export async function openDockerSandbox(parts: DockerSandboxParts, signal: Abort
       lastWait ??= setTimeout(() => void endWith("it was killed"), streamEndMs);
       await engine.kill(id, killSignal);
     },
-    collect: (caps) => void link.send(frameType.collect, collectBody(caps)),
+    collect: (caps, onNumber) => void link.send(frameType.collect, collectBody(caps), onNumber),
     events: () => queue.read(),
     ack(seq) {
       ackedSeq = Math.max(ackedSeq, seq);

@@ -39,8 +39,8 @@ export interface LinkEvents {
 export interface SandboxLink {
   /** Attaches and resolves with `ready`; `onAttached` starts what is attached to. */
   connect(signal: AbortSignal, onAttached?: () => Promise<void>): Promise<Ready>;
-  /** Queues a numbered frame; `null` when the link is over. */
-  send(type: number, body: Buffer): number | null;
+  /** Queues a numbered frame; `null` when the link is over. `onNumber` hears its number first. */
+  send(type: number, body: Buffer, onNumber?: (seq: number) => void): number | null;
   /** Sends a frame of a channel, or drops it where nothing is attached. */
   sendOn(type: number, channel: number, body: Buffer): void;
   /** Tells the sandbox that nothing further is wanted of it; its stream's end is then no loss. */
@@ -277,9 +277,10 @@ export function sandboxLink(
     events.detached();
   }
 
-  const send = (type: number, body: Buffer): number | null => {
+  const send = (type: number, body: Buffer, onNumber?: (seq: number) => void): number | null => {
     if (closed) return null;
     const seq = nextSeq;
+    onNumber?.(seq);
     nextSeq += 1;
     const pieces = encodeFrame(frame(type, seq, body));
     unused.push({ seq, pieces, bodyBytes: body.length });

@@ -78,7 +78,8 @@ function endsAtOnce(does: (command: SandboxCommand) => MemoryTask): Sandbox {
     async kill() {
       say({ kind: "gone", gone: { oomKilled: false, exitCode: 137, diagnosis: "" } });
     },
-    collect() {
+    collect(_caps, onNumber) {
+      onNumber?.(2);
       for (const bytes of leaves) say({ kind: "artifacts", ...next(), bytes });
       say({ kind: "end", ...next(), end: nothing });
     },

@@ -46,7 +46,8 @@ async function kept(
     policy,
   };
   const small = { maxBytes: new Map(unlisted === null ? [] : [[unlisted, 1000]]), unlisted };
-  const collected = await collect(sandbox, caps, small, objects, "p", guarding, never());
+  const asking = { isAsked: false, rest: [], onNumber: () => undefined };
+  const collected = await collect(sandbox, asking, caps, small, objects, "p", guarding, never());
   const found = await objects.list("p", never());
   const { artifactsKey } = collected;
   const tar = artifactsKey === null ? Buffer.alloc(0) : await wholeObject(objects, artifactsKey);

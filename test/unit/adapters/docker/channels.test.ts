@@ -118,6 +118,32 @@ describe("a connection of the task's", () => {
     expect(closes(sent)).toEqual([[1, null]]);
   });
 
+  test("is not held up behind its answer by what it wrote before, and nobody read", async () => {
+    const { host, sent, stream } = opened();
+    take(host, frameType.data, 1, Buffer.alloc(windowBytes));
+    stream.end("too large");
+    await until("the answer is sent", () => dataOf(sent).toString() === "too large", 5_000);
+    stream.destroy();
+    await until("it is let go of", () => stream.closed, 5_000);
+    const granted = sent
+      .filter(({ type }) => type === frameType.window)
+      .reduce((sum, { body }) => sum + body.readUInt32BE(0), 0);
+    expect(granted).toBe(windowBytes);
+    expect(closes(sent)).toEqual([]);
+  });
+
+  test("is closed when the task writes far more behind its answer than was on its way", async () => {
+    const { host, sent, stream } = opened();
+    stream.end("too large");
+    await until("the answer is sent", () => dataOf(sent).toString() === "too large", 5_000);
+    stream.destroy();
+    await until("it is let go of", () => stream.closed, 5_000);
+    let written = 0;
+    for (; closes(sent).length === 0; written += windowBytes / 4)
+      take(host, frameType.data, 1, Buffer.alloc(windowBytes / 4));
+    expect(written).toBeLessThan(4 * 1024 * 1024);
+  });
+
   test("is closed some time after its answer, whatever the task does", async () => {
     const { sent, stream } = opened();
     stream.end("answer");

@@ -142,7 +142,9 @@ async function attempted(
   if (line.taken && ended.exit !== null) countMissed(ended.exit, { stdout, stderr }, droppedBytes(secrets, journal));
 
   spans.next("collect");
-  if (line.taken?.record.state !== "COLLECTING") await ours(store.collecting(attempt, uninterrupted));
+  const isNoted = store.collecting(attempt, uninterrupted);
+  // The executor that had it before may have noted it, and then this changes nothing. The answer has the fence all the same.
+  await (line.taken === null ? ours(isNoted) : isNoted);
   const prefix = attemptPrefix(attempt);
   const caps = {
     maxBytes: task.limits.output_mb * bytesPerMb,

@@ -46,15 +46,11 @@ export async function freshGround(
   const openCommand = commandFor(task, toolCommand, spec.image, policy, given);
   const command = given.secrets === null ? openCommand : { ...openCommand, secrets: given.secrets.given };
   refuseLargeCommand(command);
-  await using held = new AsyncDisposableStack();
-  // Let go of first, whichever is there first.
-  await using onEngine = new AsyncDisposableStack();
-  // Whoever finds the row LEASED and not yet STARTING judges what is there in the same way, so neither waits for the other.
-  const [, journal, sandbox] = await together([
-    ours(store.starting(attempt, cancel)),
-    stacked(held, parts.openJournal(attempt, task.limits.log_mb * bytesPerMb)),
-    stacked(onEngine, parts.sandboxes.create(spec, cancel)),
-  ]);
+  await ours(store.starting(attempt, cancel));
+
+  await using stack = new AsyncDisposableStack();
+  const journal = stack.use(await parts.openJournal(attempt, task.limits.log_mb * bytesPerMb));
+  const sandbox = stack.use(await parts.sandboxes.create(spec, cancel));
   const deadlineAt = clock.now() + command.deadlineMs + command.graceMs;
   const { image, runtime } = spec;
   let started: Succession["started"] = null;
@@ -71,35 +67,18 @@ export async function freshGround(
   });
   // Before the row says that it runs: who finds the row finds this.
   journal.note(succession());
-  // Files alone do nothing: they may be there first.
-  await together([
-    ours(store.running(attempt, sandbox.id, deadlineAt, cancel)),
-    putInputs(sandbox, task, toolCommand, objects, cancel),
-  ]);
+  await ours(store.running(attempt, sandbox.id, deadlineAt, cancel));
+  await putInputs(sandbox, task, toolCommand, objects, cancel);
   const onStarted = (seq: number): void => {
     started = { seq, at: clock.now() };
     journal.note(succession());
   };
   const onNumber = (seq: number): void => journal.note({ ...succession(), collecting: seq });
-  held.use(onEngine.move());
-  const ground = held.move();
+  const held = stack.move();
   return {
     ...{ sandbox, journal, image, runtime, warm: sandbox.warm },
     launch: { kind: "start", command, onStarted },
     asking: { isAsked: false, onNumber },
-    [Symbol.asyncDispose]: () => ground.disposeAsync(),
+    [Symbol.asyncDispose]: () => held.disposeAsync(),
   };
-}
-
-/** Held from when it is there. */
-async function stacked<T extends AsyncDisposable>(stack: AsyncDisposableStack, making: Promise<T>): Promise<T> {
-  return stack.use(await making);
-}
-
-/** What all of them answer, or the error of the first in the list that failed, once none is at it any more. */
-async function together<T extends readonly Promise<unknown>[]>(
-  begun: readonly [...T],
-): Promise<{ -readonly [K in keyof T]: Awaited<T[K]> }> {
-  await Promise.allSettled(begun);
-  return Promise.all(begun);
 }

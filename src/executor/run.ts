@@ -120,7 +120,8 @@ export async function run(
   };
 }
 
-const isEnd = ({ kind }: SandboxEvent): boolean => kind === "exit" || kind === "failed" || kind === "gone";
+const isEnd = (event: SandboxEvent): event is Extract<SandboxEvent, { readonly kind: "exit" | "failed" | "gone" }> =>
+  event.kind === "exit" || event.kind === "failed" || event.kind === "gone";
 
 /** What stands in the journal, or is dealt with. */
 function acknowledge(
@@ -131,7 +132,7 @@ function acknowledge(
   let seq = 0;
   let isOutput = true;
   for (const event of batch) {
-    if (event.kind === "gone" || isEnd(event)) break;
+    if (isEnd(event)) break;
     seq = event.seq;
     isOutput = event.kind === "stdout" || event.kind === "stderr";
   }

@@ -14,8 +14,7 @@ export interface CallBackPorts {
   readonly objects: ObjectStore;
   readonly sender: CallbackSender;
   readonly clock: Clock;
-  /** What bodies are signed with. */
-  /** Each callback has a signature by each. */
+  /** Each body is signed by each of them. */
   readonly secrets: readonly Buffer[];
   /** The last of them makes a dead letter. */
   readonly maxTries: number;

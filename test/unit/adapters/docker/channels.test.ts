@@ -50,6 +50,14 @@ const closes = (sent: readonly Sent[]): readonly unknown[] =>
     .filter(({ type }) => type === frameType.close)
     .map(({ channel, body }) => [channel, JSON.parse(String(body)).error]);
 
+/** Has its last answer, and is let go of. */
+async function refused(sent: readonly Sent[], stream: Duplex): Promise<void> {
+  stream.end("too large");
+  await until("the answer is sent", () => dataOf(sent).toString() === "too large", 5_000);
+  stream.destroy();
+  await until("it is let go of", () => stream.closed, 5_000);
+}
+
 describe("a connection of the task's", () => {
   test("is taken at once, and carries bytes both ways until both have ended it", async () => {
     const { host, sent, served, stream } = opened();
@@ -104,10 +112,7 @@ describe("a connection of the task's", () => {
 
   test("is not cut off while the task still writes behind its answer", async () => {
     const { host, sent, stream } = opened();
-    stream.end("too large");
-    await until("the answer is sent", () => dataOf(sent).toString() === "too large", 5_000);
-    stream.destroy();
-    await until("it is let go of", () => stream.closed, 5_000);
+    await refused(sent, stream);
     expect(closes(sent)).toEqual([]);
     for (let count = 0; count < 20; count += 1) take(host, frameType.data, 1, Buffer.alloc(windowBytes / 4));
     const granted = sent
@@ -121,10 +126,7 @@ describe("a connection of the task's", () => {
   test("is not held up behind its answer by what it wrote before, and nobody read", async () => {
     const { host, sent, stream } = opened();
     take(host, frameType.data, 1, Buffer.alloc(windowBytes));
-    stream.end("too large");
-    await until("the answer is sent", () => dataOf(sent).toString() === "too large", 5_000);
-    stream.destroy();
-    await until("it is let go of", () => stream.closed, 5_000);
+    await refused(sent, stream);
     const granted = sent
       .filter(({ type }) => type === frameType.window)
       .reduce((sum, { body }) => sum + body.readUInt32BE(0), 0);
@@ -134,10 +136,7 @@ describe("a connection of the task's", () => {
 
   test("is closed when the task writes far more behind its answer than was on its way", async () => {
     const { host, sent, stream } = opened();
-    stream.end("too large");
-    await until("the answer is sent", () => dataOf(sent).toString() === "too large", 5_000);
-    stream.destroy();
-    await until("it is let go of", () => stream.closed, 5_000);
+    await refused(sent, stream);
     let written = 0;
     for (; closes(sent).length === 0; written += windowBytes / 4)
       take(host, frameType.data, 1, Buffer.alloc(windowBytes / 4));

@@ -4,6 +4,7 @@ import { spooledTaskStore } from "../adapters/wrap/spooled-task-store.ts";
 import type { Parts } from "../executor/parts.ts";
 import { drainSpool } from "../loops/drain-spool.ts";
 import { keepDraining } from "../loops/keep-draining.ts";
+import type { Attempt } from "../model/attempt.ts";
 import { ExecutorError, reasonOf } from "../model/failure.ts";
 import { type SpoolEntry, spooledKey } from "../model/spool-entry.ts";
 import type { TaskKey } from "../model/task.ts";
@@ -47,6 +48,8 @@ export interface ServerBuffer extends AsyncDisposable {
   readonly store: TaskStore;
   /** What waits of a task, wherever that is; null also where no place can be asked. */
   waiting(key: TaskKey, signal: AbortSignal): Promise<Waiting | null>;
+  /** Whether the attempt's end waits for the store. */
+  isKept(attempt: Pick<Attempt, "key" | "number">): boolean;
   /** Once, now. What cannot be drained is told in the log. */
   drain(): Promise<void>;
   /** Again and again until `stop` aborts, and once more then. */
@@ -133,6 +136,7 @@ export async function openBuffer(
   };
   return {
     store: spooled.store,
+    isKept: spooled.isKept,
     async waiting(key, signal) {
       for (const { spool } of places) {
         const found = await spool.find(key, signal).catch(() => null);

@@ -2,7 +2,7 @@ import { hostLiveness } from "../adapters/disk/host-liveness.ts";
 import { cancelTask } from "../executor/cancel-task.ts";
 import { receivedSummary, taskSummary } from "../executor/task-summary.ts";
 import { bell } from "../loops/bell.ts";
-import { attemptPrefix } from "../model/attempt.ts";
+import { type Attempt, attemptPrefix } from "../model/attempt.ts";
 import { ExecutorError, isAway } from "../model/failure.ts";
 import { artifactsKey, type Manifest, manifestKey } from "../model/manifest.ts";
 import type { Result } from "../model/result.ts";
@@ -28,6 +28,8 @@ export interface FrontSources {
   readonly liveness: () => Promise<Liveness & AsyncDisposable>;
   readonly sandboxRoot: string;
   readonly pulse: Pulse | null;
+  /** Whether the attempt's end is not with the store yet: what is heard of it then is not yet the task's result. */
+  readonly isKept: (attempt: Pick<Attempt, "key" | "number">) => boolean;
   /** What waits of a task for a store that is away; null where nothing does. */
   readonly waiting: ((key: TaskKey, signal: AbortSignal) => Promise<Waiting | null>) | null;
 }
@@ -46,6 +48,7 @@ export const localFront = (config: Config, archive: FrontSources["archive"]): Fr
     liveness: () => hostLiveness(config.runtimeDir),
     sandboxRoot: config.sandboxRoot,
     pulse: null,
+    isKept: () => false,
     waiting: null,
   });
 
@@ -67,9 +70,9 @@ export function frontOf(sources: FrontSources): Front {
   };
   return {
     ...lettersOf(store),
-    async get(key, waitMs, signal) {
+    async get(key, waitMs, signal, isNew = false) {
       try {
-        return waitMs === 0 ? await known(sources, key, signal) : await ended(sources, key, waitMs, signal);
+        return waitMs === 0 ? await known(sources, key, signal) : await ended(sources, key, waitMs, isNew, signal);
       } catch (error) {
         return await foundMeanwhile(sources, key, error, signal);
       }
@@ -95,7 +98,12 @@ export function frontOf(sources: FrontSources): Front {
   };
 }
 
-const found = (record: TaskRecord): FoundTask => ({ summary: taskSummary(record), resultBytes: record.resultBytes });
+function found(record: TaskRecord): FoundTask {
+  const { resultBytes, reason } = record;
+  return resultBytes !== null && reason !== null
+    ? { reason, resultBytes }
+    : { summary: taskSummary(record), resultBytes: null };
+}
 
 const resultOf = (record: TaskRecord | null): Result | null =>
   record?.resultBytes ? (JSON.parse(record.resultBytes.toString("utf8")) as Result) : null;
@@ -142,15 +150,21 @@ async function ended(
   sources: FrontSources,
   key: TaskKey,
   waitMs: number,
+  isNew: boolean,
   signal: AbortSignal,
 ): Promise<FoundTask | null> {
   const endsAt = performance.now() + waitMs;
   const beats = bell();
+  let heard: FoundTask | null = null;
   // Its other states are no reason to look: the run itself has the processor then.
   using _listening = sources.pulse?.listen(key, (event) => {
+    if (event.kind === "result" && !sources.isKept({ key, number: event.result.attempt }))
+      heard = { reason: event.result.reason, resultBytes: event.bytes };
     if (event.kind === "state" && event.state === "FINISHED") beats.ring();
   });
+  if (isNew) await beats.heard(Math.min(waitMs, lookEveryMs), signal);
   for (;;) {
+    if (heard !== null) return heard;
     const task = await known(sources, key, signal).catch((error: unknown) => {
       if (!isAway(error) || performance.now() >= endsAt) throw error;
       return "away" as const;

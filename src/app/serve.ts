@@ -4,7 +4,9 @@ import { apiKeysFolder } from "../adapters/disk/api-keys-folder.ts";
 import { codeOf, privateFolder } from "../adapters/disk/private-folder.ts";
 import { engineFacts } from "../adapters/docker/engine-facts.ts";
 import { type Door, openDoor } from "../adapters/http/door.ts";
+import type { AtOnce } from "../executor/take-in.ts";
 import { HandedOver } from "../executor/worker-lost.ts";
+import { atOnce as beginsAtOnce } from "../loops/at-once.ts";
 import { bell } from "../loops/bell.ts";
 import { keepPassing } from "../loops/keep-passing.ts";
 import type { ReapReport } from "../loops/reap.ts";
@@ -75,7 +77,10 @@ export async function serve(
     parts: { ...opened.parts, store: buffer?.store ?? store, sandboxes: pool ?? sandboxes },
   };
   const { parts } = house;
-  const messages = messagesOf(config, house, stack, work.ring, counted, log);
+  // What begins tasks needs the loop that runs them, which tells the messages of them.
+  let begins: AtOnce | null = null;
+  const atOnce: AtOnce = { prepared: async (task, allowed) => (await begins?.prepared(task, allowed)) ?? null };
+  const messages = messagesOf(config, house, stack, atOnce, work.ring, counted, log);
   const callbacks = callbacksOf(config, house, counted, log);
   const scheduled = stack.use(
     schedule(parts, {
@@ -89,6 +94,7 @@ export async function serve(
       },
     }),
   );
+  if (pool !== null) begins = beginsAtOnce(parts, scheduled, pool);
   const reap = await serverReaper(config, house, scheduled);
   const onReport = (report: ReapReport): void => {
     tellReaped(report, counted, log, say);
@@ -106,7 +112,10 @@ export async function serve(
   const ready = readiness(checks, walls.fallen, systemClock.monotonicMs);
   const waiting = buffer?.waiting ?? null;
   const { sandboxRoot, maxFileBytes } = config;
-  const front = serverFront({ house, sandboxRoot, pulse: live, wake: work.ring, maxFileBytes, waiting });
+  const isKept = buffer?.isKept ?? (() => false);
+  const front = serverFront({
+    ...{ house, sandboxRoot, pulse: live, atOnce, wake: work.ring, maxFileBytes, waiting, isKept },
+  });
   const door = stack.use(await openServerDoor(config, version, front, counted, log, ready));
   stack.defer(parts.liveness.onPoke(work.ring));
   counted.gauges({
@@ -169,6 +178,7 @@ function messagesOf(
   config: Config,
   { parts, parseTask }: House,
   stack: AsyncDisposableStack,
+  atOnce: AtOnce,
   wake: () => void,
   counted: Metrics,
   log: Log,
@@ -178,14 +188,20 @@ function messagesOf(
   );
   if (transport === null) return null;
   stack.use(transport);
-  return transportService(parts, parseTask, transport, {
-    onAccepted: wake,
-    onTaken: counted.delivered,
-    onPublished: (rows) => {
-      for (const { kind } of rows) counted.published(kind, 1);
+  return transportService(
+    parts,
+    parseTask,
+    transport,
+    {
+      onWaiting: wake,
+      onTaken: counted.delivered,
+      onPublished: (rows) => {
+        for (const { kind } of rows) counted.published(kind, 1);
+      },
+      onTrouble: (what, error) => noteFailure(log, `${what}.failed`, error),
     },
-    onTrouble: (what, error) => noteFailure(log, `${what}.failed`, error),
-  });
+    atOnce,
+  );
 }
 
 /** Results out over HTTP, to who asked for it; null where nobody may be called. */

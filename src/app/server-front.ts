@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { inputFileKey } from "../executor/prepare.ts";
 import { isCallbackLetter, replayOfLetter, replayOfTask } from "../executor/replay.ts";
-import { takeIn } from "../executor/take-in.ts";
+import { type AtOnce, hasBegun, takeIn } from "../executor/take-in.ts";
 import { receivedSummary } from "../executor/task-summary.ts";
 import { ExecutorError, reasonOf } from "../model/failure.ts";
 import { type Task, taskKey } from "../model/task.ts";
@@ -15,7 +15,9 @@ export interface ServerFrontSources {
   readonly house: House;
   readonly sandboxRoot: string;
   readonly pulse: Pulse;
-  /** Called when a task was taken in. */
+  readonly atOnce: AtOnce | null;
+  readonly isKept: FrontSources["isKept"];
+  /** Called when a task was taken in that waits for its turn. */
   readonly wake: () => void;
   /** Of one file. */
   readonly maxFileBytes: number;
@@ -30,6 +32,8 @@ export function serverFront({
   wake,
   maxFileBytes,
   waiting,
+  atOnce,
+  isKept,
 }: ServerFrontSources): ServerFront {
   const { parts, parseTask } = house;
   const { objects, liveness, store } = parts;
@@ -41,11 +45,16 @@ export function serverFront({
     sandboxRoot,
     pulse,
     waiting,
+    isKept,
   });
   const taken = async (task: Task, signal: AbortSignal): Promise<Submitted> => {
-    const { kind } = await takeIn(parts, task, signal);
-    wake();
-    return { key: taskKey(task), isNew: kind === "accepted", received: receivedSummary(task, parts.clock.now()) };
+    const intake = await takeIn(parts, task, signal, atOnce);
+    if (!hasBegun(intake)) wake();
+    return {
+      key: taskKey(task),
+      isNew: intake.kind === "accepted",
+      received: receivedSummary(task, parts.clock.now()),
+    };
   };
   return {
     ...front,

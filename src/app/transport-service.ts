@@ -1,5 +1,6 @@
 import { kafkaTransport } from "../adapters/kafka/kafka-transport.ts";
 import type { LiveEvent, Parts } from "../executor/parts.ts";
+import type { AtOnce } from "../executor/take-in.ts";
 import { bell } from "../loops/bell.ts";
 import { intake, type Taken } from "../loops/intake.ts";
 import { progressReporter } from "../loops/progress.ts";
@@ -13,7 +14,7 @@ import type { Config } from "./config.ts";
 /** What a service tells of its transport, for metrics, log and readiness. */
 export interface ServiceEvents {
   /** There may be something to lease. */
-  readonly onAccepted: (key: TaskKey) => void;
+  readonly onWaiting: () => void;
   readonly onTaken: (taken: Taken) => void;
   readonly onPublished: (rows: readonly OutboxRow[]) => void;
   readonly onTrouble: (what: string, error: unknown) => void;
@@ -46,6 +47,7 @@ export function transportService(
   parseTask: (body: unknown) => Task,
   transport: Transport,
   events: ServiceEvents,
+  atOnce: AtOnce | null = null,
 ): TransportService {
   const { store, objects, clock, tracing } = parts;
   const progress = progressReporter(transport, clock);
@@ -53,6 +55,7 @@ export function transportService(
   const intakePorts = {
     parts,
     transport,
+    atOnce,
     parseTask,
     maxRequestBytes: defaultMaxRequestBytes,
     onTaken(taken: Taken) {
@@ -60,9 +63,9 @@ export function transportService(
       if (taken === "duplicate" || taken === "cancel") relayBell.ring();
       events.onTaken(taken);
     },
-    onAccepted(key: TaskKey) {
+    onAccepted(key: TaskKey, hasBegun: boolean) {
       progress.report(key, { event: "queued" });
-      events.onAccepted(key);
+      if (!hasBegun) events.onWaiting();
     },
   };
   const relayPorts = { store, objects, transport, clock, tracing, bell: relayBell, ...events };

@@ -11,13 +11,13 @@ import { terminalText } from "./terminal-text.ts";
 export async function getCommand(context: CliContext, key: TaskKey, json: boolean): Promise<void> {
   const { io } = context;
   await using front = await openFrontOf(context);
-  const { summary, resultBytes } = await knownTask(front, key, io.interrupt);
+  const found = await knownTask(front, key, io.interrupt);
   if (json) {
-    const bytes = resultBytes ?? Buffer.from(JSON.stringify(summary));
+    const bytes = found.resultBytes ?? Buffer.from(JSON.stringify(found.summary));
     return await written(io.stdout, Buffer.concat([bytes, Buffer.from("\n")]));
   }
-  if (!resultBytes) return await written(io.stdout, `${key.taskId} is ${summary.state}\n`);
-  const result = JSON.parse(resultBytes.toString("utf8")) as Result;
+  if (found.resultBytes === null) return await written(io.stdout, `${key.taskId} is ${found.summary.state}\n`);
+  const result = JSON.parse(found.resultBytes.toString("utf8")) as Result;
   await written(io.stdout, `${summaryLines(result).join("\n")}\n`);
   for (const stream of ["stdout", "stderr"] as const) {
     if (result.output[stream] === "") continue;

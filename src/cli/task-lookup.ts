@@ -14,9 +14,9 @@ export async function knownTask(front: Front, key: TaskKey, signal: AbortSignal)
 
 /** The stored result of a task. @throws ExecutorError validation, when it is not known or not finished. */
 export async function finishedResult(front: Front, key: TaskKey, signal: AbortSignal): Promise<Result> {
-  const { summary, resultBytes } = await knownTask(front, key, signal);
-  if (resultBytes) return JSON.parse(resultBytes.toString("utf8")) as Result;
-  throw new ExecutorError("validation", `task ${keyText(key)} is ${summary.state}, not finished`, {
+  const found = await knownTask(front, key, signal);
+  if (found.resultBytes !== null) return JSON.parse(found.resultBytes.toString("utf8")) as Result;
+  throw new ExecutorError("validation", `task ${keyText(key)} is ${found.summary.state}, not finished`, {
     hint: `toolx logs -f ${key.taskId} follows it`,
   });
 }

@@ -3,6 +3,7 @@ import { ExecutorError } from "../model/failure.ts";
 import type { Result } from "../model/result.ts";
 import type { TaskRecord } from "../ports/task-store.ts";
 import { executeTask } from "./execute-task.ts";
+import type { Standing } from "./ground.ts";
 import type { Parts, Watcher } from "./parts.ts";
 import type { TakenOver } from "./take-over.ts";
 
@@ -12,6 +13,8 @@ export interface Following {
   readonly stdin: AsyncIterable<Uint8Array> | null;
   /** What a dead executor began; absent: nothing. */
   readonly taken?: TakenOver;
+  /** What the attempt began with, where it began with its task. */
+  readonly standing?: Standing;
 }
 
 /**
@@ -27,7 +30,11 @@ export async function attemptTask(
 ): Promise<Result | null> {
   using cancelled = cancelledEarly(record, cancel);
   const { task, receivedAt, strikes } = record;
-  return await executeTask(parts, { taken: null, ...following, attempt, task, receivedAt, strikes }, cancelled.signal);
+  return await executeTask(
+    parts,
+    { taken: null, standing: null, ...following, attempt, task, receivedAt, strikes },
+    cancelled.signal,
+  );
 }
 
 /** A cancel that came before the task could be leased. */

@@ -1,5 +1,5 @@
 import { Readable } from "node:stream";
-import { setTimeout as sleep } from "node:timers/promises";
+import { setTimeout as sleep, setImmediate as turn } from "node:timers/promises";
 import { type Attempt, attemptPrefix } from "../model/attempt.ts";
 import type { Exit } from "../model/exit.ts";
 import { ExecutorError } from "../model/failure.ts";
@@ -12,7 +12,7 @@ import { type Noted, retryClass, type Tool } from "../tools/tool.ts";
 import { type AttemptSpans, attemptSpans } from "./attempt-spans.ts";
 import { type Collected, collect, noFiles } from "./collect.ts";
 import { artifactUrl, conclude, concludeFailure, shownArtifacts, type Timings } from "./conclude.ts";
-import { freshGround, type Ground } from "./ground.ts";
+import { freshGround, type Ground, type Standing } from "./ground.ts";
 import { type HeadTail, headTail } from "./head-tail.ts";
 import { keepLease } from "./keep-lease.ts";
 import type { Parts, Watcher } from "./parts.ts";
@@ -37,6 +37,8 @@ export interface Line {
   readonly stdin: AsyncIterable<Uint8Array> | null;
   /** Null: nothing is made yet. Otherwise what a dead executor of this host began. */
   readonly taken: TakenOver | null;
+  /** What the attempt began with, where it began with its task. Null: it was leased. */
+  readonly standing: Standing | null;
 }
 
 /**
@@ -54,6 +56,7 @@ export async function executeTask(parts: Parts, line: Line, cancel: AbortSignal)
   const begun: Begun = { commandGiven: line.taken !== null, handedOver: false, secrets: line.taken?.secrets ?? null };
   using spans = attemptSpans(parts.tracing, line, leasedAt);
   await using _taken = line.taken;
+  await using _standing = line.standing;
   await using lease = keepLease(parts.store, parts.liveness, attempt, parts.policy.leaseMs, cancel);
   try {
     return await attempted(parts, line, leasedAt, begun, spans, lease.signal);
@@ -87,11 +90,12 @@ async function answered(
   const markedBefore = taken?.redactionPoint?.markCount ?? 0;
   const result = secrets === null ? whole : withoutSecrets(whole, secrets, markedBefore);
   spans.next("store");
-  const stored = await store.finish(attempt, result, encodeResult(result), uninterrupted);
+  const bytes = encodeResult(result);
+  const stored = await store.finish(attempt, result, bytes, uninterrupted);
   spans.ended(stored ? result.reason : null);
   if (!stored) return null;
   log.attemptFinished(attempt, result);
-  await watcher({ kind: "result", result });
+  await watcher({ kind: "result", result, bytes });
   await watcher({ kind: "state", state: "FINISHED" });
   return result;
 }
@@ -142,9 +146,9 @@ async function attempted(
   if (line.taken && ended.exit !== null) countMissed(ended.exit, { stdout, stderr }, droppedBytes(secrets, journal));
 
   spans.next("collect");
-  const isNoted = store.collecting(attempt, uninterrupted);
-  // The executor that had it before may have noted it, and then this changes nothing. The answer has the fence all the same.
-  await (line.taken === null ? ours(isNoted) : isNoted);
+  // Beside the collection itself. The executor that had it before may have noted it, and then this changes nothing.
+  const isNoted = store.collecting(attempt, uninterrupted).then((noted) => noted || line.taken !== null);
+  isNoted.catch(() => undefined);
   const prefix = attemptPrefix(attempt);
   const caps = {
     maxBytes: task.limits.output_mb * bytesPerMb,
@@ -165,6 +169,7 @@ async function attempted(
     ? noFiles
     : await collect(sandbox, asking, caps, smallFiles, objects, prefix, guarding, uninterrupted);
   const logsObject = await storeLogs(journal, objects, prefix, uninterrupted);
+  await ours(isNoted);
 
   const noted = readNotes(tool, collected);
   const { value, problem } = readValue(tool, ended.exit, collected, noted);
@@ -197,6 +202,8 @@ async function attempted(
   });
   // Before the sandbox is taken down: nobody has to wait for that. One that cannot be removed is the reaper's, not the task's.
   const stored = await answered(parts, line, spans, secrets, result);
+  // Whoever waits for it goes first.
+  await turn();
   // Only now: a successor would have found in it all that the answer was made from.
   if (collected.endSeq !== null) sandbox.ack(collected.endSeq);
   return stored;

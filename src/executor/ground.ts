@@ -2,7 +2,7 @@ import type { Attempt } from "../model/attempt.ts";
 import { bytesPerMb } from "../model/limits.ts";
 import type { Task } from "../model/task.ts";
 import type { AttemptJournal, Succession } from "../ports/attempt-journal.ts";
-import type { Sandbox } from "../ports/sandbox.ts";
+import type { ResumePoint, Sandbox, SandboxSpec } from "../ports/sandbox.ts";
 import type { Tool, ToolCommand } from "../tools/tool.ts";
 import type { Asking } from "./collect.ts";
 import { refuseLargeCommand } from "./command-size.ts";
@@ -26,10 +26,31 @@ export interface Ground extends AsyncDisposable {
   readonly asking: Omit<Asking, "rest">;
 }
 
-/** A new sandbox with the task's files in it, noted in the store; its task has not been given its command. */
+/** What an attempt that began with its task was begun with. Dispose removes the sandbox, then the journal. */
+export interface Standing extends AsyncDisposable {
+  readonly sandbox: Sandbox;
+  readonly journal: AttemptJournal;
+  readonly deadlineAt: number;
+}
+
+/** By when the sandbox of a task that is about to start has ended it, Unix milliseconds. */
+export const deadlineOf = ({ limits }: Task, { clock, policy }: Pick<Parts, "clock" | "policy">): number =>
+  clock.now() + limits.timeout_seconds * 1000 + policy.graceMs;
+
+/** Of a sandbox whose task has not been given its command. */
+export const unstarted = (
+  point: ResumePoint,
+  { image, runtime }: SandboxSpec,
+  rest: Pick<Succession, "maker" | "warm" | "deadlineAt" | "leasedAt">,
+): Succession => ({
+  ...{ ...point, ...rest, image: { name: image.name, id: image.id }, runtime },
+  ...{ deaths: 0, started: null },
+});
+
+/** A sandbox with the task's files in it, noted in the store, new where none stands; its task has not been given its command. */
 export async function freshGround(
   parts: Parts,
-  { attempt, task }: { readonly attempt: Attempt; readonly task: Task },
+  { attempt, task, standing }: { readonly attempt: Attempt; readonly task: Task; readonly standing: Standing | null },
   tool: Tool,
   toolCommand: ToolCommand,
   given: {
@@ -40,34 +61,21 @@ export async function freshGround(
   },
   cancel: AbortSignal,
 ): Promise<Ground> {
-  const { store, objects, policy, clock } = parts;
+  const { objects, policy, clock } = parts;
   const allowed = allowedSpec(task, tool, toolCommand, parts.images, policy);
   const spec = await specFor(task, allowed, parts.images, cancel);
   const openCommand = commandFor(task, toolCommand, spec.image, policy, given);
   const command = given.secrets === null ? openCommand : { ...openCommand, secrets: given.secrets.given };
   refuseLargeCommand(command);
-  await ours(store.starting(attempt, cancel));
 
   await using stack = new AsyncDisposableStack();
-  const journal = stack.use(await parts.openJournal(attempt, task.limits.log_mb * bytesPerMb));
-  const sandbox = stack.use(await parts.sandboxes.create(spec, cancel));
-  const deadlineAt = clock.now() + command.deadlineMs + command.graceMs;
+  const { sandbox, journal, deadlineAt } = stack.use(
+    standing ?? (await setUp(parts, attempt, task, spec, given.leasedAt, cancel)),
+  );
   const { image, runtime } = spec;
+  const rest = { maker: attempt.owner, warm: sandbox.warm, deadlineAt, leasedAt: given.leasedAt };
   let started: Succession["started"] = null;
-  const succession = (): Succession => ({
-    ...sandbox.resumePoint(),
-    maker: attempt.owner,
-    image: { name: image.name, id: image.id },
-    runtime,
-    warm: sandbox.warm,
-    deadlineAt,
-    leasedAt: given.leasedAt,
-    deaths: 0,
-    started,
-  });
-  // Before the row says that it runs: who finds the row finds this.
-  journal.note(succession());
-  await ours(store.running(attempt, sandbox.id, deadlineAt, cancel));
+  const succession = (): Succession => ({ ...unstarted(sandbox.resumePoint(), spec, rest), started });
   await putInputs(sandbox, task, toolCommand, objects, cancel);
   const onStarted = (seq: number): void => {
     started = { seq, at: clock.now() };
@@ -81,4 +89,26 @@ export async function freshGround(
     asking: { isAsked: false, onNumber },
     [Symbol.asyncDispose]: () => held.disposeAsync(),
   };
+}
+
+async function setUp(
+  parts: Parts,
+  attempt: Attempt,
+  task: Task,
+  spec: SandboxSpec,
+  leasedAt: number,
+  cancel: AbortSignal,
+): Promise<Standing> {
+  await ours(parts.store.starting(attempt, cancel));
+  await using stack = new AsyncDisposableStack();
+  const journal = stack.use(await parts.openJournal(attempt, task.limits.log_mb * bytesPerMb));
+  const sandbox = stack.use(await parts.sandboxes.create(spec, cancel));
+  const deadlineAt = deadlineOf(task, parts);
+  // Before the row says that it runs: who finds the row finds this.
+  journal.note(
+    unstarted(sandbox.resumePoint(), spec, { maker: attempt.owner, warm: sandbox.warm, deadlineAt, leasedAt }),
+  );
+  await ours(parts.store.running(attempt, sandbox.id, deadlineAt, cancel));
+  const held = stack.move();
+  return { sandbox, journal, deadlineAt, [Symbol.asyncDispose]: () => held.disposeAsync() };
 }

@@ -73,8 +73,8 @@ export type LiveEvent =
   | { readonly kind: "state"; readonly state: TaskState }
   | { readonly kind: "output"; readonly stream: "stdout" | "stderr"; readonly bytes: Buffer }
   | { readonly kind: "progress"; readonly progress: Progress }
-  /** Stored; before the state `FINISHED`. */
-  | { readonly kind: "result"; readonly result: Result };
+  /** Stored, as these bytes; before the state `FINISHED`. */
+  | { readonly kind: "result"; readonly result: Result; readonly bytes: Buffer };
 
 /** Called in order; the task waits for a promise, as it would at a full pipe. */
 export type Watcher = (event: LiveEvent) => void | Promise<void>;

@@ -1,7 +1,7 @@
 import { cancelTask } from "../executor/cancel-task.ts";
 import { concludeRefusal } from "../executor/conclude.ts";
 import type { Parts } from "../executor/parts.ts";
-import { takeIn } from "../executor/take-in.ts";
+import { type AtOnce, hasBegun, takeIn } from "../executor/take-in.ts";
 import { ExecutorError, isAway, reasonOf, reasonTable } from "../model/failure.ts";
 import { deadLetterHeaders } from "../model/outbox.ts";
 import type { Result } from "../model/result.ts";
@@ -20,12 +20,13 @@ import { striking } from "./striking.ts";
 export interface IntakePorts {
   readonly parts: Parts;
   readonly transport: Transport;
+  readonly atOnce: AtOnce | null;
   /** @throws ExecutorError validation | policy_denied */
   readonly parseTask: (body: unknown) => Task;
   /** Of a request; more is not even looked into. */
   readonly maxRequestBytes: number;
-  /** A new task is in the store; before its message is acknowledged. */
-  readonly onAccepted: (key: TaskKey) => void;
+  /** A new task is in the store, and has begun or waits for its turn; before its message is acknowledged. */
+  readonly onAccepted: (key: TaskKey, hasBegun: boolean) => void;
   /** Called once for each delivery that was dealt with. */
   readonly onTaken: (taken: Taken) => void;
 }
@@ -105,10 +106,10 @@ async function takeCall(desk: Desk, message: Message, value: Buffer, signal: Abo
 }
 
 async function takeTask(desk: Desk, message: Message, task: Task, signal: AbortSignal): Promise<Taken> {
-  const { parts, strikes } = desk;
-  const intake = await strikes.tried(sourceText(message.source), () => takeIn(parts, task, signal), signal);
+  const { parts, strikes, atOnce } = desk;
+  const intake = await strikes.tried(sourceText(message.source), () => takeIn(parts, task, signal, atOnce), signal);
   if (intake.kind === "accepted") {
-    desk.onAccepted(taskKey(task));
+    desk.onAccepted(taskKey(task), hasBegun(intake));
     return "accepted";
   }
   // What waits to be sent is sent by the relay; one that is not finished yet has its answer to come.

@@ -1,4 +1,5 @@
-import { attemptTask } from "../executor/attempt-task.ts";
+import { attemptTask, type Following } from "../executor/attempt-task.ts";
+import type { Standing } from "../executor/ground.ts";
 import type { LiveEvent, Parts } from "../executor/parts.ts";
 import type { TakenOver } from "../executor/take-over.ts";
 import type { Attempt } from "../model/attempt.ts";
@@ -25,9 +26,19 @@ export interface ScheduleOptions {
   readonly watch: (key: TaskKey, event: LiveEvent) => void;
 }
 
+/** A slot, held until one of its two calls is made. */
+export interface Reservation {
+  /** Aborts when nothing is to begin any more. */
+  readonly stop: AbortSignal;
+  free(): void;
+  begin(leased: Leased, standing: Standing): void;
+}
+
 /** The loop that leases queued tasks and runs them. */
 export interface Schedule extends AsyncDisposable {
   readonly underWay: UnderWay;
+  /** Room for an attempt that may begin without a lease of its own; null: there is none, the attempt is under way, or none begins here now. */
+  reserve(attempt: Pick<Attempt, "key" | "number">): Reservation | null;
   /** Goes on with an attempt of a dead executor, beside those that have a slot. Dispose leaves one that did not come to that. */
   adopt(taken: TakenOver): void;
   /**
@@ -47,13 +58,41 @@ export function schedule(parts: Parts, options: ScheduleOptions): Schedule {
   const adopted = new Map<string, TakenOver>();
   const nameOf = ({ key, number }: Pick<Attempt, "key" | "number">): string => `${keyText(key)}/${number}`;
 
+  /** While it leases. */
+  let signals: { readonly stop: AbortSignal; readonly giveUp: AbortSignal } | null = null;
+
+  const over = (name: string): void => {
+    running.delete(name);
+    bell.ring();
+  };
   const start = (leased: Leased, giveUp: AbortSignal, taken?: TakenOver): void => {
     const name = nameOf(leased.attempt);
-    const ended = attempted(parts, options, leased, giveUp, taken).finally(() => {
-      running.delete(name);
-      bell.ring();
-    });
-    running.set(name, ended);
+    const following = taken === undefined ? {} : { taken };
+    running.set(
+      name,
+      attempted(parts, options, leased, giveUp, following).finally(() => over(name)),
+    );
+  };
+  const reserve = (attempt: Pick<Attempt, "key" | "number">): Reservation | null => {
+    const name = nameOf(attempt);
+    if (signals === null || signals.stop.aborted || running.size >= options.slots) return null;
+    if (running.has(name) || adopted.has(name)) return null;
+    const { stop, giveUp } = signals;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    running.set(name, promise);
+    return {
+      stop,
+      free() {
+        over(name);
+        resolve();
+      },
+      begin(leased, standing) {
+        void attempted(parts, options, leased, giveUp, { standing }).finally(() => {
+          over(name);
+          resolve();
+        });
+      },
+    };
   };
 
   return {
@@ -61,6 +100,7 @@ export function schedule(parts: Parts, options: ScheduleOptions): Schedule {
       count: () => running.size + adopted.size,
       has: (attempt) => running.has(nameOf(attempt)) || adopted.has(nameOf(attempt)),
     },
+    reserve,
     adopt(taken) {
       adopted.set(nameOf(taken.attempt), taken);
       bell.ring();
@@ -72,6 +112,7 @@ export function schedule(parts: Parts, options: ScheduleOptions): Schedule {
           adopted.delete(name);
         }
       };
+      signals = { stop, giveUp };
       while (!stop.aborted) {
         goOn();
         const leased = running.size < options.slots ? await next(parts, options.slots - running.size) : [];
@@ -79,6 +120,7 @@ export function schedule(parts: Parts, options: ScheduleOptions): Schedule {
         // Whoever has got all there was looks again when there may be more.
         if (leased.length === 0) await bell.heard(options.pollMs, stop);
       }
+      signals = null;
       goOn();
       await Promise.all(running.values());
     },
@@ -104,12 +146,12 @@ async function attempted(
   { watch }: ScheduleOptions,
   { attempt, record }: Leased,
   giveUp: AbortSignal,
-  taken?: TakenOver,
+  begun: Pick<Following, "taken" | "standing">,
 ): Promise<void> {
   const { key, number } = attempt;
   const watcher = (event: LiveEvent): void => watch(key, event);
   try {
-    await attemptTask(parts, attempt, record, { watcher, stdin: null, ...(taken && { taken }) }, giveUp);
+    await attemptTask(parts, attempt, record, { watcher, stdin: null, ...begun }, giveUp);
   } catch (error) {
     // Its end could not be stored. The lease runs out, and the reaper finds a task that nobody is at.
     const place = { tenant_id: key.tenantId, task_id: key.taskId, attempt: number };

@@ -5,11 +5,10 @@ import type { Manifest, ManifestEntry } from "../model/manifest.ts";
 import type { JsonObject, TaskKey, TaskState } from "../model/task.ts";
 import type { TaskSummary } from "../model/task-summary.ts";
 
-/** One task, and its result once it has one: the stored bytes. */
-export interface FoundTask {
-  readonly summary: TaskSummary;
-  readonly resultBytes: Buffer | null;
-}
+/** One task as it stands, or its result once it has one: the stored bytes, and the reason in them. */
+export type FoundTask =
+  | { readonly summary: TaskSummary; readonly resultBytes: null }
+  | { readonly reason: Reason; readonly resultBytes: Buffer };
 
 export interface ListedTasks {
   /** Newest first. */
@@ -84,8 +83,11 @@ export type LetterReplay =
  * @throws ExecutorError with the reason of docs/failures.md.
  */
 export interface Front extends LettersFront, AsyncDisposable {
-  /** Null for a task that is not there. With `waitMs` its result is waited for, so long at most. */
-  get(key: TaskKey, waitMs: number, signal: AbortSignal): Promise<FoundTask | null>;
+  /**
+   * Null for a task that is not there. With `waitMs` its result is waited for, so long at most; `isNew`: it was taken in a moment ago, and
+   * need not be looked at before that.
+   */
+  get(key: TaskKey, waitMs: number, signal: AbortSignal, isNew?: boolean): Promise<FoundTask | null>;
   list(filter: FrontFilter, signal: AbortSignal): Promise<ListedTasks>;
   cancel(key: TaskKey, signal: AbortSignal): Promise<CancelAnswer>;
   /**

@@ -164,6 +164,22 @@ export interface Sandboxes {
   attach(from: ResumePoint, signal: AbortSignal): Promise<Sandbox>;
 }
 
+/** Sandboxes of which some stand ready. */
+export interface ReadySandboxes {
+  /** One that stands ready just as it is asked for, for a task that may not come to be; null: there is none now. */
+  offer(spec: SandboxSpec): OfferedSandbox | null;
+}
+
+/** Of the two calls one is made, once. */
+export interface OfferedSandbox {
+  readonly id: string;
+  readonly resumePoint: ResumePoint;
+  /** It is the caller's from here on. */
+  take(): Sandbox;
+  /** It stands ready again: nothing was asked of it. */
+  giveBack(): void;
+}
+
 export interface Sandbox extends AsyncDisposable {
   /** The engine's own id. */
   readonly id: string;

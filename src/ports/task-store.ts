@@ -4,7 +4,7 @@ import type { Reason } from "../model/failure.ts";
 import type { CallbackRow, OutboxRow, Refusal } from "../model/outbox.ts";
 import type { Owner } from "../model/owner.ts";
 import type { Result } from "../model/result.ts";
-import type { Task, TaskKey, TaskState } from "../model/task.ts";
+import { type Task, type TaskKey, type TaskState, taskKey } from "../model/task.ts";
 import type { OldTasks } from "./old-tasks.ts";
 
 /** One task as it stands. Times are Unix milliseconds of the store's clock. */
@@ -27,8 +27,44 @@ export interface TaskRecord {
   readonly reason: Reason | null;
 }
 
+/** An attempt that may begin together with its task: its sandbox stands ready, and so does what a successor would need. */
+export interface Beginning {
+  readonly owner: Owner;
+  readonly leaseMs: number;
+  readonly sandboxId: string;
+  /** As for {@link TaskStore.running}. */
+  readonly deadlineAt: number;
+}
+
+/** Where so many wait, whatever for, nothing begins at once: finding out whether one of them is due would take longer than its turn. */
+export const lookedThrough = 100;
+
+/** A first attempt as it stands when its task was begun at once. `at`: Unix milliseconds of the store's clock. */
+export function begunWith(
+  task: Task,
+  requestSha256: string,
+  { owner, leaseMs, sandboxId }: Beginning,
+  at: number,
+): Leased {
+  const record: TaskRecord = {
+    ...{
+      task,
+      requestSha256,
+      state: "RUNNING",
+      attempt: 1,
+      strikes: 0,
+      owner,
+      leaseUntil: at + leaseMs,
+      cancelRequested: false,
+    },
+    ...{ receivedAt: at, startedAt: at, finishedAt: null, sandboxId, resultBytes: null, reason: null },
+  };
+  return { attempt: { key: taskKey(task), number: 1, owner }, record };
+}
+
 export type Intake =
-  | { readonly kind: "accepted" }
+  /** `begun`: its first attempt is RUNNING as was asked, `unknown` where only the store could tell and does not now; not there: it is QUEUED. */
+  | { readonly kind: "accepted"; readonly begun?: Leased | "unknown" }
   /** The same request again: the first task stands. */
   | { readonly kind: "duplicate"; readonly record: TaskRecord }
   /** The id is taken by another request. */
@@ -90,8 +126,11 @@ export interface TaskStore extends OldTasks, AsyncDisposable {
   /**
    * Takes the task in as QUEUED. `requestSha256` is of its canonical JSON. A cancel that came first finds its task here. A task that is
    * known is found however full the queue is. Where many machines share the store, the bounds may be passed by as many as come at once.
+   * With `beginning` a new task that need not wait, while no other that is due does, is RUNNING at once, in the same write: of its first
+   * attempt, that of this owner. It begins QUEUED all the same when a cancel came first, or where {@link lookedThrough} wait for their time.
+   * A call that fails may have begun it.
    */
-  intake(task: Task, requestSha256: string, signal: AbortSignal): Promise<Intake>;
+  intake(task: Task, requestSha256: string, signal: AbortSignal, beginning?: Beginning): Promise<Intake>;
   /** The next attempt of one queued task for `owner`, or null when it is not QUEUED, or `not_before` is to come. */
   leaseTask(key: TaskKey, owner: Owner, leaseMs: number, signal: AbortSignal): Promise<Attempt | null>;
   /**

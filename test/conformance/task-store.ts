@@ -5,6 +5,7 @@ import type { Clock } from "../../src/ports/clock.ts";
 import type { QueueBounds, TaskStore } from "../../src/ports/task-store.ts";
 import { leaseOne } from "../support/lease-one.ts";
 import { anOwner, aResult, aTask, handClock, never } from "../support/samples.ts";
+import { atOnceConformance } from "./task-store-at-once.ts";
 import { callbackConformance } from "./task-store-callbacks.ts";
 import { letterConformance } from "./task-store-letters.ts";
 import { outboxConformance } from "./task-store-outbox.ts";
@@ -27,6 +28,7 @@ export type OpenTaskStores = (
 /** What every task store promises, whatever it is made of. */
 export function taskStoreConformance(name: string, open: OpenTaskStores): void {
   takeoverConformance(name, open);
+  atOnceConformance(name, open);
   outboxConformance(name, open);
   retentionConformance(name, open);
   queueConformance(name, open);

@@ -219,6 +219,32 @@ describe("a server that fails is one clear failure, in bounded time", () => {
     },
   );
 
+  test("an intake whose answer is lost on the way has begun its task, and says so", async () => {
+    await using stack = new AsyncDisposableStack();
+    const { url, address, client } = stack.use(await freshDatabase(postgres()));
+    const proxy = stack.use(await startToxiproxy(postgres(), 5432));
+    const direct = stack.use(await open(address));
+    const through = { ...addressOf(url), port: proxy.port };
+    const store = stack.use(await postgresTaskStore(through, never(), { callMs: 20_000, retryMs: 15_000 }));
+    await store.get(key, never());
+    await proxy.swallowAnswers();
+    const beginning = { owner: anOwner(), leaseMs: 10_000, sandboxId: "sandbox-1", deadlineAt: 7 };
+    const intake = store.intake(aTask(), "h1", never(), beginning);
+    await until("the write", async () => (await direct.get(key, never()))?.state === "RUNNING", 5000);
+    await proxy.cut();
+    const sessions =
+      "select from pg_stat_activity where application_name = 'tool-executor' and datname = current_database()";
+    await until("the end of the connection", async () => (await client.query(sessions)).rowCount === 1, 5000);
+    await proxy.mend();
+    expect(await intake).toMatchObject({
+      kind: "accepted",
+      begun: { attempt: { key, number: 1 }, record: { state: "RUNNING", sandboxId: "sandbox-1" } },
+    });
+    expect((await client.query("select number, sandbox_id, deadline_at::int from attempts")).rows).toEqual([
+      { number: 1, sandbox_id: "sandbox-1", deadline_at: 7 },
+    ]);
+  });
+
   test("a call is given up when its signal aborts, and the next one works", async () => {
     await using stack = new AsyncDisposableStack();
     const { address, client } = stack.use(await freshDatabase(postgres()));

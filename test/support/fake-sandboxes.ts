@@ -54,8 +54,9 @@ export function fakeSandboxes(): FakeSandboxes {
       };
       const sandbox: FakeSandbox = {
         ...rest,
-        ...{ kill: unused, collect: unused, events: unused, ack: unused, resumePoint: unused, resumed: null },
+        ...{ kill: unused, collect: unused, events: unused, ack: unused, resumed: null },
         id: `box-${engine.made.length + 1}`,
+        resumePoint: () => ({ sandboxId: sandbox.id, token: "", lastSeq: 0 }),
         spec,
         warm: false,
         limits: null,

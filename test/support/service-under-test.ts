@@ -29,7 +29,7 @@ export function serviceUnderTest(
   const attempts: string[] = [];
   const troubles: string[] = [];
   const service = transportService(parts, parseTask, transport, {
-    onAccepted: () => work.ring(),
+    onWaiting: () => work.ring(),
     onTaken: (each) => taken.push(each),
     onPublished: () => undefined,
     onTrouble: (what, error) => troubles.push(`${what}: ${error instanceof Error ? error.message : String(error)}`),

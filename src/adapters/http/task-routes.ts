@@ -63,14 +63,14 @@ export function taskRoutes(app: FastifyInstance, context: RouteContext): void {
       const trace = typeof traceparent === "string" ? traceparent : null;
       const { key, isNew, received } = await front.submit(request.body, asked, trace, uninterrupted);
       reply.header(intakeHeader, isNew ? "accepted" : "duplicate");
-      const found = await front.get(key, waitMs, gone(reply, context.closing)).catch((error: unknown): FoundTask => {
+      const signal = gone(reply, context.closing);
+      const found = await front.get(key, waitMs, signal, isNew).catch((error: unknown): FoundTask => {
         // It is kept all the same: whoever is told otherwise sends it again.
         if (!isAway(error) || received === undefined) throw error;
         return { summary: received, resultBytes: null };
       });
       if (found === null) throw noSuchTask();
-      if (found.resultBytes !== null && found.summary.reason !== null)
-        return sendResult(reply, found, reasonTable[found.summary.reason].httpStatus);
+      if (found.resultBytes !== null) return sendResult(reply, found.resultBytes, reasonTable[found.reason].httpStatus);
       return reply
         .status(202)
         .header("location", `/v1/tasks/${key.taskId}`)
@@ -97,7 +97,7 @@ export function taskRoutes(app: FastifyInstance, context: RouteContext): void {
       const key = keyOf(callerOf(request), request.params.id, request.query.tenant_id);
       const found = await front.get(key, waitOf(request.query.wait), gone(reply, context.closing));
       if (found === null) throw noSuchTask();
-      if (found.resultBytes !== null) return sendResult(reply, found, 200);
+      if (found.resultBytes !== null) return sendResult(reply, found.resultBytes, 200);
       return reply
         .header(stateHeader, found.summary.state)
         .type("application/json")
@@ -185,7 +185,7 @@ const cancelAnswer = {
   reason: { type: ["string", "null"] },
 };
 
-function sendResult(reply: FastifyReply, { resultBytes }: FoundTask, status: number): FastifyReply {
+function sendResult(reply: FastifyReply, resultBytes: Buffer, status: number): FastifyReply {
   return reply.status(status).header(stateHeader, "FINISHED").type("application/json").send(resultBytes);
 }
 

@@ -11,6 +11,7 @@ import type { Leaving, OldTask } from "../../ports/old-tasks.ts";
 import {
   type Holder,
   type Leased,
+  lookedThrough,
   type QueueBounds,
   type TaskRecord,
   type TaskStore,
@@ -179,7 +180,7 @@ export function memoryTaskStore(clock: Clock, bounds: QueueBounds = unbounded): 
       outbox = outbox.filter((row) => !old.includes(row));
       return old.length;
     },
-    async intake(task, requestSha256, signal) {
+    async intake(task, requestSha256, signal, beginning) {
       signal.throwIfAborted();
       const text = keyText(taskKey(task));
       const known = records.get(text);
@@ -209,7 +210,14 @@ export function memoryTaskStore(clock: Clock, bounds: QueueBounds = unbounded): 
         resultBytes: null,
         reason: null,
       });
-      return { kind: "accepted" };
+      const mayBegin =
+        beginning !== undefined && !cancelRequested && queued.length < lookedThrough && !queued.some(isDue);
+      const attempt = mayBegin ? lease(records.get(text), beginning.owner, beginning.leaseMs) : null;
+      const record = records.get(text);
+      if (!attempt || !record || !beginning) return { kind: "accepted" };
+      const running = { ...record, state: "RUNNING", sandboxId: beginning.sandboxId, startedAt: now } as const;
+      put(running);
+      return { kind: "accepted", begun: { attempt, record: running } };
     },
     async leaseTask(key, owner, leaseMs, signal) {
       signal.throwIfAborted();

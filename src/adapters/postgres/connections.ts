@@ -51,7 +51,8 @@ const sessionSettings = {
   // A call that we have given up must not be carried out later, nor hold its locks for ever.
   client_connection_check_interval: 250,
   // Our statements are made for indexes. What the server knows of a table that fills and empties by the minute says otherwise at times, and a
-  // bitmap does not clear an index of what is gone, as the walk along it does.
+  // bitmap does not clear an index of what is gone, as the walk along it does. So nothing is won by a plan for the values of one call.
+  plan_cache_mode: "force_generic_plan",
   enable_seqscan: "off",
   enable_bitmapscan: "off",
 } as const;

@@ -1,6 +1,15 @@
+import type { Attempt } from "../../model/attempt.ts";
 import { isAway } from "../../model/failure.ts";
+import { ownerText } from "../../model/owner.ts";
 import { keyText, type Task, type TaskKey, taskKey } from "../../model/task.ts";
-import type { Intake, QueueBounds, TaskRecord, TaskStore } from "../../ports/task-store.ts";
+import {
+  type Beginning,
+  begunWith,
+  type Intake,
+  type QueueBounds,
+  type TaskRecord,
+  type TaskStore,
+} from "../../ports/task-store.ts";
 import type { Connections } from "./connections.ts";
 import { joined } from "./joined.ts";
 import { inLots } from "./lots.ts";
@@ -11,6 +20,14 @@ interface Asked {
   readonly key: TaskKey;
   readonly requestSha256: string;
   readonly request: Buffer;
+  /** Null: it is to wait for its turn. */
+  readonly beginning: Beginning | null;
+}
+
+/** What a lot did with one task. */
+interface Inserted {
+  readonly receivedAt: number;
+  readonly isRunning: boolean;
 }
 
 /** The way in: what comes at once goes in together, in one transaction, and is answered when that is committed. */
@@ -21,8 +38,14 @@ export function intakeLots(
 ): TaskStore["intake"] {
   const bounds = { maxOfTenant: queue.perTenant, maxInAll: queue.inAll };
 
-  /** For each, whether it is in the store now and was not before. An answer that was lost makes our own task a duplicate: it is durable either way. */
-  const inserted = async (asked: readonly Asked[], signal: AbortSignal): Promise<readonly boolean[]> => {
+  /**
+   * For each, what it is now if it was not in the store before. An answer that was lost makes our own task a duplicate: it is durable either
+   * way. What has begun does not wait for the cancels that came in the same moment: its lease's renewal finds them.
+   */
+  const inserted = async (
+    asked: readonly Asked[],
+    signal: AbortSignal,
+  ): Promise<readonly (Inserted | null | Promise<Inserted | null>)[]> => {
     const { bytes, starts, lengths } = joined(asked.map(({ request }) => request));
     const values = {
       ...{ ...keysOf(asked), ...bounds, requests: bytes, starts, lengths },
@@ -30,14 +53,26 @@ export function intakeLots(
       priorities: asked.map(({ task }) => task.priority),
       notBeforeAts: asked.map(({ task }) => (task.not_before === null ? null : Date.parse(task.not_before))),
       callbackUrls: asked.map(({ task }) => task.callback_url ?? null),
+      owners: asked.map(({ beginning }) => beginning && ownerText(beginning.owner)),
+      leasesMs: asked.map(({ beginning }) => beginning?.leaseMs ?? null),
+      sandboxIds: asked.map(({ beginning }) => beginning?.sandboxId ?? null),
+      deadlines: asked.map(({ beginning }) => beginning?.deadlineAt ?? null),
     };
-    const rowsIn = await rows(statements.insertTasks, values, signal, "twice is once");
+    const found = new Map<string, Inserted>();
+    for (const row of await rows(statements.insertTasks, values, signal, "twice is once")) {
+      const key = { tenantId: String(row.tenant_id), taskId: String(row.task_id) };
+      found.set(keyText(key), { receivedAt: Number(row.received_at), isRunning: Number(row.attempt) > 0 });
+    }
+    const hasBegun = ({ key }: Asked): boolean => found.get(keyText(key))?.isRunning === true;
+    const takeStubs = (of: readonly Asked[]) => rows(statements.takeStubs, keysOf(of), signal, "twice is once");
     // What is known already may be there since a lost answer, and its stub with it.
-    await rows(statements.takeStubs, keysOf(asked), signal, "twice is once");
-    const names = new Set(
-      rowsIn.map((row) => keyText({ tenantId: String(row.tenant_id), taskId: String(row.task_id) })),
-    );
-    return asked.map(({ key }) => names.has(keyText(key)));
+    const stubs = takeStubs(asked);
+    // Of what has begun nobody waits for that, or asks again.
+    stubs.catch(() => takeStubs(asked.filter(hasBegun))).catch(() => undefined);
+    return asked.map((each) => {
+      const task = found.get(keyText(each.key)) ?? null;
+      return hasBegun(each) ? task : stubs.then(() => task);
+    });
   };
 
   const insert = inLots((asked: readonly Asked[]) => inserted(asked, uninterrupted), {
@@ -48,12 +83,19 @@ export function intakeLots(
     isUndone: (error) => !isAway(error),
   });
 
-  return async (task, requestSha256, signal): Promise<Intake> => {
+  return async (task, requestSha256, signal, beginning): Promise<Intake> => {
     const key = taskKey(task);
-    const asked: Asked = { task, key, requestSha256, request: Buffer.from(JSON.stringify(task)) };
+    const request = Buffer.from(JSON.stringify(task));
+    const asked: Asked = { task, key, requestSha256, request, beginning: beginning ?? null };
     for (;;) {
-      if (await insert(asked, signal)) return { kind: "accepted" };
+      const inserted = await insert(asked, signal);
+      if (inserted !== null) {
+        if (beginning === undefined || !inserted.isRunning) return { kind: "accepted" };
+        return { kind: "accepted", begun: begunWith(task, requestSha256, beginning, inserted.receivedAt) };
+      }
       const record = await get(key, signal);
+      if (record !== null && beginning !== undefined && isOf(record, beginning))
+        return { kind: "accepted", begun: { attempt: attemptOf(key, beginning), record } };
       if (record !== null)
         return record.requestSha256 === requestSha256 ? { kind: "duplicate", record } : { kind: "conflict" };
       const values = { tenantId: key.tenantId, ...bounds };
@@ -65,6 +107,15 @@ export function intakeLots(
     }
   };
 }
+
+const attemptOf = (key: TaskKey, { owner }: Beginning): Attempt => ({ key, number: 1, owner });
+
+/** Begun by this very call, whose answer was lost: no other has that sandbox. */
+const isOf = ({ state, sandboxId, owner }: TaskRecord, beginning: Beginning): boolean =>
+  state === "RUNNING" &&
+  sandboxId === beginning.sandboxId &&
+  owner !== null &&
+  ownerText(owner) === ownerText(beginning.owner);
 
 const keysOf = (asked: readonly Asked[]) => ({
   tenantIds: asked.map(({ key }) => key.tenantId),

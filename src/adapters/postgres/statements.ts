@@ -1,3 +1,5 @@
+import { lookedThrough } from "../../ports/task-store.ts";
+
 /**
  * Every statement of the task store, each one transaction. Named parameters only; every write after a lease holds the fence in
  * its `where`. `clock_ms()` is the database's own clock, the one that all leases go by.
@@ -13,17 +15,23 @@ const queuedOf = (tenantId: string): string => `
 
 const queuedInAll = `(select count(*) from (select 1 from tasks where ${isQueued} limit :maxInAll::bigint) as waiting)`;
 
+const noneIsDue = `
+  (select count(*) < ${lookedThrough} and not coalesce(bool_or(not_before_at is null or not_before_at <= clock_ms()), false)
+  from (select not_before_at from tasks where ${isQueued} limit ${lookedThrough}) as waiting)`;
+
 /**
  * Those of a lot that are new and find room. They have their ids in the order they came, and go in by their keys: two lots with the same
- * tasks, on two connections, never wait for each other.
+ * tasks, on two connections, never wait for each other. Those that have an owner begin at once, where they may.
  */
 export const insertTasks = `
   with given as (
     select * from unnest(:tenantIds::text[], :taskIds::text[], :sha256s::text[], :starts::integer[], :lengths::integer[],
-      :priorities::smallint[], :notBeforeAts::bigint[], :callbackUrls::text[]) with ordinality
-      as given (tenant_id, task_id, request_sha256, start, length, priority, not_before_at, callback_url, place)),
+      :priorities::smallint[], :notBeforeAts::bigint[], :callbackUrls::text[], :owners::text[], :leasesMs::bigint[],
+      :sandboxIds::text[], :deadlines::bigint[]) with ordinality
+      as given (tenant_id, task_id, request_sha256, start, length, priority, not_before_at, callback_url, owner, lease_ms,
+        sandbox_id, deadline_at, place)),
   queue as materialized (
-    select ${queuedInAll} as in_all),
+    select ${queuedInAll} as in_all, ${noneIsDue} as none_is_due),
   tenants as materialized (
     select tenant_id, ${queuedOf("named.tenant_id")} as queued
     from (select distinct tenant_id from given) as named),
@@ -31,17 +39,32 @@ export const insertTasks = `
     select given.*, queued, row_number() over (partition by tenant_id order by place) as of_tenant
     from given join tenants using (tenant_id)),
   numbered as materialized (
-    select nextval(pg_get_serial_sequence('tasks', 'id')) as id, placed.*
+    select nextval(pg_get_serial_sequence('tasks', 'id')) as id, placed.*,
+      owner is not null and none_is_due and (not_before_at is null or not_before_at <= clock_ms())
+        and not exists (
+          select 1 from cancel_stubs
+          where cancel_stubs.tenant_id = placed.tenant_id and cancel_stubs.task_id = placed.task_id
+            and expires_at > clock_ms()) as begins
     from placed, queue
     where queued + of_tenant <= :maxOfTenant::bigint and in_all + place <= :maxInAll::bigint
-    order by place)
-  insert into tasks (id, tenant_id, task_id, request_sha256, request, state, priority, not_before_at, received_at, callback_url)
-  overriding system value
-  select id, tenant_id, task_id, request_sha256, substr(:requests::bytea, start, length), 'QUEUED', priority, not_before_at,
-    clock_ms(), callback_url
-  from numbered order by tenant_id, task_id
-  on conflict (tenant_id, task_id) do nothing
-  returning tenant_id, task_id`;
+    order by place),
+  inserted as (
+    insert into tasks (id, tenant_id, task_id, request_sha256, request, state, priority, not_before_at, received_at, callback_url,
+      attempt, lease_owner, lease_until, sandbox_id, started_at)
+    overriding system value
+    select id, tenant_id, task_id, request_sha256, substr(:requests::bytea, start, length),
+      case when begins then 'RUNNING' else 'QUEUED' end, priority, not_before_at, clock_ms(), callback_url, begins::integer,
+      case when begins then owner end, case when begins then clock_ms() + lease_ms end, case when begins then sandbox_id end,
+      case when begins then clock_ms() end
+    from numbered order by tenant_id, task_id
+    on conflict (tenant_id, task_id) do nothing
+    returning tenant_id, task_id, attempt, lease_owner, lease_until, sandbox_id, received_at, started_at),
+  noted as (
+    insert into attempts (tenant_id, task_id, number, owner, leased_at, sandbox_id, deadline_at, started_at)
+    select tenant_id, task_id, attempt, lease_owner, received_at, inserted.sandbox_id, given.deadline_at, started_at
+    from inserted join given using (tenant_id, task_id)
+    where attempt > 0)
+  select * from inserted`;
 
 export const countQueued = `select ${queuedOf(":tenantId")} as of_tenant, ${queuedInAll} as in_all`;
 

@@ -4,10 +4,11 @@ import type { Attempt } from "../../model/attempt.ts";
 import { reasonTable } from "../../model/failure.ts";
 import { type Owner, ownerText } from "../../model/owner.ts";
 import type { Result } from "../../model/result.ts";
-import type { TaskKey } from "../../model/task.ts";
+import type { Task, TaskKey } from "../../model/task.ts";
 import type { Clock } from "../../ports/clock.ts";
 import { type Look, queueRoom } from "../../ports/queue-room.ts";
 import {
+  begunWith,
   type Holder,
   type Leased,
   type QueueBounds,
@@ -108,6 +109,11 @@ export function sqliteTaskStore(path: string, clock: Clock, bounds: QueueBounds 
     return found === undefined ? null : taskRecord(found);
   };
 
+  const isNext = (task: Task, now: number): boolean => {
+    if (task.not_before !== null && Date.parse(task.not_before) > now) return false;
+    return row(statements.isNext, { tenantId: task.tenant_id, taskId: task.task_id, now })?.is_next === 1;
+  };
+
   const room = queueRoom(bounds, clock.monotonicMs);
   /** How many tasks of the tenant wait, and how many in all; null: not counted. */
   const counts = (tenantId: string, { countTenant, countAll }: Look): [number | null, number | null] => {
@@ -120,22 +126,32 @@ export function sqliteTaskStore(path: string, clock: Clock, bounds: QueueBounds 
 
   return {
     ...oldTasks({ rows: (sql, values) => prepare(sql).all(values), changed, transaction }, clock),
-    intake: (task, requestSha256, signal) =>
+    intake: (task, requestSha256, signal, beginning) =>
       transaction(signal, () => {
         const now = clock.now();
         const key: TaskKey = { tenantId: task.tenant_id, taskId: task.task_id };
         const look = room.look(key.tenantId);
         const full = look.full ?? look.counted(...counts(key.tenantId, look));
+        const begins = beginning !== undefined && isNext(task, now) ? beginning : null;
         const values = {
           ...{ ...key, requestSha256, request: JSON.stringify(task), priority: task.priority, now },
           notBeforeAt: task.not_before === null ? null : Date.parse(task.not_before),
           callbackUrl: task.callback_url ?? null,
+          state: begins === null ? "QUEUED" : "RUNNING",
+          attempt: begins === null ? 0 : 1,
+          owner: begins && ownerText(begins.owner),
+          leaseUntil: begins && now + begins.leaseMs,
+          sandboxId: begins?.sandboxId ?? null,
+          startedAt: begins && now,
         };
         if (full === null && changes(statements.insertTask, values)) {
-          look.inserted();
+          if (begins === null) look.inserted();
           changes(statements.dropStub, { ...key });
           changes(statements.dropExpiredStubs, { now });
-          return { kind: "accepted" };
+          if (begins === null) return { kind: "accepted" };
+          const { sandboxId, deadlineAt } = begins;
+          changes(statements.insertBegun, { ...key, owner: values.owner, sandboxId, deadlineAt, now });
+          return { kind: "accepted", begun: begunWith(task, requestSha256, begins, now) };
         }
         const record = get(key);
         if (record !== null)

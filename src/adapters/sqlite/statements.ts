@@ -1,9 +1,12 @@
+import { lookedThrough } from "../../ports/task-store.ts";
+
 /** Every statement of the task store. Named parameters only; every write after a lease holds the fence in its `where`. */
 
 export const insertTask = `
   insert into tasks (tenant_id, task_id, request_sha256, request, state, priority, not_before_at, received_at, callback_url,
-    cancel_requested)
-  select :tenantId, :taskId, :requestSha256, :request, 'QUEUED', :priority, :notBeforeAt, :now, :callbackUrl,
+    attempt, lease_owner, lease_until, sandbox_id, started_at, cancel_requested)
+  select :tenantId, :taskId, :requestSha256, :request, :state, :priority, :notBeforeAt, :now, :callbackUrl,
+    :attempt, :owner, :leaseUntil, :sandboxId, :startedAt,
     exists (select 1 from cancel_stubs where tenant_id = :tenantId and task_id = :taskId and expires_at > :now)
   where true
   on conflict (tenant_id, task_id) do nothing`;
@@ -15,6 +18,13 @@ export const countOfTenant = `
 
 export const countInAll =
   "select count(*) as waiting from (select 1 from tasks where state = 'QUEUED' limit :maxInAll)";
+
+/** Whether a task that is not there yet need wait for no other, and nobody wants it cancelled. */
+export const isNext = `
+  select count(*) < ${lookedThrough} and total(not_before_at is null or not_before_at <= :now) = 0
+    and not exists (select 1 from cancel_stubs where tenant_id = :tenantId and task_id = :taskId and expires_at > :now)
+    as is_next
+  from (select not_before_at from tasks where state = 'QUEUED' limit ${lookedThrough})`;
 
 export const selectTask = "select * from tasks where tenant_id = :tenantId and task_id = :taskId";
 
@@ -61,6 +71,10 @@ export const leaseNext = `
 export const insertAttempt = `
   insert into attempts (tenant_id, task_id, number, owner, leased_at)
   values (:tenantId, :taskId, :number, :owner, :now)`;
+
+export const insertBegun = `
+  insert into attempts (tenant_id, task_id, number, owner, leased_at, sandbox_id, deadline_at, started_at)
+  values (:tenantId, :taskId, 1, :owner, :now, :sandboxId, :deadlineAt, :now)`;
 
 const fenced = "tenant_id = :tenantId and task_id = :taskId and attempt = :number and lease_owner = :owner";
 

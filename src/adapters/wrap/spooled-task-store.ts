@@ -34,6 +34,8 @@ export interface SpooledStore {
   isAway(): boolean;
   /** Asks the store; what is known is right afterwards. */
   probe(signal: AbortSignal): Promise<void>;
+  /** Whether the attempt's end waits in a spool: what is told of it then is not yet what the store says. */
+  isKept(attempt: Pick<Attempt, "key" | "number">): boolean;
   /** The attempt's end waits in a spool, whoever put it there: nobody takes it over. */
   guard(entry: SpoolEntry): void;
   /** It is with the store, or of no use any more. */
@@ -133,12 +135,18 @@ export function spooledTaskStore(inner: TaskStore, options: SpooledStoreOptions)
 
   const store: TaskStore = {
     ...inner,
-    async intake(task, requestSha256, signal) {
+    async intake(task, requestSha256, signal, beginning) {
       const askedAt = presence === "here" ? clock.now() : null;
-      const stored = await unlessAway(() => inner.intake(task, requestSha256, signal));
+      let isAsked = false as boolean;
+      const stored = await unlessAway(() => {
+        isAsked = true;
+        return inner.intake(task, requestSha256, signal, beginning);
+      });
       if ("answer" in stored) return stored.answer;
       const put = await keptAsked({ kind: "intake", task, requestSha256, askedAt }, stored.why, signal);
-      return { kind: put === "conflict" ? "conflict" : "accepted" };
+      if (put === "conflict") return { kind: "conflict" };
+      const mayHaveBegun = beginning !== undefined && isAsked;
+      return { kind: "accepted", ...(mayHaveBegun && { begun: "unknown" }) };
     },
     async requestCancel(key, stubTtlMs, signal) {
       const stored = await unlessAway(() => inner.requestCancel(key, stubTtlMs, signal));
@@ -195,6 +203,7 @@ export function spooledTaskStore(inner: TaskStore, options: SpooledStoreOptions)
     store,
     isAway: () => presence !== "here",
     probe: async (signal) => void (await asked(() => inner.list({ limit: 1 }, signal))),
+    isKept: (attempt) => guarded.has(attemptName(attempt)),
     guard: (entry) => void guarded.add(nameOf(entry)),
     settled: (entry) => void guarded.delete(nameOf(entry)),
   };

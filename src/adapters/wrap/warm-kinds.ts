@@ -99,8 +99,19 @@ export const kindNow = (kind: Kind, now: number): WarmKind => ({
 
 /** The one that is given to a call with these limits: the oldest that needs no change, or else the oldest. None as old as `maxAgeMs`. */
 export function takeReady(kind: Kind, limits: Limits, maxAgeMs: number, now: number): Ready | null {
-  const young = kind.ready.filter(({ readyAt }) => now - readyAt < maxAgeMs);
-  const found = young.find((each) => changeable.every((name) => each.limits[name] === limits[name])) ?? young[0];
+  return takeAsItIs(kind, limits, maxAgeMs, now) ?? taken(kind, youngOf(kind, maxAgeMs, now)[0]);
+}
+
+/** The same without one that would have to be changed. */
+export function takeAsItIs(kind: Kind, limits: Limits, maxAgeMs: number, now: number): Ready | null {
+  const isFit = (each: Ready): boolean => changeable.every((name) => each.limits[name] === limits[name]);
+  return taken(kind, youngOf(kind, maxAgeMs, now).find(isFit));
+}
+
+const youngOf = (kind: Kind, maxAgeMs: number, now: number): readonly Ready[] =>
+  kind.ready.filter(({ readyAt }) => now - readyAt < maxAgeMs);
+
+function taken(kind: Kind, found: Ready | undefined): Ready | null {
   if (found === undefined) return null;
   kind.ready.splice(kind.ready.indexOf(found), 1);
   return found;

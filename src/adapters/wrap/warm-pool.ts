@@ -1,6 +1,6 @@
 import type { Clock } from "../../ports/clock.ts";
-import type { Sandbox, Sandboxes, SandboxSpec } from "../../ports/sandbox.ts";
-import { type Kind, kindNow, type Ready, takeReady, turn, warmKinds } from "./warm-kinds.ts";
+import type { OfferedSandbox, ReadySandboxes, Sandbox, Sandboxes, SandboxSpec } from "../../ports/sandbox.ts";
+import { type Kind, kindNow, type Ready, takeAsItIs, takeReady, turn, warmKinds } from "./warm-kinds.ts";
 import { nextStep, type WarmBounds } from "./warm-plan.ts";
 
 /** Sandboxes that are kept ready without having been asked for. */
@@ -32,7 +32,7 @@ export interface WarmListener {
 /** `lost`: it ended by itself, or no longer answered. `unfit`: the task's limits could not be set on it. */
 export type Retirement = "aged" | "excess" | "lost" | "unfit" | "closed";
 
-export interface WarmPool extends Sandboxes, AsyncDisposable {
+export interface WarmPool extends Sandboxes, ReadySandboxes, AsyncDisposable {
   /** From here on some stand ready; before, every call gets one of its own. */
   begin(): void;
   /** How many stand ready, and how many are being started, now. */
@@ -144,10 +144,14 @@ export function warmPool(inner: Sandboxes, { bounds, seeds, clock, told }: WarmP
     isChecking = true;
     const isWell = await ready.sandbox.check(stop.signal).catch(() => stop.signal.aborted);
     isChecking = false;
-    if (isWell && !ready.isOver) {
-      ready.checkedAt = now();
-      arrived(kind, ready);
-    } else {
+    if (isWell) ready.checkedAt = now();
+    broughtBack(kind, ready, isWell);
+  };
+
+  /** What was out for a while, and counted among what comes. */
+  const broughtBack = (kind: Kind, ready: Ready, isWell: boolean): void => {
+    if (isWell && !ready.isOver) arrived(kind, ready);
+    else {
       missed(kind);
       retire(ready.sandbox, "lost");
     }
@@ -240,6 +244,30 @@ export function warmPool(inner: Sandboxes, { bounds, seeds, clock, told }: WarmP
     return lent(sandbox, true);
   };
 
+  const offer = (spec: SandboxSpec): OfferedSandbox | null => {
+    if (!hasBegun || stop.signal.aborted) return null;
+    const kind = kinds.of(spec);
+    const askedAt = now();
+    const ready = takeAsItIs(kind, spec.limits, bounds.maxAgeMs, askedAt);
+    if (ready === null) return null;
+    kind.comingCount += 1;
+    return {
+      id: ready.sandbox.id,
+      resumePoint: ready.sandbox.resumePoint(),
+      take() {
+        kind.demand.ask(askedAt);
+        followImage(spec);
+        lastTakenAt = now();
+        told.given("hit", lastTakenAt - askedAt);
+        told.aged(lastTakenAt - ready.readyAt);
+        missed(kind);
+        look();
+        return lent(ready.sandbox, true);
+      },
+      giveBack: () => broughtBack(kind, ready, true),
+    };
+  };
+
   const itsOwn = async (spec: SandboxSpec, signal: AbortSignal): Promise<Sandbox> => {
     const askedAt = now();
     coldCount += 1;
@@ -307,7 +335,12 @@ export function warmPool(inner: Sandboxes, { bounds, seeds, clock, told }: WarmP
       ready: kinds.all().reduce((sum, { ready }) => sum + ready.length, 0),
       starting: isStarting ? 1 : 0,
     }),
+    offer,
     close,
-    [Symbol.asyncDispose]: close,
+    async [Symbol.asyncDispose]() {
+      await close();
+      // What was out until now.
+      await Promise.all(underWay);
+    },
   };
 }

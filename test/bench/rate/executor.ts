@@ -63,7 +63,7 @@ await using transport = loadTransport((n) =>
   ),
 );
 const service = transportService(parts, house.parseTask, transport, {
-  onAccepted: work.ring,
+  onWaiting: work.ring,
   onTaken: counted.delivered,
   onPublished: (rows) => {
     for (const { kind } of rows) counted.published(kind, 1);

@@ -1,7 +1,8 @@
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { memoryObjectStore } from "../../../src/adapters/memory/memory-object-store.ts";
 import { memoryTaskStore } from "../../../src/adapters/memory/memory-task-store.ts";
 import { frontOf } from "../../../src/app/front.ts";
+import { pulse } from "../../../src/app/pulse.ts";
 import type { SpoolEntry } from "../../../src/model/spool-entry.ts";
 import { taskKey } from "../../../src/model/task.ts";
 import { toolCatalog } from "../../../src/tools/catalog.ts";
@@ -20,6 +21,7 @@ function frontWith(entry: SpoolEntry | null) {
     liveness: () => Promise.reject(new Error("nobody is woken")),
     sandboxRoot: "/nowhere",
     pulse: null,
+    isKept: () => false,
     waiting: async () => (entry === null ? null : { entry, putAt: 1_767_225_600_000 }),
   });
   return { front, faulty };
@@ -50,6 +52,7 @@ test("a call that is put into the store while it is looked for where it waits is
     liveness: () => Promise.reject(new Error("nobody is woken")),
     sandboxRoot: "/nowhere",
     pulse: null,
+    isKept: () => false,
     waiting: async () => {
       await store.intake(aTask(), "h1", never());
       return null;
@@ -79,6 +82,52 @@ test("of what does not wait, and of a store that bars us, it is said why it cann
   await expect(front.get(key, 0, never())).rejects.toMatchObject({ away: "store", isBarred: false, details: [] });
   faulty.set("barred");
   await expect(front.get(key, 0, never())).rejects.toMatchObject({ away: "store", isBarred: true });
+});
+
+describe("who waits for a task that runs in this process", () => {
+  const bytes = Buffer.from("the result");
+  const heard = { kind: "result", result: { ...aResult(), attempt: 2 }, bytes } as const;
+
+  /** A front on a store that is away, and the pulse of the tasks that run beside it. */
+  async function listening(isKept: boolean) {
+    const faulty = faultyStore(memoryTaskStore(clock));
+    const live = pulse();
+    const front = frontOf({
+      archive: { store: faulty.store, objects: memoryObjectStore() },
+      catalog: async () => toolCatalog([]),
+      liveness: () => Promise.reject(new Error("nobody is woken")),
+      sandboxRoot: "/nowhere",
+      pulse: live,
+      isKept: ({ number }) => isKept && number === 2,
+      waiting: null,
+    });
+    await faulty.store.intake(aTask(), "h1", never());
+    faulty.set("away");
+    const waiting = front.get(key, 60_000, never(), true);
+    const ends = (): void => {
+      live.beat(key, heard);
+      live.beat(key, { kind: "state", state: "FINISHED" });
+    };
+    return { faulty, waiting, ends };
+  }
+
+  test("has the result when it is stored, without a look at the store", async () => {
+    const { faulty, waiting, ends } = await listening(false);
+    ends();
+    expect(await waiting).toEqual({ reason: "ok", resultBytes: bytes });
+    expect(faulty.calls).toEqual(["intake"]);
+  });
+
+  test("does not have one that waits for the store: whether that counts is not known yet", async () => {
+    const { faulty, waiting, ends } = await listening(true);
+    ends();
+    await expect.poll(() => faulty.calls.length, { timeout: 10_000 }).toBeGreaterThan(2);
+    faulty.set(null);
+    const attempt = await faulty.store.leaseTask(key, anOwner(), 60_000, never());
+    if (attempt === null) throw new Error("not leased");
+    await faulty.store.finish(attempt, aResult(), Buffer.from("what counts"), never());
+    expect((await waiting)?.resultBytes?.toString()).toBe("what counts");
+  });
 });
 
 test("whoever waits for a result waits through an outage, and no longer than they asked for", async () => {

@@ -48,7 +48,7 @@ export function httpFront(place: ServerPlace): ServerFront {
       if (answer.statusCode === 404) return null;
       const body: TaskSummary = objectOf(bytes.toString("utf8"));
       return answer.headers["tool-executor-state"] === "FINISHED"
-        ? { summary: { ...body, state: "FINISHED" }, resultBytes: bytes }
+        ? { reason: body.reason ?? "internal", resultBytes: bytes }
         : { summary: body, resultBytes: null };
     },
     async list({ tenantId, states, olderThan, limit }, signal) {

@@ -163,6 +163,7 @@ test("a result with fields of a later version is answered as it was stored, byte
     liveness: unused,
     sandboxRoot: folder,
     pulse: null,
+    isKept: () => false,
     waiting: null,
   });
   expect((await front.get(key("t-1"), 0, never()))?.resultBytes).toEqual(bytes);

@@ -90,6 +90,69 @@ describe("a warm pool", () => {
     await pool.close();
   });
 
+  test("one that is offered is nobody else's; taken it is a call as any, given back it stands ready", async () => {
+    const { pool, engine, told } = aPool(1);
+    await later(1000);
+    const offered = pool.offer(aSpec());
+    expect(offered?.id).toBe("box-1");
+    expect(pool.offer(aSpec())).toBeNull();
+    expect(pool.counts().ready).toBe(0);
+    offered?.giveBack();
+    expect(pool.counts()).toEqual({ ready: 1, starting: 0 });
+    expect(told.given_).toEqual([]);
+    const taken = pool.offer(aSpec())?.take();
+    expect(taken).toMatchObject({ id: "box-1", warm: true });
+    expect(told.given_).toEqual(["hit"]);
+    await later(2000);
+    expect(pool.counts().ready).toBe(1);
+    await taken?.[Symbol.asyncDispose]();
+    expect(engine.made.map(({ isRemoved }) => isRemoved)).toEqual([true, false]);
+    await pool.close();
+  });
+
+  test("none is offered that would have to be changed; one that ended while it was offered does not come back", async () => {
+    const { pool, engine, told } = aPool(1);
+    await later(1000);
+    expect(pool.offer(aSpec({ pids: 7 }))).toBeNull();
+    expect(pool.offer(aSpec({}, "sha256:2"))).toBeNull();
+    const offered = pool.offer(aSpec());
+    engine.made[0]?.die();
+    await later(1);
+    offered?.giveBack();
+    await later(0);
+    expect(pool.counts().ready).toBe(0);
+    expect(told.retired_).toEqual(["lost"]);
+    await later(2000);
+    expect(pool.counts().ready).toBe(1);
+    await pool.close();
+  });
+
+  test("a call that waits for one that was offered gets it when it is given back, and one of its own when it is taken", async () => {
+    for (const isTaken of [false, true]) {
+      const { pool, told } = aPool(1, { bounds: { maxCount: 1, memoryBytes: 10_000, maxAgeMs: 600_000 } });
+      await later(1000);
+      const offered = pool.offer(aSpec());
+      const call = pool.create(aSpec(), never());
+      await later(1);
+      if (isTaken) offered?.take();
+      else offered?.giveBack();
+      await later(200);
+      expect((await call).warm).toBe(!isTaken);
+      expect(told.given_).toEqual(isTaken ? ["hit", "miss"] : ["wait"]);
+      await pool.close();
+    }
+  });
+
+  test("what is given back to a pool that was closed meanwhile is removed before its dispose is over", async () => {
+    const { pool, engine } = aPool(1);
+    await later(1000);
+    const offered = pool.offer(aSpec());
+    await pool.close();
+    offered?.giveBack();
+    await pool[Symbol.asyncDispose]();
+    expect(engine.made.map(({ isRemoved }) => isRemoved)).toEqual([true]);
+  });
+
   test("the first that finds none ready gets the one that is on its way, ahead of who comes later", async () => {
     const { pool, told } = aPool(1);
     await later(50);

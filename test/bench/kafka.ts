@@ -41,6 +41,8 @@ export const kafkaPart: Part = {
     const samples = { cold: [] as number[], warm: [] as number[], none: [] as number[] };
     for (let round = -warmUpRounds; round < bench.rounds; round += 1) {
       const coldMs = await cold.call();
+      // The cold one's container is being taken down; that of the warm one was made while nothing was measured.
+      await warm.settled();
       const warmMs = await warm.call();
       await warm.settled();
       const noneMs = [];
@@ -129,6 +131,7 @@ async function openCaller(
       { ...house, parts: name === "none" ? withoutEngine(parts) : parts },
       kafkaTransport(settings, () => undefined),
       2,
+      pool,
     ),
   );
   const client = plainClient(broker);

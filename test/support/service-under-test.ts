@@ -1,11 +1,14 @@
 import type { House } from "../../src/app/house.ts";
-import { type TransportService, transportService } from "../../src/app/transport-service.ts";
+import { type ServiceEvents, type TransportService, transportService } from "../../src/app/transport-service.ts";
 import type { LiveEvent } from "../../src/executor/parts.ts";
+import type { AtOnce } from "../../src/executor/take-in.ts";
+import { atOnce as beginsAtOnce } from "../../src/loops/at-once.ts";
 import { bell } from "../../src/loops/bell.ts";
 import type { Taken } from "../../src/loops/intake.ts";
 import { schedule } from "../../src/loops/schedule.ts";
 import { ExecutorError } from "../../src/model/failure.ts";
 import type { TaskKey } from "../../src/model/task.ts";
+import type { ReadySandboxes } from "../../src/ports/sandbox.ts";
 import type { Transport } from "../../src/ports/transport.ts";
 
 /** Intake, relay and execution in this process, on any transport, until dispose. */
@@ -18,22 +21,29 @@ export interface ServiceUnderTest extends AsyncDisposable {
   readonly troubles: readonly string[];
 }
 
-/** @param slots sandboxes at once; 0 takes calls in and runs none. */
+/**
+ * @param slots sandboxes at once; 0 takes calls in and runs none.
+ * @param ready those of `parts` that stand ready; null: none does.
+ */
 export function serviceUnderTest(
   { parts, parseTask }: Pick<House, "parts" | "parseTask">,
   transport: Transport,
   slots = 2,
+  ready: ReadySandboxes | null = null,
 ): ServiceUnderTest {
   const work = bell();
   const taken: Taken[] = [];
   const attempts: string[] = [];
   const troubles: string[] = [];
-  const service = transportService(parts, parseTask, transport, {
+  let begins: AtOnce | null = null;
+  const atOnce: AtOnce = { prepared: async (...given) => (await begins?.prepared(...given)) ?? null };
+  const events: ServiceEvents = {
     onWaiting: () => work.ring(),
     onTaken: (each) => taken.push(each),
     onPublished: () => undefined,
     onTrouble: (what, error) => troubles.push(`${what}: ${error instanceof Error ? error.message : String(error)}`),
-  });
+  };
+  const service = transportService(parts, parseTask, transport, events, atOnce);
   const [stopIntake, stopRelay] = [new AbortController(), new AbortController()];
   const running = service.run(stopIntake.signal, stopRelay.signal);
   const watch = (key: TaskKey, event: LiveEvent): void => {
@@ -41,6 +51,7 @@ export function serviceUnderTest(
     service.watch(key, event);
   };
   const scheduled = schedule(parts, { slots, pollMs: 50, bell: work, watch });
+  if (ready !== null) begins = beginsAtOnce(parts, scheduled, ready);
   const executing = scheduled.run(stopIntake.signal, new AbortController().signal);
   return {
     service,

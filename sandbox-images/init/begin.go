@@ -15,6 +15,7 @@ func (s *session) fail(stage, code, message string) {
 	s.mu.Unlock()
 	s.out.put(frameFailed, encode(failedBody{Stage: stage, Code: code, Message: message}))
 	s.feed.close()
+	s.over()
 }
 
 func (s *session) takeInput(body []byte) {
@@ -61,7 +62,9 @@ func (s *session) start(body []byte) {
 		s.fail("start", "bad_cwd", err.Error())
 		return
 	}
-	writeNames(s.places, asked.UserName)
+	if asked.UserName != defaultUserName {
+		writeNames(s.places, asked.UserName)
+	}
 	writeTrust(s.places, asked.ExtraCA)
 	if len(asked.Secrets) > 0 {
 		s.mu.Lock()
@@ -130,6 +133,7 @@ func (s *session) launch(asked startBody, cwd string) error {
 		s.become(stateExited)
 		s.out.put(frameExit, encode(exit))
 		close(s.finished)
+		s.over()
 	})
 	return nil
 }

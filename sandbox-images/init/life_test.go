@@ -202,8 +202,7 @@ func TestWhatCannotStartIsFailedAndNeverStarted(t *testing.T) {
 func TestFramesOutOfOrderAreRefusedAndHurtNothing(t *testing.T) {
 	h := startHost(t)
 	h.attach()
-	h.send(frameCollect, encode(collectBody{})) // before exit
-	h.send(0x09, []byte("{}"))                  // reserved
+	h.send(0x09, []byte("{}")) // reserved
 	h.send(0x7F, nil)
 	h.send(frameSignal, []byte("no JSON"))
 	h.write(encodeForTest(&frame{kind: frameHello, body: []byte("{}")}))
@@ -212,7 +211,7 @@ func TestFramesOutOfOrderAreRefusedAndHurtNothing(t *testing.T) {
 	if exit := h.exit(); *exit.Code != 0 || string(h.bytesOf(frameStdout)) != "fine\n" {
 		t.Errorf("exit %s, stdout %q", encode(exit), h.bytesOf(frameStdout))
 	}
-	h.until("six errors", func() bool {
+	h.until("five errors", func() bool {
 		var codes []string
 		for _, f := range h.frames {
 			if f.kind == frameError {
@@ -221,7 +220,7 @@ func TestFramesOutOfOrderAreRefusedAndHurtNothing(t *testing.T) {
 				codes = append(codes, body.Code)
 			}
 		}
-		return strings.Join(codes, " ") == "order unsupported unsupported unsupported order order"
+		return strings.Join(codes, " ") == "unsupported unsupported unsupported order order"
 	})
 	h.over()
 }
@@ -399,5 +398,67 @@ func untar(t testing.TB, archive []byte) map[string]string {
 		if header.Uid != 0 || header.Gid != 0 || header.Uname != "" || header.Mode != 0o644 && header.Mode != 0o755 {
 			t.Errorf("%q: uid %d, gid %d, owner %q, mode %o", header.Name, header.Uid, header.Gid, header.Uname, header.Mode)
 		}
+	}
+}
+
+func TestWhatATaskLeavesComesBehindItsEndWhenItWasAskedForBefore(t *testing.T) {
+	wanted := encode(collectBody{MaxBytes: 1000, MaxEntries: 10, MaxDepth: 10})
+	bad := func(s *startBody) { s.DeadlineMs = 0 }
+	tests := []struct {
+		name    string
+		before  int // so often is it asked for before the start
+		during  int // and while the task runs
+		change  func(*startBody)
+		endKind frameType
+		entries int64
+	}{
+		{"before the start", 1, 0, nil, frameExit, 1},
+		{"while it runs", 0, 1, nil, frameExit, 1},
+		{"by two hosts that do not know of each other", 1, 2, nil, frameExit, 1},
+		{"of a task that cannot start", 1, 0, bad, frameFailed, 0},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			h := startHost(t)
+			if ready := h.attach(); !ready.CollectsEarly {
+				t.Errorf("ready: %+v", ready)
+			}
+			for range test.before {
+				h.send(frameCollect, wanted)
+			}
+			h.start(`echo left >"$OUT/file"; sleep 0.1; echo out`, func(s *startBody) {
+				s.Env["OUT"] = h.places.output
+				if test.change != nil {
+					test.change(s)
+				}
+			})
+			for range test.during {
+				h.send(frameCollect, wanted)
+			}
+			if end := decoded[endBody](t, h.await(frameEnd)); end.Entries != test.entries {
+				t.Errorf("end: %+v", end)
+			}
+			// Again, behind the end: nothing more comes.
+			h.send(frameCollect, wanted)
+			h.until("the last ack", func() bool { return h.acked == uint64(len(h.sent)) })
+			h.over()
+			var kinds []frameType
+			for _, f := range h.frames {
+				switch f.kind {
+				case frameExit, frameFailed, frameEnd:
+					kinds = append(kinds, f.kind)
+				case frameArtifacts:
+					if len(kinds) != 1 {
+						t.Errorf("artifacts behind %v", kinds)
+					}
+				case frameError:
+					t.Errorf("refused: %s", f.body)
+				}
+			}
+			if len(kinds) != 2 || kinds[0] != test.endKind || kinds[1] != frameEnd {
+				t.Errorf("ends: %v", kinds)
+			}
+		})
 	}
 }

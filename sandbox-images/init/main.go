@@ -64,7 +64,7 @@ func serveSandbox(at places) int {
 		state:    stateIdle,
 		secrets:  json.RawMessage("[]"),
 	}
-	writeNames(at, "")
+	writeNames(at, defaultUserName)
 	warmUp()
 	spawn("write", func() { writeFrames(out, 1, s.readyBody) })
 	return s.serve()

@@ -41,6 +41,8 @@ type session struct {
 	mu         sync.Mutex
 	state      string
 	failed     bool
+	isOver     bool         // the exit, or why there was none, stands in the outbox
+	wanted     *collectBody // nil: not asked for yet
 	collecting bool
 	secrets    json.RawMessage
 	lastInSeq  uint64
@@ -131,7 +133,7 @@ func (s *session) readyBody(firstSeq, nextSeq uint64) []byte {
 	defer s.mu.Unlock()
 	return encode(readyBody{
 		Version: protocolVersion, Token: s.token, State: s.state, LastInSeq: s.lastInSeq,
-		FirstSeq: firstSeq, NextSeq: nextSeq, Secrets: s.secrets, Channels: true, Prepares: true,
+		FirstSeq: firstSeq, NextSeq: nextSeq, Secrets: s.secrets, Channels: true, Prepares: true, CollectsEarly: true,
 	})
 }
 
@@ -230,13 +232,35 @@ func (s *session) collect(body []byte) {
 		s.refuse("unsupported", "collect: "+err.Error())
 		return
 	}
-	if s.now() != stateExited || s.collecting {
-		s.refuse("order", "collect before exit, or a second one")
+	s.mu.Lock()
+	// A second one changes nothing: who took over may not know what was asked before.
+	if s.wanted == nil {
+		s.wanted = &asked
+	}
+	s.mu.Unlock()
+	s.collectIfDue()
+}
+
+// over says that nothing further comes of the task itself.
+func (s *session) over() {
+	s.mu.Lock()
+	s.isOver = true
+	s.mu.Unlock()
+	s.collectIfDue()
+}
+
+// collectIfDue begins, once, when the task is over and the host has asked, whichever was first.
+func (s *session) collectIfDue() {
+	s.mu.Lock()
+	isDue := s.isOver && s.wanted != nil && !s.collecting
+	s.collecting = s.collecting || isDue
+	wanted := s.wanted
+	s.mu.Unlock()
+	if !isDue {
 		return
 	}
-	s.collecting = true
 	spawn("collect", func() {
-		end := collectOutput(s.places.output, asked, s.out)
+		end := collectOutput(s.places.output, *wanted, s.out)
 		s.become(stateEnded)
 		s.out.put(frameEnd, encode(end))
 	})

@@ -72,15 +72,16 @@ type collectBody struct {
 }
 
 type readyBody struct {
-	Version   int             `json:"version"`
-	Token     string          `json:"token"`
-	State     string          `json:"state"`
-	LastInSeq uint64          `json:"last_in_seq"`
-	FirstSeq  uint64          `json:"first_seq"`
-	NextSeq   uint64          `json:"next_seq"`
-	Secrets   json.RawMessage `json:"secrets"`
-	Channels  bool            `json:"channels"`
-	Prepares  bool            `json:"prepares"`
+	Version       int             `json:"version"`
+	Token         string          `json:"token"`
+	State         string          `json:"state"`
+	LastInSeq     uint64          `json:"last_in_seq"`
+	FirstSeq      uint64          `json:"first_seq"`
+	NextSeq       uint64          `json:"next_seq"`
+	Secrets       json.RawMessage `json:"secrets"`
+	Channels      bool            `json:"channels"`
+	Prepares      bool            `json:"prepares"`
+	CollectsEarly bool            `json:"collects_early"`
 }
 
 type startedBody struct {

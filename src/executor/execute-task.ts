@@ -3,7 +3,6 @@ import { setTimeout as sleep, setImmediate as turn } from "node:timers/promises"
 import { type Attempt, attemptPrefix } from "../model/attempt.ts";
 import type { Exit } from "../model/exit.ts";
 import { ExecutorError } from "../model/failure.ts";
-import { bytesPerMb } from "../model/limits.ts";
 import type { Result, ResultOutput, ResultSandbox } from "../model/result.ts";
 import type { JsonValue, Task } from "../model/task.ts";
 import { encodeResult } from "../schema/encode-result.ts";
@@ -16,7 +15,7 @@ import { freshGround, type Ground, type Standing } from "./ground.ts";
 import { type HeadTail, headTail } from "./head-tail.ts";
 import { keepLease } from "./keep-lease.ts";
 import type { Parts, Watcher } from "./parts.ts";
-import { tracedLaunch } from "./prepare.ts";
+import { collectCaps, tracedLaunch } from "./prepare.ts";
 import { redactedOutput, type ToldBefore } from "./redacted-output.ts";
 import { type RunEnd, run } from "./run.ts";
 import { storeLogs } from "./store-logs.ts";
@@ -108,7 +107,7 @@ async function attempted(
   spans: AttemptSpans,
   cancel: AbortSignal,
 ): Promise<Result | null> {
-  const { store, objects, policy, clock } = parts;
+  const { objects, policy, clock } = parts;
   const { attempt, task } = line;
   if (line.taken === null) {
     spans.next("start");
@@ -146,15 +145,8 @@ async function attempted(
   if (line.taken && ended.exit !== null) countMissed(ended.exit, { stdout, stderr }, droppedBytes(secrets, journal));
 
   spans.next("collect");
-  // Beside the collection itself. The executor that had it before may have noted it, and then this changes nothing.
-  const isNoted = store.collecting(attempt, uninterrupted).then((noted) => noted || line.taken !== null);
-  isNoted.catch(() => undefined);
+  using noting = notedIfItLasts(parts, line);
   const prefix = attemptPrefix(attempt);
-  const caps = {
-    maxBytes: task.limits.output_mb * bytesPerMb,
-    maxEntries: policy.maxArtifactEntries,
-    maxDepth: policy.maxArtifactDepth,
-  };
   const smallFiles = {
     maxBytes: new Map([
       [resultJson, maxResultJsonBytes],
@@ -167,9 +159,9 @@ async function attempted(
   const asking = { ...ground.asking, rest: ended.rest };
   const collected = ended.gone
     ? noFiles
-    : await collect(sandbox, asking, caps, smallFiles, objects, prefix, guarding, uninterrupted);
+    : await collect(sandbox, asking, collectCaps(task, policy), smallFiles, objects, prefix, guarding, uninterrupted);
   const logsObject = await storeLogs(journal, objects, prefix, uninterrupted);
-  await ours(isNoted);
+  await noting.stillOurs();
 
   const noted = readNotes(tool, collected);
   const { value, problem } = readValue(tool, ended.exit, collected, noted);
@@ -207,6 +199,28 @@ async function attempted(
   // Only now: a successor would have found in it all that the answer was made from.
   if (collected.endSeq !== null) sandbox.ack(collected.endSeq);
   return stored;
+}
+
+/** What is collected sooner is not worth a write of its own: whoever takes over asks the sandbox, not the row. */
+const collectingNotedMs = 100;
+
+/** Has the row say COLLECTING where that lasts. */
+function notedIfItLasts({ store }: Parts, { attempt, taken }: Line) {
+  let isNoted: Promise<boolean> | null = null;
+  const timer = setTimeout(() => {
+    isNoted = store.collecting(attempt, uninterrupted);
+    isNoted.catch(() => undefined);
+  }, collectingNotedMs);
+  return {
+    /** @throws ExecutorError worker_lost, when the row was found to be another's. */
+    async stillOurs(): Promise<void> {
+      clearTimeout(timer);
+      if (isNoted === null) return;
+      // The executor that had it before may have noted it, and then this changes nothing.
+      await (taken === null ? ours(isNoted) : isNoted);
+    },
+    [Symbol.dispose]: () => clearTimeout(timer),
+  };
 }
 
 /** Where a task leaves its value, below `/output`. */

@@ -7,7 +7,7 @@ import type { Tool, ToolCommand } from "../tools/tool.ts";
 import type { Asking } from "./collect.ts";
 import { refuseLargeCommand } from "./command-size.ts";
 import type { Parts } from "./parts.ts";
-import { allowedSpec, commandFor, putInputs, specFor } from "./prepare.ts";
+import { allowedSpec, collectCaps, commandFor, putInputs, specFor } from "./prepare.ts";
 import type { Launch } from "./run.ts";
 import type { TaskSecrets } from "./task-secrets.ts";
 import type { WayOut } from "./way-out.ts";
@@ -74,19 +74,21 @@ export async function freshGround(
   );
   const { image, runtime } = spec;
   const rest = { maker: attempt.owner, warm: sandbox.warm, deadlineAt, leasedAt: given.leasedAt };
-  let started: Succession["started"] = null;
-  const succession = (): Succession => ({ ...unstarted(sandbox.resumePoint(), spec, rest), started });
-  await putInputs(sandbox, task, toolCommand, objects, cancel);
-  const onStarted = (seq: number): void => {
-    started = { seq, at: clock.now() };
-    journal.note(succession());
+  let told: Pick<Succession, "started" | "collecting"> = { started: null };
+  const tell = (more: Partial<typeof told>): void => {
+    told = { ...told, ...more };
+    journal.note({ ...unstarted(sandbox.resumePoint(), spec, rest), ...told });
   };
-  const onNumber = (seq: number): void => journal.note({ ...succession(), collecting: seq });
+  await putInputs(sandbox, task, toolCommand, objects, cancel);
+  const onStarted = (seq: number): void => tell({ started: { seq, at: clock.now() } });
+  const onNumber = (seq: number): void => tell({ collecting: seq });
+  // Then it need not be waited for from the task's end on.
+  if (sandbox.collectsEarly) sandbox.collect(collectCaps(task, policy), onNumber);
   const held = stack.move();
   return {
     ...{ sandbox, journal, image, runtime, warm: sandbox.warm },
     launch: { kind: "start", command, onStarted },
-    asking: { isAsked: false, onNumber },
+    asking: { isAsked: sandbox.collectsEarly, onNumber },
     [Symbol.asyncDispose]: () => held.disposeAsync(),
   };
 }

@@ -2,12 +2,13 @@ import { PassThrough } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import tar from "tar-stream";
 import { ExecutorError } from "../model/failure.ts";
+import { bytesPerMb } from "../model/limits.ts";
 import { quoted } from "../model/quoted.ts";
 import { sandboxEnvironment } from "../model/sandbox-environment.ts";
 import type { InputFile, Task } from "../model/task.ts";
 import { traceOf } from "../model/trace-context.ts";
 import type { ObjectStore } from "../ports/object-store.ts";
-import type { Image, Images, Sandbox, SandboxCommand, SandboxSpec } from "../ports/sandbox.ts";
+import type { CollectCaps, Image, Images, Sandbox, SandboxCommand, SandboxSpec } from "../ports/sandbox.ts";
 import type { Tool, ToolCommand } from "../tools/tool.ts";
 import type { Policy } from "./parts.ts";
 import type { Launch } from "./run.ts";
@@ -89,6 +90,13 @@ export function tracedLaunch(launch: Launch, task: Task, traceparent: string | n
   const { command } = launch;
   return { ...launch, command: { ...command, env: { ...command.env, TRACEPARENT: traceparent } } };
 }
+
+/** Of what a task leaves so much is kept. */
+export const collectCaps = ({ limits }: Task, policy: Policy): CollectCaps => ({
+  maxBytes: limits.output_mb * bytesPerMb,
+  maxEntries: policy.maxArtifactEntries,
+  maxDepth: policy.maxArtifactDepth,
+});
 
 /** Gives the sandbox the task's files and the tool's own; a task without any costs nothing. */
 export async function putInputs(

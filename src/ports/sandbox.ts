@@ -185,6 +185,8 @@ export interface Sandbox extends AsyncDisposable {
   readonly id: string;
   /** Whether it stood ready before its task asked for one. */
   readonly warm: boolean;
+  /** Whether `collect` may come before `start`. */
+  readonly collectsEarly: boolean;
   /** Resolves once the sandbox is no more, or was let go of; never rejects. */
   readonly ended: Promise<void>;
   /**
@@ -212,7 +214,8 @@ export interface Sandbox extends AsyncDisposable {
   /** Ends the container itself; `gone` follows. For a sandbox that no longer answers. */
   kill(signal: AbortSignal): Promise<void>;
   /**
-   * After `exit` or `failed`: `artifacts` events and one `end` follow. `onNumber` hears the number of the frame that asks before it is sent:
+   * Behind `exit` or `failed` come `artifacts` events and one `end`: at once where it was asked before, which not every sandbox
+   * can be ({@link collectsEarly}). Again it changes nothing. `onNumber` hears the number of the frame that asks before it is sent:
    * by that a successor knows whether the sandbox was asked.
    */
   collect(caps: CollectCaps, onNumber?: (seq: number) => void): void;

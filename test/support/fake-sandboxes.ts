@@ -59,6 +59,7 @@ export function fakeSandboxes(): FakeSandboxes {
         resumePoint: () => ({ sandboxId: sandbox.id, token: "", lastSeq: 0 }),
         spec,
         warm: false,
+        collectsEarly: false,
         limits: null,
         isRemoved: false,
         isWell: true,

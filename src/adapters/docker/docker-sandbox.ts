@@ -110,12 +110,12 @@ export async function openDockerSandbox(parts: DockerSandboxParts, signal: Abort
   };
 
   let resumed: Resumed | null = null;
-  let hasChannels = false;
+  let [hasChannels, collectsEarly] = [false, false];
   let preparedFor: Limits | null = null;
   try {
     // A fresh container is attached before it is started, so that not one byte can be missed.
     const ready = await (resume ? link.connect(signal) : link.connect(signal, () => engine.start(id, signal)));
-    hasChannels = ready.channels;
+    [hasChannels, collectsEarly] = [ready.channels, ready.collectsEarly];
     if (resume) resumed = resumedAt(id, ready, resume.lastSeq);
     if (parts.prepared && ready.prepares) preparedFor = await prepare(parts.prepared);
   } catch (error) {
@@ -127,6 +127,7 @@ export async function openDockerSandbox(parts: DockerSandboxParts, signal: Abort
     id,
     resumed,
     warm: false,
+    collectsEarly,
     ended: ended.promise,
     async refit(wanted, refitSignal) {
       limits = await refitted(engine, { id, runtime: parts.runtime, limits }, wanted, refitSignal);

@@ -35,6 +35,7 @@ function endsAtOnce(does: (command: SandboxCommand) => MemoryTask): Sandbox {
   let ackedSeq = 0;
   let isOver = false;
   let leaves: readonly Buffer[] = [emptyTar];
+  let [hasRun, isAsked] = [false, false];
   const ended = Promise.withResolvers<void>();
   let wake: (() => void) | null = null;
   const say = (...events: readonly SandboxEvent[]): void => {
@@ -42,6 +43,10 @@ function endsAtOnce(does: (command: SandboxCommand) => MemoryTask): Sandbox {
     wake?.();
   };
   const next = () => ({ seq: ++seq, timeUs: seq });
+  const sayWhatIsLeft = (): void => {
+    for (const bytes of leaves) say({ kind: "artifacts", ...next(), bytes });
+    say({ kind: "end", ...next(), end: nothing });
+  };
   const end = (): void => {
     isOver = true;
     ended.resolve();
@@ -50,6 +55,7 @@ function endsAtOnce(does: (command: SandboxCommand) => MemoryTask): Sandbox {
   return {
     id,
     warm: false,
+    collectsEarly: true,
     ended: ended.promise,
     refit: async () => undefined,
     check: async () => !isOver,
@@ -69,7 +75,9 @@ function endsAtOnce(does: (command: SandboxCommand) => MemoryTask): Sandbox {
       }
       const exit = { ...cleanExit, stdoutBytes: bytes.stdout, stderrBytes: bytes.stderr };
       say({ kind: "exit", ...next(), exit });
-      return 1;
+      hasRun = true;
+      if (isAsked) sayWhatIsLeft();
+      return isAsked ? 2 : 1;
     },
     writeStdin: async () => undefined,
     serve: () => undefined,
@@ -79,9 +87,9 @@ function endsAtOnce(does: (command: SandboxCommand) => MemoryTask): Sandbox {
       say({ kind: "gone", gone: { oomKilled: false, exitCode: 137, diagnosis: "" } });
     },
     collect(_caps, onNumber) {
-      onNumber?.(2);
-      for (const bytes of leaves) say({ kind: "artifacts", ...next(), bytes });
-      say({ kind: "end", ...next(), end: nothing });
+      onNumber?.(hasRun ? 2 : 1);
+      if (hasRun && !isAsked) sayWhatIsLeft();
+      isAsked = true;
     },
     async *events() {
       for (;;) {

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Attempt } from "../../model/attempt.ts";
 import { isAway } from "../../model/failure.ts";
 import { ownerText } from "../../model/owner.ts";
@@ -29,6 +30,9 @@ interface Inserted {
   readonly receivedAt: number;
   readonly isRunning: boolean;
 }
+
+/** Most tasks that begin at once are over by then. */
+const quietMs = 100;
 
 /** The way in: what comes at once goes in together, in one transaction, and is answered when that is committed. */
 export function intakeLots(
@@ -66,8 +70,8 @@ export function intakeLots(
     const hasBegun = ({ key }: Asked): boolean => found.get(keyText(key))?.isRunning === true;
     const takeStubs = (of: readonly Asked[]) => rows(statements.takeStubs, keysOf(of), signal, "twice is once");
     // What is known already may be there since a lost answer, and its stub with it.
-    const stubs = takeStubs(asked);
-    // Of what has begun nobody waits for that, or asks again.
+    // Of what has begun nobody waits for that, or asks again; and it has the processors now.
+    const stubs = asked.every(hasBegun) ? sleep(quietMs).then(() => takeStubs(asked)) : takeStubs(asked);
     stubs.catch(() => takeStubs(asked.filter(hasBegun))).catch(() => undefined);
     return asked.map((each) => {
       const task = found.get(keyText(each.key)) ?? null;

@@ -131,7 +131,7 @@ test("a task for which one stands ready runs with no more writes than its intake
   expect(server.faulty.calls.filter((call) => writes.includes(call))).toEqual([]);
   expect(server.events).toEqual(["t-1 RUNNING", "t-1 FINISHED"]);
   expect(server.notes[readyId]).toMatchObject({ warm: true, deaths: 0, started: null });
-  expect(server.notes.at(-1)).toMatchObject({ started: { seq: 1 } });
+  expect(server.notes.at(-1)).toMatchObject({ collecting: 1, started: { seq: 2 } });
   expect(server.journals.at(-1)).toBe("closed");
 });
 

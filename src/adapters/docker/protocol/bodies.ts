@@ -16,6 +16,8 @@ export interface Ready {
   readonly channels: boolean;
   /** Whether it can start a program before the task is known. */
   readonly prepares: boolean;
+  /** Whether it can be asked for what its task leaves before that has ended. */
+  readonly collectsEarly: boolean;
 }
 
 /** The limits a task is started with, inside the cgroup's. */
@@ -96,7 +98,8 @@ export function parseReady(body: Buffer): Ready | null {
   if (secrets === null) return null;
   const [channels, prepares] = [value.channels === true, value.prepares === true];
   const [lastInSeq, firstSeq] = [count(value.last_in_seq), count(value.first_seq)];
-  return { token, state, lastInSeq, firstSeq, channels, prepares, secrets };
+  const collectsEarly = value.collects_early === true;
+  return { token, state, lastInSeq, firstSeq, channels, prepares, collectsEarly, secrets };
 }
 
 /**

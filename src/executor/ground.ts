@@ -30,6 +30,7 @@ export interface Ground extends AsyncDisposable {
 export interface Standing extends AsyncDisposable {
   readonly sandbox: Sandbox;
   readonly journal: AttemptJournal;
+  readonly spec: SandboxSpec;
   readonly deadlineAt: number;
 }
 
@@ -63,7 +64,7 @@ export async function freshGround(
 ): Promise<Ground> {
   const { objects, policy, clock } = parts;
   const allowed = allowedSpec(task, tool, toolCommand, parts.images, policy);
-  const spec = await specFor(task, allowed, parts.images, cancel);
+  const spec = standing?.spec ?? (await specFor(task, allowed, parts.images, cancel));
   const openCommand = commandFor(task, toolCommand, spec.image, policy, given);
   const command = given.secrets === null ? openCommand : { ...openCommand, secrets: given.secrets.given };
   refuseLargeCommand(command);
@@ -112,5 +113,5 @@ async function setUp(
   );
   await ours(parts.store.running(attempt, sandbox.id, deadlineAt, cancel));
   const held = stack.move();
-  return { sandbox, journal, deadlineAt, [Symbol.asyncDispose]: () => held.disposeAsync() };
+  return { sandbox, journal, spec, deadlineAt, [Symbol.asyncDispose]: () => held.disposeAsync() };
 }

@@ -45,6 +45,7 @@ export function atOnce(parts: Parts, scheduled: Pick<Schedule, "reserve">, ready
 interface Held {
   readonly offered: OfferedSandbox;
   readonly journal: AttemptJournal;
+  readonly spec: SandboxSpec;
   readonly deadlineAt: number;
 }
 
@@ -62,7 +63,7 @@ async function heldFor(
     offered = ready.offer(spec);
     if (offered === null) return null;
     const deadlineAt = deadlineOf(task, parts);
-    return { offered, deadlineAt, journal: await openedJournal(parts, task, spec, attempt, offered, deadlineAt) };
+    return { offered, spec, deadlineAt, journal: await openedJournal(parts, task, spec, attempt, offered, deadlineAt) };
   } catch {
     offered?.giveBack();
     return null;
@@ -84,11 +85,11 @@ async function openedJournal(
   return journal;
 }
 
-function standing({ offered, journal, deadlineAt }: Held): Standing {
+function standing({ offered, journal, spec, deadlineAt }: Held): Standing {
   const stack = new AsyncDisposableStack();
   stack.use(journal);
   const sandbox = stack.use(offered.take());
-  return { sandbox, journal, deadlineAt, [Symbol.asyncDispose]: () => stack.disposeAsync() };
+  return { sandbox, journal, spec, deadlineAt, [Symbol.asyncDispose]: () => stack.disposeAsync() };
 }
 
 async function letGo({ offered, journal }: Held, reservation: Reservation): Promise<void> {

@@ -38,18 +38,21 @@ export function localImages(
   return {
     async resolve(name, caller): Promise<Image | null> {
       if (!allowed.includes(name)) return null;
-      // A task waits for this: the patience of a build is not for here.
-      using limit = deadline(caller, lookUpMs, unanswered(`image ${name}`, lookUpMs));
-      const { signal } = limit;
       const place = `${repository}/${name}`;
-      const image = await memory.of(place, () => newestImage(docker, place, signal));
-      // A tag can be given to anything by hand; the label was put there by the build.
-      if (image === null || image.Config.Labels?.[imageLabel] !== name) {
+      const look = async (): Promise<Image | null> => {
+        // A task waits for this: the patience of a build is not for here.
+        using limit = deadline(caller, lookUpMs, unanswered(`image ${name}`, lookUpMs));
+        const found = await newestImage(docker, place, limit.signal);
+        // A tag can be given to anything by hand; the label was put there by the build.
+        return found?.Config.Labels?.[imageLabel] === name ? imageOf(name, found) : null;
+      };
+      const image = await memory.of(place, look);
+      if (image === null) {
         throw new ExecutorError("image", `image ${name} is not built on this engine`, {
           hint: `build it with: toolx images build ${name}`,
         });
       }
-      return imageOf(name, image);
+      return image;
     },
     names: () => allowed,
   };
@@ -64,13 +67,18 @@ export function addedImages(docker: Dockerode, added: OwnImages, memory: ImageMe
     async resolve(name, signal): Promise<Image | null> {
       const record = added.find(name);
       if (record === null) return null;
-      const image = await memory.of(record.id, () => inspectImage(docker, record.id, signal));
+      const look = async (): Promise<Image | null> => {
+        const found = await inspectImage(docker, record.id, signal);
+        return found && imageOf(name, found);
+      };
+      // By its name too: one image may have been added under two.
+      const image = await memory.of(`${name} ${record.id}`, look);
       if (image === null) {
         throw new ExecutorError("image", `image ${name} (${record.id}) is no longer on this engine`, {
           hint: `add it again with: toolx images add ${record.source} --name ${name}`,
         });
       }
-      return imageOf(name, image);
+      return image;
     },
     names: () => added.names(),
   };

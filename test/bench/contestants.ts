@@ -117,10 +117,11 @@ export async function bareContestant(docker: Dockerode, imageId: string, limits:
       });
       try {
         const stream = await container.attach({ stream: true, stdout: true, stderr: true });
-        const ended = container.wait({ condition: "next-exit" });
         const closed = once(stream.resume(), "end");
         await container.start();
-        const [{ StatusCode }] = await Promise.all([ended, closed]);
+        await closed;
+        // Only now: beside the start it may come to the engine when the container has ended already, and then waits for ever for the next end.
+        const { StatusCode } = await container.wait();
         if (StatusCode !== 0) throw new Error(`the bare container exited with ${StatusCode}`);
       } finally {
         await container.remove({ force: true, v: true });

@@ -10,12 +10,16 @@ import { type Serving, startServing, withPool } from "./serving.ts";
 const warmUpRounds = 10;
 const readyCount = 2;
 const task = { tool_name: "shell", payload: { argv: ["true"] } };
+/** The same with a way out, which nobody takes. */
+const taskWithWayOut = { ...task, network: { allow: ["registry.example:443"] } };
 /** Milliseconds, and how many times `docker run --rm`. */
 const bars = {
   runc: { median: 8, p99: 25, timesFaster: 25 },
   runsc: { median: 18, p99: null, timesFaster: null },
 } as const;
 type Runtime = keyof typeof bars;
+const wayOut = "network.allow";
+const withAndWithoutWayOut = (store: string): readonly string[] => [store, `${store}, ${wayOut}`];
 
 /**
  * A warm `true` over HTTP, from the request to the answer that is durably stored, beside `docker run --rm` of the same image under the same
@@ -49,9 +53,9 @@ export const warmPart: Part = {
         },
       ],
       verdicts: [
-        ...verdictsOf(samples, "runc", "SQLite"),
-        ...verdictsOf(samples, "runc", "PostgreSQL"),
-        ...(hasGvisor ? verdictsOf(samples, "runsc", "SQLite") : []),
+        ...withAndWithoutWayOut("SQLite").flatMap((store) => verdictsOf(samples, "runc", store)),
+        ...withAndWithoutWayOut("PostgreSQL").flatMap((store) => verdictsOf(samples, "runc", store)),
+        ...(hasGvisor ? withAndWithoutWayOut("SQLite").flatMap((store) => verdictsOf(samples, "runsc", store)) : []),
       ],
       chart: chartOf(samples, bench.rounds),
     };
@@ -85,9 +89,10 @@ async function measured(
   };
   await settled();
   const contestants: readonly Contestant[] = [
-    ...servers.map(([store, server]) =>
+    ...servers.flatMap(([store, server]) => [
       servedContestant(`${runtime}, ${store}`, server, task, { isWarm: true, settled }),
-    ),
+      servedContestant(`${runtime}, ${store}, ${wayOut}`, server, taskWithWayOut, { isWarm: true, settled }),
+    ]),
     dockerRunContestant(`${runtime}, docker run --rm`, ["--runtime", runtime, "--entrypoint", "/bin/true", image]),
   ];
   return await interleaved(contestants, bench.rounds, warmUpRounds);

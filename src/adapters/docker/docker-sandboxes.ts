@@ -1,11 +1,12 @@
 import { randomBytes } from "node:crypto";
+import { availableParallelism } from "node:os";
 import type Dockerode from "dockerode";
 import { deadline } from "../../model/deadline.ts";
 import { ExecutorError } from "../../model/failure.ts";
 import type { Owner } from "../../model/owner.ts";
 import { quoted } from "../../model/quoted.ts";
 import { sandboxEnvironment } from "../../model/sandbox-environment.ts";
-import type { Sandboxes, SandboxSpec } from "../../ports/sandbox.ts";
+import type { Sandbox, Sandboxes, SandboxSpec } from "../../ports/sandbox.ts";
 import { openDockerSandbox } from "./docker-sandbox.ts";
 import { defaultEngineDeadlines, type EngineDeadlines, engine as engineOf } from "./engine.ts";
 import { statusOf, unanswered } from "./engine-call.ts";
@@ -16,6 +17,7 @@ import { inspectImage } from "./image-engine.ts";
 import { removals } from "./removals.ts";
 import { plainRuntimes, runtimeTraits } from "./runtimes.ts";
 import { seccompProfile } from "./seccomp.ts";
+import { turnstile } from "./turnstile.ts";
 
 export interface DockerSandboxesOptions {
   /** Whose containers these are: stands in their labels. */
@@ -26,12 +28,19 @@ export interface DockerSandboxesOptions {
   readonly cpuset?: string;
 }
 
+/**
+ * More containers that are started at once make each start slower and all of them no faster: two cores make most of them in a second with
+ * four at once, and with two hundred an engine answers nobody in time.
+ */
+const startsAtOnce = (): number => Math.max(4, 2 * availableParallelism());
+
 /** Sandboxes as containers of one engine. Dispose tries once more to remove what the engine did not let go of. */
 export function dockerSandboxes(docker: Dockerode, options: DockerSandboxesOptions): Sandboxes & AsyncDisposable {
   const deadlines = options.deadlines ?? defaultEngineDeadlines;
   const engine = engineOf(docker, deadlines);
   const taken = removals(engine);
   const declarations = declarationsById(docker, deadlines.inspectMs);
+  const starts = turnstile(startsAtOnce());
 
   const containerOptions = async (spec: SandboxSpec, signal: AbortSignal): Promise<Dockerode.ContainerCreateOptions> =>
     createOptions(spec, randomIdentity(), {
@@ -51,22 +60,24 @@ export function dockerSandboxes(docker: Dockerode, options: DockerSandboxesOptio
     }
   };
 
+  const made = async (spec: SandboxSpec, signal: AbortSignal): Promise<Sandbox> => {
+    // A name of our own: a create whose answer never came can still be taken back.
+    const name = `toolx-${randomBytes(8).toString("hex")}`;
+    const request = { ...(await containerOptions(spec, signal)), name };
+    const id = await created(request, name);
+    try {
+      const { runtime, limits, image } = spec;
+      const prewarm = spec.purpose === "pool" ? (image.prewarm ?? null) : null;
+      const prepared = prewarm && { prewarm, env: sandboxEnvironment(image.env) };
+      return await openDockerSandbox({ engine, removals: taken, id, runtime, limits, prepared }, signal);
+    } catch (error) {
+      await taken.remove(id);
+      throw error;
+    }
+  };
+
   return {
-    async create(spec, signal) {
-      // A name of our own: a create whose answer never came can still be taken back.
-      const name = `toolx-${randomBytes(8).toString("hex")}`;
-      const request = { ...(await containerOptions(spec, signal)), name };
-      const id = await created(request, name);
-      try {
-        const { runtime, limits, image } = spec;
-        const prewarm = spec.purpose === "pool" ? (image.prewarm ?? null) : null;
-        const prepared = prewarm && { prewarm, env: sandboxEnvironment(image.env) };
-        return await openDockerSandbox({ engine, removals: taken, id, runtime, limits, prepared }, signal);
-      } catch (error) {
-        await taken.remove(id);
-        throw error;
-      }
-    },
+    create: (spec, signal) => starts.pass(() => made(spec, signal), signal),
     async attach({ sandboxId: id, token, lastSeq }, signal) {
       const found = await engine.inspect(id, signal);
       if (found === null)

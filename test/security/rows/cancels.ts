@@ -78,12 +78,18 @@ export const cancelRows: readonly HostileCase[] = [
     "while its files are collected",
     ["ok", "cancelled"],
     ({ house }, cancel) => {
-      const { store } = house.parts;
-      const collecting: typeof store.collecting = (attempt, signal) => {
-        cancel();
-        return store.collecting(attempt, signal);
+      const { sandboxes } = house.parts;
+      const create: typeof sandboxes.create = async (spec, signal) => {
+        const sandbox = await sandboxes.create(spec, signal);
+        const events: typeof sandbox.events = async function* () {
+          for await (const batch of sandbox.events()) {
+            if (batch.some(({ kind }) => kind === "artifacts")) cancel();
+            yield batch;
+          }
+        };
+        return { ...sandbox, events };
       };
-      return { house: withParts(house, { store: { ...store, collecting } }) };
+      return { house: withParts(house, { sandboxes: { ...sandboxes, create } }) };
     },
     "head -c 1M /dev/zero >/output/zeros",
   ),

@@ -3,6 +3,7 @@ import type { Task } from "../../src/model/task.ts";
 import { taskKey } from "../../src/model/task.ts";
 import type { Beginning, Intake, TaskStore } from "../../src/ports/task-store.ts";
 import { leaseOne } from "../support/lease-one.ts";
+import { onStores } from "../support/on-stores.ts";
 import { anOwner, aResult, aTask, handClock, never } from "../support/samples.ts";
 import type { OpenTaskStores } from "./task-store.ts";
 
@@ -13,13 +14,7 @@ const bytes = Buffer.from('{"answer": 42}\n');
 
 /** What every task store promises of tasks that begin in the write that takes them in. */
 export function atOnceConformance(name: string, open: OpenTaskStores): void {
-  const withStores = async (
-    act: (store: TaskStore, other: TaskStore, clock: ReturnType<typeof handClock>) => Promise<void>,
-  ): Promise<void> => {
-    const clock = handClock();
-    await using stores = await open(clock);
-    await act(stores[0], stores[1], clock);
-  };
+  const withStores = onStores(open);
   const begun = async (store: TaskStore, task: Partial<Task> = {}): Promise<Intake> =>
     await store.intake(aTask(task), `h-${task.task_id ?? ""}`, never(), beginning);
   const inAMinute = (clock: ReturnType<typeof handClock>): string => new Date(clock.now() + 60_000).toISOString();

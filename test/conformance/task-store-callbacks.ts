@@ -1,7 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { taskKey } from "../../src/model/task.ts";
 import type { TaskStore } from "../../src/ports/task-store.ts";
-import { anOwner, aResult, aTask, handClock, never } from "../support/samples.ts";
+import { onStores } from "../support/on-stores.ts";
+import { anOwner, aResult, aTask, never } from "../support/samples.ts";
 import type { OpenTaskStores } from "./task-store.ts";
 
 const claimMs = 5000;
@@ -10,13 +11,7 @@ const bytes = Buffer.from([0xff, 0x00, 0x7b]);
 
 /** What every task store promises about those who are to be told of an end. */
 export function callbackConformance(name: string, open: OpenTaskStores): void {
-  const withStores = async (
-    act: (store: TaskStore, other: TaskStore, clock: ReturnType<typeof handClock>) => Promise<void>,
-  ): Promise<void> => {
-    const clock = handClock();
-    await using stores = await open(clock);
-    await act(stores[0], stores[1], clock);
-  };
+  const withStores = onStores(open);
   const finished = async (store: TaskStore, task_id: string, callback_url: string | null = url): Promise<void> => {
     await store.intake(aTask({ task_id, callback_url }), `h-${task_id}`, never());
     const attempt = await store.leaseTask(taskKey(aTask({ task_id })), anOwner(), 1000, never());

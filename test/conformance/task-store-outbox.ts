@@ -4,20 +4,15 @@ import type { Reason } from "../../src/model/failure.ts";
 import { reasonTable } from "../../src/model/failure.ts";
 import { taskKey } from "../../src/model/task.ts";
 import type { TaskStore } from "../../src/ports/task-store.ts";
-import { anOwner, aResult, aTask, handClock, never } from "../support/samples.ts";
+import { onStores } from "../support/on-stores.ts";
+import { anOwner, aResult, aTask, never } from "../support/samples.ts";
 import type { OpenTaskStores } from "./task-store.ts";
 
 const claimMs = 5000;
 
 /** What every task store promises about the messages it holds for a relay. */
 export function outboxConformance(name: string, open: OpenTaskStores): void {
-  const withStores = async (
-    act: (store: TaskStore, other: TaskStore, clock: ReturnType<typeof handClock>) => Promise<void>,
-  ): Promise<void> => {
-    const clock = handClock();
-    await using stores = await open(clock);
-    await act(stores[0], stores[1], clock);
-  };
+  const withStores = onStores(open);
 
   describe(`${name}: the outbox`, () => {
     test("is empty as long as nothing has ended", () =>

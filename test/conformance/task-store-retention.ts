@@ -2,7 +2,8 @@ import { describe, expect, test } from "vitest";
 import type { AuditRecord } from "../../src/model/audit.ts";
 import { taskKey } from "../../src/model/task.ts";
 import type { TaskStore } from "../../src/ports/task-store.ts";
-import { anOwner, aResult, aTask, handClock, never } from "../support/samples.ts";
+import { onStores } from "../support/on-stores.ts";
+import { anOwner, aResult, aTask, type handClock, never } from "../support/samples.ts";
 import type { OpenTaskStores } from "./task-store.ts";
 
 const ageMs = 1000;
@@ -10,13 +11,7 @@ const keyOf = (taskId: string) => taskKey(aTask({ task_id: taskId }));
 
 /** What every task store promises about what is past its time. */
 export function retentionConformance(name: string, open: OpenTaskStores): void {
-  const withStores = async (
-    act: (store: TaskStore, other: TaskStore, clock: ReturnType<typeof handClock>) => Promise<void>,
-  ): Promise<void> => {
-    const clock = handClock();
-    await using stores = await open(clock);
-    await act(stores[0], stores[1], clock);
-  };
+  const withStores = onStores(open);
   const old = async (store: TaskStore, what: "results" | "logs" | "artifacts" = "results", limit = 10) =>
     (await store.listOld(what, ageMs, [], limit, never())).map(({ key }) => key.taskId);
 

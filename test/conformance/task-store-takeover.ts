@@ -3,7 +3,8 @@ import type { Attempt } from "../../src/model/attempt.ts";
 import { type TaskKey, type TaskState, taskKey } from "../../src/model/task.ts";
 import type { TaskStore } from "../../src/ports/task-store.ts";
 import { leaseOne } from "../support/lease-one.ts";
-import { anOwner, aResult, aTask, handClock, never } from "../support/samples.ts";
+import { onStores } from "../support/on-stores.ts";
+import { anOwner, aResult, aTask, never } from "../support/samples.ts";
 import type { OpenTaskStores } from "./task-store.ts";
 
 const leaseMs = 10_000;
@@ -13,13 +14,7 @@ const bytes = Buffer.from("result");
 
 /** What every task store promises about tasks whose owner is gone, and about cancels that come at any time. */
 export function takeoverConformance(name: string, open: OpenTaskStores): void {
-  const withStores = async (
-    act: (store: TaskStore, other: TaskStore, clock: ReturnType<typeof handClock>) => Promise<void>,
-  ): Promise<void> => {
-    const clock = handClock();
-    await using stores = await open(clock);
-    await act(stores[0], stores[1], clock);
-  };
+  const withStores = onStores(open);
 
   describe(`${name}: a task whose owner is gone`, () => {
     test("is listed once its lease has run out, the longest ago first, and no more than asked for", () =>

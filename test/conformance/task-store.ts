@@ -4,7 +4,8 @@ import { type TaskKey, taskKey } from "../../src/model/task.ts";
 import type { Clock } from "../../src/ports/clock.ts";
 import type { QueueBounds, TaskStore } from "../../src/ports/task-store.ts";
 import { leaseOne } from "../support/lease-one.ts";
-import { anOwner, aResult, aTask, handClock, never } from "../support/samples.ts";
+import { onStores } from "../support/on-stores.ts";
+import { anOwner, aResult, aTask, never } from "../support/samples.ts";
 import { atOnceConformance } from "./task-store-at-once.ts";
 import { callbackConformance } from "./task-store-callbacks.ts";
 import { letterConformance } from "./task-store-letters.ts";
@@ -34,13 +35,7 @@ export function taskStoreConformance(name: string, open: OpenTaskStores): void {
   queueConformance(name, open);
   callbackConformance(name, open);
   letterConformance(name, open);
-  const withStores = async (
-    act: (store: TaskStore, other: TaskStore, clock: ReturnType<typeof handClock>) => Promise<void>,
-  ): Promise<void> => {
-    const clock = handClock();
-    await using stores = await open(clock);
-    await act(stores[0], stores[1], clock);
-  };
+  const withStores = onStores(open);
   const leased = async (store: TaskStore): Promise<Attempt> => {
     await store.intake(aTask(), "h1", never());
     const attempt = await store.leaseTask(key, us, leaseMs, never());

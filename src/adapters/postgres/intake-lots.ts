@@ -34,12 +34,19 @@ interface Inserted {
 /** Most tasks that begin at once are over by then. */
 const quietMs = 100;
 
+export interface IntakeLots {
+  readonly intake: TaskStore["intake"];
+  /** Cancels that came in the same moment as a task that began have found it. Never rejects. */
+  settled(): Promise<void>;
+}
+
 /** The way in: what comes at once goes in together, in one transaction, and is answered when that is committed. */
 export function intakeLots(
   { rows }: Connections,
   queue: QueueBounds,
   get: (key: TaskKey, signal: AbortSignal) => Promise<TaskRecord | null>,
-): TaskStore["intake"] {
+): IntakeLots {
+  const underWay = new Set<Promise<void>>();
   const bounds = { maxOfTenant: queue.perTenant, maxInAll: queue.inAll };
 
   /**
@@ -72,7 +79,14 @@ export function intakeLots(
     // What is known already may be there since a lost answer, and its stub with it.
     // Of what has begun nobody waits for that, or asks again; and it has the processors now.
     const stubs = asked.every(hasBegun) ? sleep(quietMs).then(() => takeStubs(asked)) : takeStubs(asked);
-    stubs.catch(() => takeStubs(asked.filter(hasBegun))).catch(() => undefined);
+    if (asked.some(hasBegun)) {
+      const again = (): Promise<unknown> => takeStubs(asked.filter(hasBegun));
+      const taking: Promise<void> = stubs
+        .catch(again)
+        .catch(() => undefined)
+        .then(() => void underWay.delete(taking));
+      underWay.add(taking);
+    }
     return asked.map((each) => {
       const task = found.get(keyText(each.key)) ?? null;
       return hasBegun(each) ? task : stubs.then(() => task);
@@ -87,7 +101,7 @@ export function intakeLots(
     isUndone: (error) => !isAway(error),
   });
 
-  return async (task, requestSha256, signal, beginning): Promise<Intake> => {
+  const intake: TaskStore["intake"] = async (task, requestSha256, signal, beginning): Promise<Intake> => {
     const key = taskKey(task);
     const request = Buffer.from(JSON.stringify(task));
     const asked: Asked = { task, key, requestSha256, request, beginning: beginning ?? null };
@@ -110,6 +124,7 @@ export function intakeLots(
       // In the way of the insert, and forgotten or begun meanwhile, or counted in its lot before it turned out to be known: there is room.
     }
   };
+  return { intake, settled: async () => void (await Promise.all(underWay)) };
 }
 
 const attemptOf = (key: TaskKey, { owner }: Beginning): Attempt => ({ key, number: 1, owner });

@@ -73,11 +73,13 @@ export async function postgresTaskStore(
     }
   };
 
+  const { intake, settled } = intakeLots(connections, queue, get);
+  stack.defer(settled);
   const held = stack.move();
   return {
     ...oldTasks(connections),
     ...fencedLots(connections, get),
-    intake: intakeLots(connections, queue, get),
+    intake,
     async leaseTask(key, owner, leaseMs, signal) {
       const [leased] = await leaseWith(statements.leaseTask, owner, { ...key, leaseMs }, signal);
       return leased?.attempt ?? null;

@@ -84,13 +84,18 @@ const stops: readonly HostileCase[] = [
   ),
   stopped(
     "for two seconds while a task runs",
-    (_house, stop, go) => ({
-      async watcher(event) {
-        if (event.kind !== "output") return;
-        await stop();
-        setTimeout(go, 2000);
-      },
-    }),
+    (_house, stop, go) => {
+      let isStopped = false;
+      return {
+        async watcher(event) {
+          // Once: what the task says at its end would stop the engine again, beyond the end of the case.
+          if (event.kind !== "output" || isStopped) return;
+          isStopped = true;
+          await stop();
+          setTimeout(go, 2000);
+        },
+      };
+    },
     (result) => {
       expectReason(result, "ok");
       expect(result.output.stdout).toBe("begun\nended\n");

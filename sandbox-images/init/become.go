@@ -27,6 +27,10 @@ const (
 // task's program. It returns only when there will be no task.
 func becomeTask() int {
 	control := os.NewFile(controlFd, "control")
+	if err := closeAtExec(progressFd); err != nil {
+		fmt.Fprint(control, err)
+		return exitInternal
+	}
 	spec, err := readLaunchSpec(control)
 	if err != nil {
 		return exitInternal // sandbox-init is gone or shuts down
@@ -36,8 +40,14 @@ func becomeTask() int {
 		return exitInternal
 	}
 	program, status, err := findProgram(spec.argv[0], spec.searchPaths)
+	clearSignals()
+	if spec.held {
+		var word [1]byte
+		if n, _ := control.Read(word[:]); n != 1 {
+			return exitInternal
+		}
+	}
 	if err == nil {
-		clearSignals()
 		err = syscall.Exec(program, spec.argv, spec.env)
 		status = exitNotExecutable
 		if errors.Is(err, fs.ErrNotExist) {
@@ -59,12 +69,10 @@ func settle(spec launchSpec) error {
 			return fmt.Errorf("give /dev/null to the task: %w", err)
 		}
 	}
-	lastOpen := progressFd
 	if spec.keepControl {
-		lastOpen = controlFd
-	}
-	if err := closeAtExec(lastOpen); err != nil {
-		return err
+		if _, _, failure := syscall.Syscall(syscall.SYS_FCNTL, controlFd, syscall.F_SETFD, 0); failure != 0 {
+			return fmt.Errorf("keep the socket: %w", failure)
+		}
 	}
 	// The kernel's choice when the cgroup is full must be the task and never PID 1. Best effort: gVisor has no such file on some versions.
 	_ = os.WriteFile("/proc/self/oom_score_adj", []byte("1000"), 0)

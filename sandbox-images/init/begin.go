@@ -22,8 +22,8 @@ func (s *session) takeInput(body []byte) {
 	if s.failed {
 		return
 	}
-	if s.now() != stateIdle {
-		s.refuse("order", "input after start")
+	if s.now() != stateIdle || s.armed != nil {
+		s.refuse("order", "input after start or arm")
 		return
 	}
 	if s.input == nil {
@@ -34,6 +34,32 @@ func (s *session) takeInput(body []byte) {
 	}
 }
 
+// armed is a task that was told and has not begun.
+type armed struct {
+	asked       startBody
+	spec        launchSpec
+	pump        *pump
+	meter       *meter
+	memoryBytes int64
+}
+
+// arm does everything for a task short of letting its program run.
+func (s *session) arm(body []byte) {
+	if s.failed {
+		return
+	}
+	if s.now() != stateIdle || s.armed != nil {
+		s.refuse("order", "arm after start, or a second one")
+		return
+	}
+	var asked startBody
+	if err := json.Unmarshal(body, &asked); err != nil {
+		s.fail("start", "bad_start", err.Error())
+		return
+	}
+	s.armed = s.armedWith(asked, true)
+}
+
 func (s *session) start(body []byte) {
 	if s.failed {
 		return
@@ -42,25 +68,42 @@ func (s *session) start(body []byte) {
 		s.refuse("order", "a second start")
 		return
 	}
-	if s.input != nil {
-		if failure := s.input.finish(); failure != nil {
-			s.fail("input", failure.code, failure.message)
-			return
-		}
-	}
 	var asked startBody
 	if err := json.Unmarshal(body, &asked); err != nil {
 		s.fail("start", "bad_start", err.Error())
 		return
 	}
+	if asked.Armed != (s.armed != nil) {
+		s.fail("start", "bad_start", "armed must be true behind arm, and only there")
+		return
+	}
+	if s.armed == nil {
+		s.armed = s.armedWith(asked, false)
+	}
+	if s.armed == nil {
+		return
+	}
+	if err := s.begin(s.armed); err != nil {
+		s.fail("start", "launch", err.Error())
+	}
+}
+
+// armedWith makes everything ready for the task. Nil: it has failed, and the host was told. isHeld: its start comes later.
+func (s *session) armedWith(asked startBody, isHeld bool) *armed {
+	if s.input != nil {
+		if failure := s.input.finish(); failure != nil {
+			s.fail("input", failure.code, failure.message)
+			return nil
+		}
+	}
 	if len(asked.Argv) == 0 || asked.DeadlineMs <= 0 {
 		s.fail("start", "bad_start", "argv must not be empty and deadline_ms must be above 0")
-		return
+		return nil
 	}
 	cwd, err := s.places.resolveCwd(asked.Cwd)
 	if err != nil {
 		s.fail("start", "bad_cwd", err.Error())
-		return
+		return nil
 	}
 	if asked.UserName != defaultUserName {
 		writeNames(s.places, asked.UserName)
@@ -73,29 +116,35 @@ func (s *session) start(body []byte) {
 	}
 	if err := giveSecrets(&asked, s.places.secrets()); err != nil {
 		s.fail("start", "launch", err.Error())
-		return
+		return nil
 	}
-	if err := s.launch(asked, cwd); err != nil {
+	ready, err := s.outfit(asked, cwd, isHeld)
+	if err != nil {
 		s.fail("start", "launch", err.Error())
+		return nil
 	}
+	return ready
 }
 
-func (s *session) launch(asked startBody, cwd string) error {
+// outfit chooses who becomes the task, and tells it where it is to be held.
+func (s *session) outfit(asked startBody, cwd string, isHeld bool) (*armed, error) {
 	if err := s.channels.listen(asked.Listen); err != nil {
-		return err
+		return nil, err
 	}
 	isPrepared := s.choose(asked.Prepared)
 	pump, err := newPump(s.out, s.launcher)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	own, err := threadCount()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	spec := launchSpec{
 		argv: asked.Argv, env: taskEnvironment(asked.Env), cwd: cwd, searchPaths: asked.Env["PATH"], stdin: asked.Stdin,
 		nofile: asked.Limits.Nofile, fsizeBytes: asked.Limits.FsizeBytes,
+		// A prepared program is the task as soon as it is told.
+		held: isHeld && !isPrepared,
 	}
 	if asked.Limits.Nproc > 0 {
 		// The kernel counts a user's processes and threads, ours among them.
@@ -108,8 +157,18 @@ func (s *session) launch(asked startBody, cwd string) error {
 		taken, _ := meter.taskAnonymousBytes()
 		memoryBytes += max(0, taken)
 	}
+	if spec.held {
+		if err := s.launcher.tell(spec); err != nil {
+			return nil, err
+		}
+	}
+	return &armed{asked: asked, spec: spec, pump: pump, meter: meter, memoryBytes: memoryBytes}, nil
+}
+
+func (s *session) begin(ready *armed) error {
+	asked := ready.asked
 	started := time.Now()
-	if err := s.launcher.launch(spec); err != nil {
+	if err := s.launcher.launch(ready.spec); err != nil {
 		return err
 	}
 	if !asked.Stdin {
@@ -118,13 +177,13 @@ func (s *session) launch(asked startBody, cwd string) error {
 	spawn("feed stdin", s.feed.run)
 	s.become(stateRunning)
 	s.out.put(frameStarted, encode(startedBody{Pid: s.launcher.pid}))
-	spawn("pump", pump.run)
+	spawn("pump", ready.pump.run)
 	running := &task{
 		pid: s.launcher.pid, started: started,
 		deadline:    time.Duration(asked.DeadlineMs) * time.Millisecond,
 		grace:       time.Duration(asked.GraceMs) * time.Millisecond,
-		memoryBytes: memoryBytes,
-		meter:       meter, reaper: s.reaper, ended: s.launcher.ended, pump: pump, signals: s.signals,
+		memoryBytes: ready.memoryBytes,
+		meter:       ready.meter, reaper: s.reaper, ended: s.launcher.ended, pump: ready.pump, signals: s.signals,
 	}
 	spawn("task", func() {
 		exit := running.run()

@@ -29,6 +29,7 @@ const (
 	frameHostAck  frameType = 0x07
 	frameShutdown frameType = 0x08
 	framePrepare  frameType = 0x0A
+	frameArm      frameType = 0x0B
 )
 
 // Both ways, never numbered.

@@ -23,6 +23,8 @@ type launchSpec struct {
 	searchPaths string
 	// keepControl leaves the socket open over execve, for a program that is told its task later.
 	keepControl bool
+	// held has it wait for another byte, with everything done but the execve.
+	held bool
 }
 
 // launcher is a child started before the task is known, so that `start` costs one execve and no fork.
@@ -34,6 +36,9 @@ type launcher struct {
 	stdin                    *os.File
 	stdout, stderr, progress int
 }
+
+// letGo is what a held launcher waits for.
+const letGo = 'G'
 
 // The launcher's descriptors.
 const (
@@ -85,20 +90,32 @@ func startLauncher(r *reaper) (*launcher, error) {
 	}, nil
 }
 
-// launch hands the spec over and returns once the task's program runs, or once it is known that it never will as
-// a failure of the task itself. An error means that the launcher could not do its part.
-func (l *launcher) launch(spec launchSpec) error {
-	defer l.control.Close()
+// tell hands a spec over that is held.
+func (l *launcher) tell(spec launchSpec) error {
 	if _, err := l.control.Write(spec.marshal()); err != nil {
 		return fmt.Errorf("hand the task to its launcher: %w", err)
 	}
+	return nil
+}
+
+// launch hands the spec over, or lets go of one that is held, and returns once the task's program runs, or once it is
+// known that it never will as a failure of the task itself. An error means that the launcher could not do its part.
+func (l *launcher) launch(spec launchSpec) error {
+	defer l.control.Close()
+	word := []byte{letGo}
+	if !spec.held {
+		word = spec.marshal()
+	}
+	_, failure := l.control.Write(word)
 	// The socket closes by itself at execve; anything that comes before is a complaint.
 	complaint, err := io.ReadAll(io.LimitReader(l.control, 4096))
-	if err != nil {
-		return fmt.Errorf("wait for the launcher: %w", err)
-	}
-	if len(complaint) > 0 {
+	switch {
+	case len(complaint) > 0:
 		return errors.New(string(complaint))
+	case failure != nil:
+		return fmt.Errorf("hand the task to its launcher: %w", failure)
+	case err != nil:
+		return fmt.Errorf("wait for the launcher: %w", err)
 	}
 	return nil
 }
@@ -154,7 +171,7 @@ func (s launchSpec) marshal() []byte {
 	list(s.env)
 	put(s.cwd)
 	put(s.searchPaths)
-	for _, n := range []int64{flag(s.stdin), s.nproc, s.nofile, s.fsizeBytes, flag(s.keepControl)} {
+	for _, n := range []int64{flag(s.stdin), s.nproc, s.nofile, s.fsizeBytes, flag(s.keepControl), flag(s.held)} {
 		number(n)
 	}
 	binary.BigEndian.PutUint32(out, uint32(len(out)-4))
@@ -199,5 +216,6 @@ func readLaunchSpec(from io.Reader) (launchSpec, error) {
 	return launchSpec{
 		argv: list(), env: list(), cwd: text(), searchPaths: text(),
 		stdin: number() == 1, nproc: number(), nofile: number(), fsizeBytes: number(), keepControl: number() == 1,
+		held: number() == 1,
 	}, nil
 }

@@ -80,12 +80,17 @@ func TestAnExitSaysHowTheTaskEnded(t *testing.T) {
 		{name: "no stdin", script: "cat; echo end", stdout: "end\n", signal: none, cause: causeExited},
 		{name: "a background process that keeps stdout", script: "sleep 60 & echo done", stdout: "done\n", signal: none, cause: causeExited},
 	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
+	for i := range 2 * len(tests) {
+		test, isArmed := tests[i/2], i%2 == 1
+		t.Run(fmt.Sprintf("%s, armed %t", test.name, isArmed), func(t *testing.T) {
 			t.Parallel()
 			h := startHost(t)
 			h.attach()
-			h.start(test.script, test.change)
+			if isArmed {
+				h.startArmed(test.script, test.change)
+			} else {
+				h.start(test.script, test.change)
+			}
 			exit := h.exit()
 			signal := none
 			if exit.Signal != nil {

@@ -35,6 +35,7 @@ type session struct {
 	feed     *stdinFeed
 	channels *channels
 	input    *unpacking
+	armed    *armed // nil: no task was told ahead of `start`
 	signals  chan taskSignal
 	finished chan struct{} // closed when the task's exit stands in the outbox
 
@@ -133,7 +134,7 @@ func (s *session) readyBody(firstSeq, nextSeq uint64) []byte {
 	defer s.mu.Unlock()
 	return encode(readyBody{
 		Version: protocolVersion, Token: s.token, State: s.state, LastInSeq: s.lastInSeq,
-		FirstSeq: firstSeq, NextSeq: nextSeq, Secrets: s.secrets, Channels: true, Prepares: true, CollectsEarly: true,
+		FirstSeq: firstSeq, NextSeq: nextSeq, Secrets: s.secrets, Channels: true, Prepares: true, CollectsEarly: true, Arms: true,
 	})
 }
 
@@ -165,6 +166,8 @@ func (s *session) take(f *frame) (over bool) {
 		s.takeInput(f.body)
 	case framePrepare:
 		s.prepare(f.body)
+	case frameArm:
+		s.arm(f.body)
 	case frameStart:
 		s.start(f.body)
 	case frameSignal:

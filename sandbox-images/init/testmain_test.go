@@ -148,6 +148,17 @@ func (h *host) write(bytes []byte) {
 
 func (h *host) start(script string, change func(*startBody)) {
 	h.t.Helper()
+	h.send(frameStart, encode(h.task(script, change)))
+}
+
+// startArmed does the same in two steps.
+func (h *host) startArmed(script string, change func(*startBody)) {
+	h.t.Helper()
+	h.send(frameArm, encode(h.task(script, change)))
+	h.send(frameStart, []byte(`{"armed":true}`))
+}
+
+func (h *host) task(script string, change func(*startBody)) startBody {
 	body := startBody{
 		Argv: []string{"/bin/bash", "-c", script}, Env: map[string]string{"PATH": "/usr/bin:/bin"},
 		Cwd: h.places.workspace, DeadlineMs: 15000, GraceMs: 200,
@@ -156,7 +167,7 @@ func (h *host) start(script string, change func(*startBody)) {
 	if change != nil {
 		change(&body)
 	}
-	h.send(frameStart, encode(body))
+	return body
 }
 
 // listen reads what sandbox-init writes until its end.

@@ -32,6 +32,7 @@ type startBody struct {
 	Listen     []listenBody      `json:"listen"`
 	ExtraCA    string            `json:"extra_ca"`
 	Prepared   bool              `json:"prepared"`
+	Armed      bool              `json:"armed"`
 }
 
 // prepareBody is a program of the image to be started before the task is known.
@@ -82,6 +83,7 @@ type readyBody struct {
 	Channels      bool            `json:"channels"`
 	Prepares      bool            `json:"prepares"`
 	CollectsEarly bool            `json:"collects_early"`
+	Arms          bool            `json:"arms"`
 }
 
 type startedBody struct {

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { deadlineOf, type Standing, unstarted } from "../executor/ground.ts";
+import { collectingOf, deadlineOf, type Standing, type ToldAhead, toldAhead, unstarted } from "../executor/ground.ts";
 import type { Parts } from "../executor/parts.ts";
 import { specFor } from "../executor/prepare.ts";
 import type { AtOnce } from "../executor/take-in.ts";
@@ -15,15 +15,17 @@ import type { Reservation, Schedule } from "./schedule.ts";
 /**
  * Tasks that need not wait begin in the write that takes them in: there is room for one, and a sandbox stands ready for it just as it is
  * asked for. Everything that a leased attempt has when its row says RUNNING is there before that write, so whoever dies behind it leaves
- * what any other would. A task that turns out to be known, or has others before it, costs a folder, and its sandbox stands ready again.
+ * what any other would; the sandbox has been told the task, and waits for the word to begin. A task that turns out to be known, or has
+ * others before it, costs a folder and that sandbox; until one begins again, sandboxes are told nothing and stand ready again.
  */
 export function atOnce(parts: Parts, scheduled: Pick<Schedule, "reserve">, ready: ReadySandboxes): AtOnce {
+  const outlook: Outlook = { isGood: true };
   return {
     async prepared(task, allowed) {
       const attempt: Attempt = { key: taskKey(task), number: 1, owner: parts.liveness.self };
       const reservation = task.not_before === null ? scheduled.reserve(attempt) : null;
       if (reservation === null) return null;
-      const held = await heldFor(parts, task, allowed, attempt, ready);
+      const held = await heldFor(parts, task, allowed, attempt, ready, outlook);
       if (held === null) {
         reservation.free();
         return null;
@@ -33,6 +35,7 @@ export function atOnce(parts: Parts, scheduled: Pick<Schedule, "reserve">, ready
       return {
         beginning: { owner: attempt.owner, leaseMs, sandboxId: offered.id, deadlineAt },
         settled(begun) {
+          outlook.isGood = begun !== null;
           if (begun === "unknown") void settledLater(parts, attempt, held, reservation);
           else if (begun === null) void letGo(held, reservation);
           else reservation.begin(begun, standing(held));
@@ -42,11 +45,17 @@ export function atOnce(parts: Parts, scheduled: Pick<Schedule, "reserve">, ready
   };
 }
 
+/** Whether the next task is likely to begin: as the last one did. */
+interface Outlook {
+  isGood: boolean;
+}
+
 interface Held {
   readonly offered: OfferedSandbox;
   readonly journal: AttemptJournal;
   readonly spec: SandboxSpec;
   readonly deadlineAt: number;
+  readonly told: ToldAhead | null;
 }
 
 /** Null where it takes more than is ready, or anything is in the way: whoever leases the task meets that. */
@@ -56,16 +65,20 @@ async function heldFor(
   allowed: Parameters<AtOnce["prepared"]>[1],
   attempt: Attempt,
   ready: ReadySandboxes,
+  outlook: Outlook,
 ): Promise<Held | null> {
   let offered: OfferedSandbox | null = null;
   try {
     const spec = await specFor(task, allowed, parts.images, uninterrupted);
     offered = ready.offer(spec);
     if (offered === null) return null;
-    const deadlineAt = deadlineOf(task, parts);
-    return { offered, spec, deadlineAt, journal: await openedJournal(parts, task, spec, attempt, offered, deadlineAt) };
+    const { ahead } = offered;
+    const told = outlook.isGood ? toldAhead(parts, { attempt, task }, spec, ahead) : null;
+    const sandbox = { offered, spec, told, deadlineAt: deadlineOf(task, parts) };
+    return { ...sandbox, journal: await openedJournal(parts, task, attempt, sandbox) };
   } catch {
     offered?.giveBack();
+    outlook.isGood = false;
     return null;
   }
 }
@@ -73,23 +86,22 @@ async function heldFor(
 async function openedJournal(
   { openJournal, clock }: Parts,
   { limits }: Task,
-  spec: SandboxSpec,
   attempt: Attempt,
-  { resumePoint }: OfferedSandbox,
-  deadlineAt: number,
+  { offered: { resumePoint }, spec, told, deadlineAt }: Omit<Held, "journal">,
 ): Promise<AttemptJournal> {
   await using stack = new AsyncDisposableStack();
   const journal = stack.use(await openJournal(attempt, limits.log_mb * bytesPerMb));
-  journal.note(unstarted(resumePoint, spec, { maker: attempt.owner, warm: true, deadlineAt, leasedAt: clock.now() }));
+  const note = unstarted(resumePoint, spec, { maker: attempt.owner, warm: true, deadlineAt, leasedAt: clock.now() });
+  journal.note({ ...note, ...collectingOf(told) });
   stack.move();
   return journal;
 }
 
-function standing({ offered, journal, spec, deadlineAt }: Held): Standing {
+function standing({ offered, journal, spec, deadlineAt, told }: Held): Standing {
   const stack = new AsyncDisposableStack();
   stack.use(journal);
   const sandbox = stack.use(offered.take());
-  return { sandbox, journal, spec, deadlineAt, [Symbol.asyncDispose]: () => stack.disposeAsync() };
+  return { sandbox, journal, spec, deadlineAt, told, [Symbol.asyncDispose]: () => stack.disposeAsync() };
 }
 
 async function letGo({ offered, journal }: Held, reservation: Reservation): Promise<void> {

@@ -160,7 +160,7 @@ export function metrics(): Metrics {
   });
   const warmRetired = new Counter({
     name: "tool_executor_warm_retired_total",
-    help: "Sandboxes that stood ready and were never used, by why they went: aged, excess, lost, unfit, closed.",
+    help: "Sandboxes that stood ready and were never used, by why they went: aged, excess, lost, unfit, told, closed.",
     labelNames: ["why"],
     registers,
   });

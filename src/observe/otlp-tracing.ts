@@ -60,6 +60,7 @@ export function otlpTracing(target: OtlpTarget, bounds = defaultBounds): Tracing
       );
     },
     dropped,
+    isOn: true,
     async [Symbol.asyncDispose]() {
       const goodbye = Promise.withResolvers<void>();
       const timer = setTimeout(goodbye.resolve, bounds.goodbyeMs);

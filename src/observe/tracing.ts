@@ -30,6 +30,8 @@ export interface Span extends Disposable {
 /** Where spans go. No call waits or throws; what cannot be sent is dropped and counted. Dispose sends what waits, for 2 s at most. */
 export interface Tracing extends AsyncDisposable {
   begin(name: SpanName, options: SpanOptions): Span;
+  /** False: every span is nothing. */
+  readonly isOn: boolean;
   /** Spans that no one got. */
   dropped(): number;
 }
@@ -43,6 +45,7 @@ const noSpan: Span = {
 
 export const noTracing: Tracing = {
   begin: () => noSpan,
+  isOn: false,
   dropped: () => 0,
   [Symbol.asyncDispose]: async () => undefined,
 };

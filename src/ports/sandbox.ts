@@ -148,7 +148,7 @@ export interface Resumed {
 /**
  * Makes sandboxes. One per process; every call may run concurrently with any other.
  *
- * Order of calls for one sandbox: `create` → `putFiles`? → `serve`? → `start` → `writeStdin`* ∥ `events` → `collect` → `events` → dispose.
+ * Order of calls for one sandbox: `create` → `putFiles`? → `arm`? → `serve`? → `start` → `writeStdin`* ∥ `events` → `collect` → `events` → dispose.
  * Dispose is legal at any point, twice is once, and leaves no container, volume or network behind.
  */
 export interface Sandboxes {
@@ -174,9 +174,11 @@ export interface ReadySandboxes {
 export interface OfferedSandbox {
   readonly id: string;
   readonly resumePoint: ResumePoint;
+  /** To have it told ahead what its task will be. */
+  ahead(): Pick<Sandbox, "arms" | "arm" | "collectsEarly" | "collect">;
   /** It is the caller's from here on. */
   take(): Sandbox;
-  /** It stands ready again: nothing was asked of it. */
+  /** It stands ready again, or is taken down where it was told anything. */
   giveBack(): void;
 }
 
@@ -187,6 +189,8 @@ export interface Sandbox extends AsyncDisposable {
   readonly warm: boolean;
   /** Whether `collect` may come before `start`. */
   readonly collectsEarly: boolean;
+  /** Whether `arm` does anything. */
+  readonly arms: boolean;
   /** Resolves once the sandbox is no more, or was let go of; never rejects. */
   readonly ended: Promise<void>;
   /**
@@ -202,6 +206,11 @@ export interface Sandbox extends AsyncDisposable {
   readonly resumed: Resumed | null;
   /** Unpacks a tar stream of plain files and directories into `/workspace`. Errors in it show as a `failed` event. */
   putFiles(tar: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<void>;
+  /**
+   * Tells it what it will be started with, which makes `start` cheaper: that must then be with the same. Nothing of the task runs before. What
+   * cannot be shows as a `failed` event. Files come before it.
+   */
+  arm(command: SandboxCommand): void;
   /** Answers the number of the frame that tells the sandbox; what is written to its input is numbered on from there. */
   start(command: SandboxCommand, signal: AbortSignal): Promise<number>;
   /** Has the task's connections served from here on; without, each is reset. Must not throw. */

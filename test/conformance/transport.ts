@@ -104,6 +104,23 @@ export function transportConformance(name: string, ends: () => Promise<Ends>): v
       expect(next.taken.map(textOf)).toEqual(["first"]);
     });
 
+    // What comes too late to be told to a consumer that has ended would end the test run.
+    test("what is being taken when it ends is the next member's, and nothing of it goes on", async () => {
+      await using far = await ends();
+      {
+        const begun = Promise.withResolvers<void>();
+        await using _near = consuming(far.open(), async (_delivery, signal) => {
+          begun.resolve();
+          await new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
+        });
+        await far.offer("tools", { value: "first" });
+        await begun.promise;
+      }
+      await using next = consuming(far.open());
+      await until("it", () => next.taken.length > 0, boundMs);
+      expect(next.taken.map(textOf)).toEqual(["first"]);
+    });
+
     test("sends what it is given, as it is, in the order of each key", async () => {
       await using far = await ends();
       await using transport = far.open();
@@ -160,12 +177,12 @@ interface Consuming extends AsyncDisposable {
 /** Consumes until dispose. */
 function consuming(
   transport: Transport,
-  take: (delivery: Delivery) => Promise<void> = async () => undefined,
+  take: (delivery: Delivery, signal: AbortSignal) => Promise<void> = async () => undefined,
 ): Consuming {
   const stop = new AbortController();
   const taken: Delivery[] = [];
-  const done = transport.consume(async (delivery) => {
-    await take(delivery);
+  const done = transport.consume(async (delivery, signal) => {
+    await take(delivery, signal);
     taken.push(delivery);
   }, stop.signal);
   return {

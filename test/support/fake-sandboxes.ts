@@ -60,6 +60,8 @@ export function fakeSandboxes(): FakeSandboxes {
         spec,
         warm: false,
         collectsEarly: false,
+        arms: false,
+        arm: () => undefined,
         limits: null,
         isRemoved: false,
         isWell: true,

@@ -2,13 +2,14 @@ import { isDeepStrictEqual } from "node:util";
 import { deadline } from "../../model/deadline.ts";
 import { ExecutorError } from "../../model/failure.ts";
 import { bytesPerMb, type Limits } from "../../model/limits.ts";
-import type { Prewarm, Resumed, Sandbox, SandboxEvent, SandboxGone } from "../../ports/sandbox.ts";
+import type { Prewarm, Resumed, Sandbox, SandboxCommand, SandboxEvent, SandboxGone } from "../../ports/sandbox.ts";
 import { type Channels, channels } from "./channels.ts";
 import type { Engine } from "./engine.ts";
 import { eventQueue } from "./event-queue.ts";
 import { changeableConfig, fileSizeLimitBytes, openFilesLimit } from "./host-config.ts";
 import { fitsPrewarm } from "./prewarm.ts";
 import {
+  armedBody,
   collectBody,
   eventOf,
   prepareBody,
@@ -110,12 +111,13 @@ export async function openDockerSandbox(parts: DockerSandboxParts, signal: Abort
   };
 
   let resumed: Resumed | null = null;
-  let [hasChannels, collectsEarly] = [false, false];
+  let [hasChannels, collectsEarly, arms] = [false, false, false];
+  let armedWith: SandboxCommand | null = null;
   let preparedFor: Limits | null = null;
   try {
     // A fresh container is attached before it is started, so that not one byte can be missed.
     const ready = await (resume ? link.connect(signal) : link.connect(signal, () => engine.start(id, signal)));
-    [hasChannels, collectsEarly] = [ready.channels, ready.collectsEarly];
+    [hasChannels, collectsEarly, arms] = [ready.channels, ready.collectsEarly, ready.arms];
     if (resume) resumed = resumedAt(id, ready, resume.lastSeq);
     if (parts.prepared && ready.prepares) preparedFor = await prepare(parts.prepared);
   } catch (error) {
@@ -123,11 +125,23 @@ export async function openDockerSandbox(parts: DockerSandboxParts, signal: Abort
     throw error;
   }
 
+  const toStart = (command: SandboxCommand): Buffer => {
+    if (!limits) throw hasItsTask(id);
+    if (command.out && !hasChannels) throw tooOld(id);
+    // What it was started under it goes on under: an interpreter has looked at its limits.
+    const isPrepared =
+      parts.prepared != null &&
+      isDeepStrictEqual(preparedFor, limits) &&
+      fitsPrewarm(parts.prepared.prewarm, parts.prepared.env, command);
+    return startBody(command, startLimits(limits), isPrepared);
+  };
+
   return {
     id,
     resumed,
     warm: false,
     collectsEarly,
+    arms,
     ended: ended.promise,
     async refit(wanted, refitSignal) {
       limits = await refitted(engine, { id, runtime: parts.runtime, limits }, wanted, refitSignal);
@@ -151,16 +165,15 @@ export async function openDockerSandbox(parts: DockerSandboxParts, signal: Abort
         }
       }
     },
+    arm(command) {
+      if (!arms) return;
+      link.send(frameType.arm, toStart(command));
+      armedWith = command;
+    },
     async start(command, startSignal) {
       startSignal.throwIfAborted();
-      if (!limits) throw hasItsTask(id);
-      if (command.out && !hasChannels) throw tooOld(id);
-      // What it was started under it goes on under: an interpreter has looked at its limits.
-      const isPrepared =
-        parts.prepared != null &&
-        isDeepStrictEqual(preparedFor, limits) &&
-        fitsPrewarm(parts.prepared.prewarm, parts.prepared.env, command);
-      return link.send(frameType.start, startBody(command, startLimits(limits), isPrepared)) ?? 0;
+      if (armedWith !== null && !isDeepStrictEqual(armedWith, command)) throw hasItsTask(id);
+      return link.send(frameType.start, armedWith === null ? toStart(command) : armedBody()) ?? 0;
     },
     async writeStdin(bytes, writeSignal) {
       const whole = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);

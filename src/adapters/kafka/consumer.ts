@@ -121,6 +121,8 @@ async function takeBatch(
       options.lag.acknowledged(batch.topic, batch.partition, after(isWhole ? batch.lastOffset() : last.offset));
     }
     if (taken.count < lot.length) {
+      // We are to end, and what was not taken is the next member's.
+      if (signal.aborted) return;
       const held = deliveries[taken.count];
       if (held) options.onEvent({ kind: "held", source: held.source, why: whyOf(taken.error) });
       pauses.pause(payload);
@@ -166,6 +168,7 @@ async function takeLot(
 interface PartitionPauses {
   pause(payload: EachBatchPayload): void;
   passed(payload: EachBatchPayload): void;
+  /** From here on nothing is held any more: a consumer that ends cannot be told to go on. */
   clear(): void;
 }
 
@@ -173,6 +176,7 @@ interface PartitionPauses {
 function partitionPauses(consumer: Consumer): PartitionPauses {
   const lastMs = new Map<string, number>();
   const timers = new Set<NodeJS.Timeout>();
+  let isOver = false;
   const nameOf = ({ batch }: EachBatchPayload): string => `${batch.topic}/${batch.partition}`;
   return {
     pause(payload) {
@@ -180,6 +184,8 @@ function partitionPauses(consumer: Consumer): PartitionPauses {
       const pauseMs = Math.min((lastMs.get(nameOf(payload)) ?? firstPauseMs / 2) * 2, longestPauseMs);
       lastMs.set(nameOf(payload), pauseMs);
       payload.pause();
+      // A batch may be under way when the consumer ends.
+      if (isOver) return;
       const timer = setTimeout(() => {
         timers.delete(timer);
         consumer.resume([{ topic, partitions: [partition] }]);
@@ -188,6 +194,7 @@ function partitionPauses(consumer: Consumer): PartitionPauses {
     },
     passed: (payload) => void lastMs.delete(nameOf(payload)),
     clear() {
+      isOver = true;
       for (const timer of timers) clearTimeout(timer);
     },
   };

@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { isDeepStrictEqual } from "node:util";
 import { type CollectEnd, cleanExit } from "../../model/exit.ts";
 import type { JsonObject } from "../../model/task.ts";
 import type { Sandbox, SandboxCommand, SandboxEvent, Sandboxes } from "../../ports/sandbox.ts";
@@ -36,6 +37,9 @@ function endsAtOnce(does: (command: SandboxCommand) => MemoryTask): Sandbox {
   let isOver = false;
   let leaves: readonly Buffer[] = [emptyTar];
   let [hasRun, isAsked] = [false, false];
+  let armedWith: SandboxCommand | null = null;
+  /** Frames, as another sandbox would count them. */
+  let asked = 0;
   const ended = Promise.withResolvers<void>();
   let wake: (() => void) | null = null;
   const say = (...events: readonly SandboxEvent[]): void => {
@@ -56,6 +60,7 @@ function endsAtOnce(does: (command: SandboxCommand) => MemoryTask): Sandbox {
     id,
     warm: false,
     collectsEarly: true,
+    arms: true,
     ended: ended.promise,
     refit: async () => undefined,
     check: async () => !isOver,
@@ -64,7 +69,13 @@ function endsAtOnce(does: (command: SandboxCommand) => MemoryTask): Sandbox {
     async putFiles(tar) {
       for await (const _chunk of tar);
     },
+    arm(command) {
+      armedWith = command;
+      asked += 1;
+    },
     async start(command) {
+      if (armedWith !== null && !isDeepStrictEqual(armedWith, command))
+        throw new Error("it was armed with another task");
       const task = does(command);
       leaves = task.leaves ?? leaves;
       say({ kind: "started", ...next() });
@@ -77,7 +88,8 @@ function endsAtOnce(does: (command: SandboxCommand) => MemoryTask): Sandbox {
       say({ kind: "exit", ...next(), exit });
       hasRun = true;
       if (isAsked) sayWhatIsLeft();
-      return isAsked ? 2 : 1;
+      asked += 1;
+      return asked;
     },
     writeStdin: async () => undefined,
     serve: () => undefined,
@@ -87,7 +99,8 @@ function endsAtOnce(does: (command: SandboxCommand) => MemoryTask): Sandbox {
       say({ kind: "gone", gone: { oomKilled: false, exitCode: 137, diagnosis: "" } });
     },
     collect(_caps, onNumber) {
-      onNumber?.(hasRun ? 2 : 1);
+      asked += 1;
+      onNumber?.(asked);
       if (hasRun && !isAsked) sayWhatIsLeft();
       isAsked = true;
     },

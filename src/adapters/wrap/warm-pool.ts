@@ -29,8 +29,11 @@ export interface WarmListener {
   failed(error: unknown): void;
 }
 
-/** `lost`: it ended by itself, or no longer answered. `unfit`: the task's limits could not be set on it. */
-export type Retirement = "aged" | "excess" | "lost" | "unfit" | "closed";
+/**
+ * `lost`: it ended by itself, or no longer answered. `unfit`: the task's limits could not be set on it. `told`: it was told a task that was
+ * not for it.
+ */
+export type Retirement = "aged" | "excess" | "lost" | "unfit" | "told" | "closed";
 
 export interface WarmPool extends Sandboxes, ReadySandboxes, AsyncDisposable {
   /** From here on some stand ready; before, every call gets one of its own. */
@@ -145,15 +148,15 @@ export function warmPool(inner: Sandboxes, { bounds, seeds, clock, told }: WarmP
     const isWell = await ready.sandbox.check(stop.signal).catch(() => stop.signal.aborted);
     isChecking = false;
     if (isWell) ready.checkedAt = now();
-    broughtBack(kind, ready, isWell);
+    broughtBack(kind, ready, isWell ? null : "lost");
   };
 
-  /** What was out for a while, and counted among what comes. */
-  const broughtBack = (kind: Kind, ready: Ready, isWell: boolean): void => {
-    if (isWell && !ready.isOver) arrived(kind, ready);
+  /** What was out for a while, and counted among what comes; null: it is good for a task. */
+  const broughtBack = (kind: Kind, ready: Ready, spoiled: Retirement | null): void => {
+    if (spoiled === null && !ready.isOver) arrived(kind, ready);
     else {
       missed(kind);
-      retire(ready.sandbox, "lost");
+      retire(ready.sandbox, spoiled ?? "lost");
     }
     look();
   };
@@ -251,9 +254,14 @@ export function warmPool(inner: Sandboxes, { bounds, seeds, clock, told }: WarmP
     const ready = takeAsItIs(kind, spec.limits, bounds.maxAgeMs, askedAt);
     if (ready === null) return null;
     kind.comingCount += 1;
+    let isTold = false;
     return {
       id: ready.sandbox.id,
       resumePoint: ready.sandbox.resumePoint(),
+      ahead() {
+        isTold = true;
+        return ready.sandbox;
+      },
       take() {
         kind.demand.ask(askedAt);
         followImage(spec);
@@ -264,7 +272,7 @@ export function warmPool(inner: Sandboxes, { bounds, seeds, clock, told }: WarmP
         look();
         return lent(ready.sandbox, true);
       },
-      giveBack: () => broughtBack(kind, ready, true),
+      giveBack: () => broughtBack(kind, ready, isTold ? "told" : null),
     };
   };
 

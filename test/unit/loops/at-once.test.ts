@@ -11,6 +11,7 @@ import { giveUpReason, schedule } from "../../../src/loops/schedule.ts";
 import { ExecutorError } from "../../../src/model/failure.ts";
 import type { Task } from "../../../src/model/task.ts";
 import type { Succession } from "../../../src/ports/attempt-journal.ts";
+import type { Sandbox } from "../../../src/ports/sandbox.ts";
 import type { TaskStore } from "../../../src/ports/task-store.ts";
 import { faultyStore } from "../../support/faulty-store.ts";
 import { partsWithoutEngine } from "../../support/parts-without-engine.ts";
@@ -44,6 +45,7 @@ async function inside(
   const journals: JournalStep[] = [];
   const notes: Succession[] = [];
   const detached: string[] = [];
+  const [retired, armed]: [string[], string[]] = [[], []];
   const engine = memorySandboxes();
   const sandboxes = warmPool(
     {
@@ -54,7 +56,11 @@ async function inside(
           detached.push(sandbox.id);
           await sandbox.detach();
         };
-        return { ...sandbox, detach };
+        const arm: Sandbox["arm"] = (command) => {
+          armed.push(sandbox.id);
+          sandbox.arm(command);
+        };
+        return { ...sandbox, arm, detach };
       },
     },
     {
@@ -68,7 +74,12 @@ async function inside(
         },
       ],
       clock,
-      told: { given: () => undefined, aged: () => undefined, retired: () => undefined, failed: () => undefined },
+      told: {
+        given: () => undefined,
+        aged: () => undefined,
+        retired: (why) => void retired.push(why),
+        failed: () => undefined,
+      },
     },
   );
   const openJournal: Parts["openJournal"] = async () => {
@@ -90,7 +101,8 @@ async function inside(
       },
     };
   };
-  const { parts } = await partsWithoutEngine({ store: spooled.store, sandboxes, openJournal });
+  const secrets = [{ find: async () => Buffer.from("a-value-of-some-length") }];
+  const { parts } = await partsWithoutEngine({ store: spooled.store, sandboxes, openJournal, secrets });
   const events: string[] = [];
   const scheduled = schedule(parts, {
     slots,
@@ -104,7 +116,7 @@ async function inside(
   await until("one stands ready", () => sandboxes.counts().ready === 1, boundMs);
   const begins = atOnce(parts, scheduled, sandboxes);
   return {
-    ...{ memory, faulty, journals, notes, detached, events, sandboxes, scheduled },
+    ...{ memory, faulty, journals, notes, detached, retired, armed, events, sandboxes, scheduled },
     taken: (task: Partial<Task> = {}) => takeIn(parts, aTask(task), never(), begins),
     /** Nothing is under way. */
     isQuiet: () => scheduled.underWay.count() === 0,
@@ -129,28 +141,56 @@ test("a task for which one stands ready runs with no more writes than its intake
   expect(server.faulty.calls.filter((call) => writes.includes(call))).toEqual([]);
   expect(server.events).toEqual(["t-1 RUNNING", "t-1 FINISHED"]);
   expect(server.notes[0]).toMatchObject({ warm: true, deaths: 0, started: null });
-  expect(server.notes.at(-1)).toMatchObject({ collecting: 1, started: { seq: 2 } });
+  // Told ahead, asked ahead for what it leaves, and started.
+  expect(server.armed).toEqual([server.notes[0]?.sandboxId]);
+  expect(server.notes[0]).toMatchObject({ collecting: 2 });
+  expect(server.notes.at(-1)).toMatchObject({ collecting: 2, started: { seq: 3 } });
   expect(server.journals.at(-1)).toBe("closed");
 });
 
-test("a task that has another before it waits, and what was held for it is as it was before", async () => {
+test("a task that has another before it waits, and the sandbox that was told of it is replaced", async () => {
   await using server = await inside({ leases: false });
   await server.memory.intake(aTask({ task_id: "first" }), "h", never());
   expect(await server.taken()).toEqual({ kind: "accepted" });
   await until("the slot is free", server.isQuiet, boundMs);
   expect(server.journals).toEqual(["opened", "noted", "closed"]);
-  expect(server.sandboxes.counts().ready).toBe(1);
+  expect(server.retired).toEqual(["told"]);
   expect(await server.memory.get(key, never())).toMatchObject({ state: "QUEUED", attempt: 0 });
 });
 
-test("a request that is known gets its task, and what was held for it stands ready again", async () => {
+test("while tasks do not begin at once, what is held for the next is as it was before", async () => {
+  await using server = await inside({ leases: false });
+  await server.memory.intake(aTask({ task_id: "first" }), "h", never());
+  for (const taskId of ["t-1", "t-2", "t-3"]) {
+    await until("one stands ready", () => server.sandboxes.counts().ready === 1, boundMs);
+    expect(await server.taken({ task_id: taskId })).toEqual({ kind: "accepted" });
+    await until("the slot is free", server.isQuiet, boundMs);
+  }
+  expect(server.armed).toHaveLength(1);
+  expect(server.retired).toEqual(["told"]);
+  expect(server.sandboxes.counts().ready).toBe(1);
+});
+
+test.each([
+  { what: "a file", task: { files: [{ path: "a", content_base64: "", executable: false }] } },
+  { what: "a secret", task: { secrets: [{ name: "API_TOKEN", as: "env" as const }] } },
+])("a task with $what begins at once in a sandbox that is told nothing before", async ({ task }) => {
+  await using server = await inside();
+  expect(await server.taken(task)).toMatchObject({ kind: "accepted", begun: { attempt: { number: 1 } } });
+  await until("it has ended", server.isQuiet, boundMs);
+  expect(server.armed).toEqual([]);
+  expect(await server.memory.get(key, never())).toMatchObject({ state: "FINISHED", reason: "ok", attempt: 1 });
+});
+
+test("a request that is known gets its task, and the sandbox that was told of it is replaced", async () => {
   await using server = await inside();
   await server.taken();
   await until("it has ended", server.isQuiet, boundMs);
   await until("one stands ready", () => server.sandboxes.counts().ready === 1, boundMs);
   expect(await server.taken()).toMatchObject({ kind: "duplicate", record: { state: "FINISHED" } });
   await until("the slot is free", server.isQuiet, boundMs);
-  expect(server.sandboxes.counts().ready).toBe(1);
+  await until("one stands ready", () => server.sandboxes.counts().ready === 1, boundMs);
+  expect(server.retired).toEqual(["told"]);
   expect(server.events).toEqual(["t-1 RUNNING", "t-1 FINISHED"]);
 });
 
@@ -167,7 +207,7 @@ test.each([
   await using server = await inside(options);
   expect(await server.taken(task)).toEqual({ kind: "accepted" });
   expect(server.isQuiet()).toBe(true);
-  expect(server.sandboxes.counts().ready).toBe(1);
+  await until("one stands ready", () => server.sandboxes.counts().ready === 1, boundMs);
 });
 
 test("one that began in a write whose answer was lost is gone on with when the store is back", async () => {
@@ -189,7 +229,7 @@ test("where the write never came there, all that was held for it is let go when 
   server.faulty.set(null);
   await until("the slot is free", server.isQuiet, boundMs);
   expect(server.journals).toEqual(["opened", "noted", "closed"]);
-  expect(server.sandboxes.counts().ready).toBe(1);
+  await until("one stands ready", () => server.sandboxes.counts().ready === 1, boundMs);
   expect(await server.memory.get(key, never())).toBeNull();
 });
 

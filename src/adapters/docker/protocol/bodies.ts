@@ -18,6 +18,8 @@ export interface Ready {
   readonly prepares: boolean;
   /** Whether it can be asked for what its task leaves before that has ended. */
   readonly collectsEarly: boolean;
+  /** Whether it can be told its task ahead of `start`. */
+  readonly arms: boolean;
 }
 
 /** The limits a task is started with, inside the cgroup's. */
@@ -65,6 +67,9 @@ export const startBody = (command: SandboxCommand, limits: StartLimits, prepared
     ...(prepared && { prepared }),
   });
 
+/** The start of a task that it was told ahead. */
+export const armedBody = (): Buffer => json({ armed: true });
+
 export const signalBody = (signal: "SIGTERM" | "SIGKILL", graceMs: number): Buffer =>
   json({ signal, grace_ms: graceMs });
 
@@ -98,8 +103,8 @@ export function parseReady(body: Buffer): Ready | null {
   if (secrets === null) return null;
   const [channels, prepares] = [value.channels === true, value.prepares === true];
   const [lastInSeq, firstSeq] = [count(value.last_in_seq), count(value.first_seq)];
-  const collectsEarly = value.collects_early === true;
-  return { token, state, lastInSeq, firstSeq, channels, prepares, collectsEarly, secrets };
+  const [collectsEarly, arms] = [value.collects_early === true, value.arms === true];
+  return { token, state, lastInSeq, firstSeq, channels, prepares, collectsEarly, arms, secrets };
 }
 
 /**

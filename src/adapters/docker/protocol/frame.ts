@@ -19,6 +19,7 @@ export const frameType = {
   hostAck: 0x07,
   shutdown: 0x08,
   prepare: 0x0a,
+  arm: 0x0b,
   open: 0x10,
   data: 0x11,
   window: 0x12,

@@ -110,6 +110,21 @@ describe("a warm pool", () => {
     await pool.close();
   });
 
+  test("one that was told anything while it was offered is not given back but replaced", async () => {
+    const { pool, engine, told } = aPool(1);
+    await later(1000);
+    const offered = pool.offer(aSpec());
+    expect(offered?.ahead()).toBe(engine.made[0]);
+    offered?.giveBack();
+    await later(0);
+    expect(pool.counts().ready).toBe(0);
+    expect(told.retired_).toEqual(["told"]);
+    await later(2000);
+    expect(pool.counts().ready).toBe(1);
+    expect(engine.made.map(({ isRemoved }) => isRemoved)).toEqual([true, false]);
+    await pool.close();
+  });
+
   test("none is offered that would have to be changed; one that ended while it was offered does not come back", async () => {
     const { pool, engine, told } = aPool(1);
     await later(1000);

@@ -73,9 +73,9 @@ async function heldFor(
     offered = ready.offer(spec);
     if (offered === null) return null;
     const { ahead } = offered;
-    const told = outlook.isGood ? toldAhead(parts, { attempt, task }, spec, ahead) : null;
-    const sandbox = { offered, spec, told, deadlineAt: deadlineOf(task, parts) };
-    return { ...sandbox, journal: await openedJournal(parts, task, attempt, sandbox) };
+    const tell = () => (outlook.isGood ? toldAhead(parts, { attempt, task }, spec, ahead) : null);
+    const sandbox = { offered, spec, deadlineAt: deadlineOf(task, parts) };
+    return { ...sandbox, ...(await openedJournal(parts, task, attempt, sandbox, tell)) };
   } catch {
     offered?.giveBack();
     outlook.isGood = false;
@@ -87,14 +87,23 @@ async function openedJournal(
   { openJournal, clock }: Parts,
   { limits }: Task,
   attempt: Attempt,
-  { offered: { resumePoint }, spec, told, deadlineAt }: Omit<Held, "journal">,
-): Promise<AttemptJournal> {
+  { offered: { resumePoint }, spec, deadlineAt }: Omit<Held, "journal" | "told">,
+  tell: () => ToldAhead | null,
+): Promise<Pick<Held, "journal" | "told">> {
   await using stack = new AsyncDisposableStack();
-  const journal = stack.use(await openJournal(attempt, limits.log_mb * bytesPerMb));
+  const opening = openJournal(attempt, limits.log_mb * bytesPerMb);
+  let told: ToldAhead | null;
+  try {
+    // While the disk works.
+    told = tell();
+  } finally {
+    stack.use(await opening);
+  }
+  const journal = await opening;
   const note = unstarted(resumePoint, spec, { maker: attempt.owner, warm: true, deadlineAt, leasedAt: clock.now() });
   journal.note({ ...note, ...collectingOf(told) });
   stack.move();
-  return journal;
+  return { journal, told };
 }
 
 function standing({ offered, journal, spec, deadlineAt, told }: Held): Standing {

@@ -16,6 +16,8 @@ export type Round = Readonly<Record<string, number>>;
 
 export interface Contestant {
   readonly name: string;
+  /** How often in a row in each round; once where it is left out. Never twice with the same number. */
+  readonly times?: number;
   round(number: number): Promise<Round>;
   /** Waits, after a round, until it uses the machine no more. */
   settled?(): Promise<void>;

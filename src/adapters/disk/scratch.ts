@@ -18,7 +18,7 @@ export async function diskScratch(root: string): Promise<Scratch> {
   await privateFolder(root, setting);
   let checkedAt = performance.now();
   return {
-    async make({ key, number, owner }) {
+    async make({ key, number, owner }, alongside = async () => undefined) {
       // A sweeper of old temporary files may have taken an idle root away, and somebody else made one in its place.
       if (performance.now() - checkedAt > trustMs) {
         await privateFolder(root, setting);
@@ -29,9 +29,11 @@ export async function diskScratch(root: string): Promise<Scratch> {
       const path = join(root, name);
       try {
         await mkdir(path, { mode: 0o700 });
-        await makeFile(join(path, ownerFile), ownerText(owner));
+        const made = await Promise.allSettled([makeFile(join(path, ownerFile), ownerText(owner)), alongside(path)]);
+        for (const each of made) if (each.status === "rejected") throw each.reason;
       } catch (cause) {
         await rm(path, { recursive: true, force: true });
+        if (cause instanceof ExecutorError) throw cause;
         throw new ExecutorError("internal", `scratch folder ${path} cannot be made (${codeOf(cause)})`, { cause });
       }
       return path;

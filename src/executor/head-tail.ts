@@ -17,17 +17,22 @@ export function headTail(capBytes: number): HeadTail {
   const tailCap = capBytes - headCap;
   const head: Buffer[] = [];
   let headBytes = 0;
-  let tail: Buffer[] = [];
-  let tailBytes = 0;
+  // Twice as large as what is kept, and made when there is something: a flood allocates nothing further.
+  let tail = Buffer.alloc(0);
+  let tailEnd = 0;
   let total = 0;
   let isHeadOver = false;
 
   const addTail = (bytes: Buffer): void => {
-    // A copy: a view would hold the whole chunk it came in.
-    tail.push(Buffer.from(bytes.subarray(-tailCap)));
-    tailBytes += Math.min(bytes.length, tailCap);
-    while (tail.length > 1 && tailBytes - (tail[0]?.length ?? 0) >= tailCap) tailBytes -= tail.shift()?.length ?? 0;
-    if (tail.length > 64) tail = [Buffer.concat(tail)];
+    const last = bytes.subarray(Math.max(0, bytes.length - tailCap));
+    if (tail.length === 0) tail = Buffer.allocUnsafeSlow(2 * tailCap);
+    if (tailEnd + last.length > tail.length) {
+      const stays = Math.min(tailEnd, tailCap - last.length);
+      tail.copyWithin(0, tailEnd - stays, tailEnd);
+      tailEnd = stays;
+    }
+    last.copy(tail, tailEnd);
+    tailEnd += last.length;
   };
 
   return {
@@ -47,7 +52,7 @@ export function headTail(capBytes: number): HeadTail {
     totalBytes: () => total,
     text() {
       const first = Buffer.concat(head);
-      const last = Buffer.concat(tail).subarray(-tailCap);
+      const last = tail.subarray(Math.max(0, tailEnd - tailCap), tailEnd);
       const leftOut = total - first.length - last.length;
       if (leftOut <= 0) return encoded(Buffer.concat([first, last]), null, Buffer.alloc(0));
       return encoded(first, leftOut, last);

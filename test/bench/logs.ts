@@ -1,9 +1,11 @@
-import { spawn } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
-import { availableParallelism } from "node:os";
+import { mkdtemp, open, rm } from "node:fs/promises";
+import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
+import { promisify } from "node:util";
 import { loadConfig } from "../../src/app/config.ts";
 import { openHouse } from "../../src/app/house.ts";
 import { defaultLimits, productionOptions } from "../support/bare-container.ts";
@@ -20,6 +22,7 @@ const maxRounds = 5;
 /** It must not be the task that is slow. */
 const taskCpus = Math.min(2, availableParallelism());
 const mib = 1024 ** 2;
+const run = promisify(execFile);
 
 /** What a task prints, to a reader that hashes every byte, beside the engine's attach and its client in a pipe. */
 export const logsPart: Part = {
@@ -71,7 +74,7 @@ export const logsPart: Part = {
     const median = (name: string): number => medianOf(samples, `${name}, MB/s`);
     return {
       conditions: {
-        task: `${bulkBytes / mib} MiB that look random to stdout, image shell, runc; from the first byte read to the last, each hashed`,
+        task: `${bulkBytes / mib} MiB that look random to stdout, image shell, runc; from the first byte read to the last, each hashed by a program behind a pipe, or by the one that attached`,
         secrets: `${secretCount}, one of them of 2,000 bytes`,
         store: "SQLite, files",
       },
@@ -114,7 +117,7 @@ export const logsPart: Part = {
   },
 };
 
-interface Reading extends Digest {
+export interface Reading extends Digest {
   /** From the first byte to the last. */
   readonly mbPerSecond: number;
 }
@@ -142,6 +145,27 @@ const someSecrets: Readonly<Record<string, string>> = Object.fromEntries(
   }),
 );
 
+/**
+ * What a program writes into a pipe, read by a process behind it. `spawned` starts the program on that pipe; a stream that this process
+ * would read from a child is a socket, and no shell makes such.
+ */
+async function readPiped<T>(spawned: (stdout: number) => Promise<T>): Promise<readonly [Reading, T]> {
+  const folder = await mkdtemp(join(tmpdir(), "toolx-pipe-"));
+  try {
+    const path = join(folder, "pipe");
+    await run("mkfifo", [path]);
+    const reading = run(process.execPath, [join(import.meta.dirname, "pipe-reader.ts"), path]);
+    // Opened when the reader has it open too.
+    const pipe = await open(path, "w");
+    const program = spawned(pipe.fd);
+    await pipe.close();
+    const [{ stdout }, ended] = await Promise.all([reading, program]);
+    return [JSON.parse(stdout), ended];
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
 /** A whole process; `peakMib`: the most memory that it held. */
 async function ourReading(
   { checkout, env }: Bench,
@@ -151,21 +175,20 @@ async function ourReading(
   const given = secrets === "plain" ? {} : someSecrets;
   const variables = Object.entries(given).map(([name, value]) => [`TOOL_EXECUTOR_SECRET_default__${name}`, value]);
   const flags = Object.keys(given).flatMap((name) => ["--secret", name]);
-  const child = spawn(
-    join(checkout, "bin/toolx"),
-    ["run", "shell", "--timeout", "300s", "--cpus", String(taskCpus), ...flags, "--", noiseCommand(bytes)],
-    { env: { ...env, ...Object.fromEntries(variables) }, stdio: ["ignore", "pipe", "pipe"] },
-  );
-  let said = "";
-  child.stderr.on("data", (chunk: Buffer) => {
-    said = (said + chunk.toString()).slice(-4096);
+  const args = ["run", "shell", "--timeout", "300s", "--cpus", String(taskCpus), ...flags, "--", noiseCommand(bytes)];
+  const [reading, peakBytes] = await readPiped(async (stdout) => {
+    const child = spawn(join(checkout, "bin/toolx"), args, {
+      env: { ...env, ...Object.fromEntries(variables) },
+      stdio: ["ignore", stdout, "pipe"],
+    });
+    let said = "";
+    child.stderr?.on("data", (chunk: Buffer) => {
+      said = (said + chunk.toString()).slice(-4096);
+    });
+    const [peak, [code]] = await Promise.all([peakRssBytes(child), once(child, "close")]);
+    if (code !== 0) throw new Error(`toolx run ended with ${code}: ${said}`);
+    return peak;
   });
-  const [reading, peakBytes, [code]] = await Promise.all([
-    readAll(child.stdout),
-    peakRssBytes(child),
-    once(child, "close"),
-  ]);
-  if (code !== 0) throw new Error(`toolx run ended with ${code}: ${said}`);
   return { ...reading, peakMib: peakBytes / mib };
 }
 
@@ -213,7 +236,8 @@ async function* stdoutOf(stream: AsyncIterable<Buffer>): AsyncGenerator<Buffer> 
 async function dockerRunReading(image: string, bytes: number, flags: readonly string[]): Promise<Reading> {
   const line = 'docker run --rm "$@" | cat';
   const args = [...flags, "--entrypoint", "bash", image, "-c", noiseCommand(bytes)];
-  const child = spawn("sh", ["-c", line, "sh", ...args], { stdio: ["ignore", "pipe", "inherit"] });
-  const [reading] = await Promise.all([readAll(child.stdout), once(child, "close")]);
+  const [reading] = await readPiped(async (stdout) => {
+    await once(spawn("sh", ["-c", line, "sh", ...args], { stdio: ["ignore", stdout, "inherit"] }), "close");
+  });
   return reading;
 }

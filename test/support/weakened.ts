@@ -35,6 +35,7 @@ export function weakened(
         const sandbox = await sandboxes.create(spec, signal);
         return {
           ...sandbox,
+          arm: (ours) => sandbox.arm({ ...ours, ...command(ours) }),
           start: (ours, startSignal) => sandbox.start({ ...ours, ...command(ours) }, startSignal),
         };
       },

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -53,6 +52,7 @@ func TestArmComesOnceBetweenInputAndStart(t *testing.T) {
 	h.send(frameArm, body)
 	refused("a second arm", frameArm, body)
 	refused("input behind arm", frameInput, []byte("x"))
+	refused("prepare behind arm", framePrepare, encode(prepareBody{Argv: []string{"/bin/true"}}))
 	h.send(frameStart, []byte(`{"armed":true}`))
 	h.exit()
 	if got := string(h.bytesOf(frameStdout)); got != "once\n" {
@@ -60,49 +60,6 @@ func TestArmComesOnceBetweenInputAndStart(t *testing.T) {
 	}
 	refused("arm behind the exit", frameArm, body)
 	h.over()
-}
-
-func TestWhatCannotBeArmedFails(t *testing.T) {
-	tests := []struct {
-		name, code string
-		frames     func(h *host)
-	}{
-		{"armed without arm", "bad_start", func(h *host) {
-			h.send(frameStart, encode(h.task("echo no", func(s *startBody) { s.Armed = true })))
-		}},
-		{"another task than was armed", "bad_start", func(h *host) {
-			h.send(frameArm, encode(h.task("echo no", nil)))
-			h.send(frameStart, encode(h.task("echo no either", nil)))
-		}},
-		{"no JSON", "bad_start", func(h *host) { h.send(frameArm, []byte("{")) }},
-		{"no folder", "bad_cwd", func(h *host) {
-			h.send(frameArm, encode(h.task("echo no", func(s *startBody) { s.Cwd = "/no/where" })))
-		}},
-		{"secrets that nobody can read", "launch", func(h *host) {
-			h.startArmed("echo no", func(s *startBody) { s.Secrets = json.RawMessage(`{}`) })
-		}},
-		{"its launcher ended", "launch", func(h *host) {
-			h.send(frameArm, encode(h.task("echo no", nil)))
-			h.until("arm is used", func() bool { return h.acked == uint64(len(h.sent)) })
-			killLauncher(h)
-			h.send(frameStart, []byte(`{"armed":true}`))
-		}},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			t.Parallel()
-			h := startHost(t)
-			h.attach()
-			test.frames(h)
-			if got := decoded[failedBody](t, h.await(frameFailed)); got.Stage != "start" || got.Code != test.code {
-				t.Errorf("failed: %+v", got)
-			}
-			if got := string(h.bytesOf(frameStdout)); got != "" {
-				t.Errorf("stdout %q", got)
-			}
-			h.over()
-		})
-	}
 }
 
 // killLauncher kills every child of the sandbox-init under test, and returns when they are gone.

@@ -34,8 +34,8 @@ func (s *session) takeInput(body []byte) {
 	}
 }
 
-// armed is a task that was told and has not begun.
-type armed struct {
+// outfit is all that a task needs to begin.
+type outfit struct {
 	asked       startBody
 	spec        launchSpec
 	pump        *pump
@@ -57,7 +57,7 @@ func (s *session) arm(body []byte) {
 		s.fail("start", "bad_start", err.Error())
 		return
 	}
-	s.armed = s.armedWith(asked, true)
+	s.armed = s.fitOut(asked, true)
 }
 
 func (s *session) start(body []byte) {
@@ -77,19 +77,20 @@ func (s *session) start(body []byte) {
 		s.fail("start", "bad_start", "armed must be true behind arm, and only there")
 		return
 	}
-	if s.armed == nil {
-		s.armed = s.armedWith(asked, false)
+	fitted := s.armed
+	if fitted == nil {
+		fitted = s.fitOut(asked, false)
 	}
-	if s.armed == nil {
+	if fitted == nil {
 		return
 	}
-	if err := s.begin(s.armed); err != nil {
+	if err := s.begin(fitted); err != nil {
 		s.fail("start", "launch", err.Error())
 	}
 }
 
-// armedWith makes everything ready for the task. Nil: it has failed, and the host was told. isHeld: its start comes later.
-func (s *session) armedWith(asked startBody, isHeld bool) *armed {
+// fitOut makes everything ready for the task. Nil: it has failed, and the host was told. isHeld: its start comes later.
+func (s *session) fitOut(asked startBody, isHeld bool) *outfit {
 	if s.input != nil {
 		if failure := s.input.finish(); failure != nil {
 			s.fail("input", failure.code, failure.message)
@@ -118,16 +119,16 @@ func (s *session) armedWith(asked startBody, isHeld bool) *armed {
 		s.fail("start", "launch", err.Error())
 		return nil
 	}
-	ready, err := s.outfit(asked, cwd, isHeld)
+	fitted, err := s.fitOutIn(cwd, asked, isHeld)
 	if err != nil {
 		s.fail("start", "launch", err.Error())
 		return nil
 	}
-	return ready
+	return fitted
 }
 
-// outfit chooses who becomes the task, and tells it where it is to be held.
-func (s *session) outfit(asked startBody, cwd string, isHeld bool) (*armed, error) {
+// fitOutIn chooses who becomes the task, and tells it where it is to be held.
+func (s *session) fitOutIn(cwd string, asked startBody, isHeld bool) (*outfit, error) {
 	if err := s.channels.listen(asked.Listen); err != nil {
 		return nil, err
 	}
@@ -162,13 +163,13 @@ func (s *session) outfit(asked startBody, cwd string, isHeld bool) (*armed, erro
 			return nil, err
 		}
 	}
-	return &armed{asked: asked, spec: spec, pump: pump, meter: meter, memoryBytes: memoryBytes}, nil
+	return &outfit{asked: asked, spec: spec, pump: pump, meter: meter, memoryBytes: memoryBytes}, nil
 }
 
-func (s *session) begin(ready *armed) error {
-	asked := ready.asked
+func (s *session) begin(fitted *outfit) error {
+	asked := fitted.asked
 	started := time.Now()
-	if err := s.launcher.launch(ready.spec); err != nil {
+	if err := s.launcher.launch(fitted.spec); err != nil {
 		return err
 	}
 	if !asked.Stdin {
@@ -177,13 +178,13 @@ func (s *session) begin(ready *armed) error {
 	spawn("feed stdin", s.feed.run)
 	s.become(stateRunning)
 	s.out.put(frameStarted, encode(startedBody{Pid: s.launcher.pid}))
-	spawn("pump", ready.pump.run)
+	spawn("pump", fitted.pump.run)
 	running := &task{
 		pid: s.launcher.pid, started: started,
 		deadline:    time.Duration(asked.DeadlineMs) * time.Millisecond,
 		grace:       time.Duration(asked.GraceMs) * time.Millisecond,
-		memoryBytes: ready.memoryBytes,
-		meter:       ready.meter, reaper: s.reaper, ended: s.launcher.ended, pump: ready.pump, signals: s.signals,
+		memoryBytes: fitted.memoryBytes,
+		meter:       fitted.meter, reaper: s.reaper, ended: s.launcher.ended, pump: fitted.pump, signals: s.signals,
 	}
 	spawn("task", func() {
 		exit := running.run()

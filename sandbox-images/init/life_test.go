@@ -80,35 +80,60 @@ func TestAnExitSaysHowTheTaskEnded(t *testing.T) {
 		{name: "no stdin", script: "cat; echo end", stdout: "end\n", signal: none, cause: causeExited},
 		{name: "a background process that keeps stdout", script: "sleep 60 & echo done", stdout: "done\n", signal: none, cause: causeExited},
 	}
-	for i := range 2 * len(tests) {
-		test, isArmed := tests[i/2], i%2 == 1
-		t.Run(fmt.Sprintf("%s, armed %t", test.name, isArmed), func(t *testing.T) {
-			t.Parallel()
-			h := startHost(t)
-			h.attach()
-			if isArmed {
-				h.startArmed(test.script, test.change)
-			} else {
-				h.start(test.script, test.change)
-			}
-			exit := h.exit()
-			signal := none
-			if exit.Signal != nil {
-				signal = *exit.Signal
-			} else if *exit.Code != test.code {
-				t.Errorf("code %d, want %d", *exit.Code, test.code)
-			}
-			if signal != test.signal || exit.Cause != test.cause {
-				t.Errorf("signal %s, cause %s", signal, exit.Cause)
-			}
-			if got := string(h.bytesOf(frameStdout)); got != test.stdout {
-				t.Errorf("stdout %q", got)
-			}
-			if got := string(h.bytesOf(frameStderr)); got != test.stderr {
-				t.Errorf("stderr %q", got)
-			}
-			h.over()
-		})
+	ways := map[string]func(*host, string, func(*startBody)){"told at once": (*host).start, "told ahead": (*host).startArmed}
+	for _, test := range tests {
+		for way, start := range ways {
+			t.Run(test.name+", "+way, func(t *testing.T) {
+				t.Parallel()
+				h := startHost(t)
+				h.attach()
+				start(h, test.script, test.change)
+				exit := h.exit()
+				signal := none
+				if exit.Signal != nil {
+					signal = *exit.Signal
+				} else if *exit.Code != test.code {
+					t.Errorf("code %d, want %d", *exit.Code, test.code)
+				}
+				if signal != test.signal || exit.Cause != test.cause {
+					t.Errorf("signal %s, cause %s", signal, exit.Cause)
+				}
+				if got := string(h.bytesOf(frameStdout)); got != test.stdout {
+					t.Errorf("stdout %q", got)
+				}
+				if got := string(h.bytesOf(frameStderr)); got != test.stderr {
+					t.Errorf("stderr %q", got)
+				}
+				h.over()
+			})
+		}
+	}
+}
+
+func TestOnlyAFloodGetsAWiderPipeToTheHost(t *testing.T) {
+	sizeAfter := func(script string) int {
+		h := startHost(t)
+		h.attach()
+		h.start(script, nil)
+		h.exit()
+		defer h.over()
+		pipe, err := os.Open(fmt.Sprintf("/proc/%d/fd/1", h.child.Process.Pid))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer pipe.Close()
+		const getPipeSize = 1032 // F_GETPIPE_SZ
+		size, _, errno := syscall.Syscall(syscall.SYS_FCNTL, pipe.Fd(), getPipeSize, 0)
+		if errno != 0 {
+			t.Fatal(errno)
+		}
+		return int(size)
+	}
+	if size := sizeAfter("for i in {1..100}; do echo $i; done"); size >= floodPipeBytes {
+		t.Errorf("a few lines: %d bytes", size)
+	}
+	if size := sizeAfter("dd if=/dev/zero bs=1M count=32 status=none"); size != floodPipeBytes {
+		t.Errorf("a flood: %d bytes", size)
 	}
 }
 
@@ -181,6 +206,26 @@ func TestWhatCannotStartIsFailedAndNeverStarted(t *testing.T) {
 			h.start("echo no", func(s *startBody) { s.Argv = nil })
 		}},
 		{"no JSON", "start", "bad_start", func(h *host) { h.send(frameStart, []byte("{")) }},
+		{"no JSON ahead", "start", "bad_start", func(h *host) { h.send(frameArm, []byte("{")) }},
+		{"no working directory, ahead", "start", "bad_cwd", func(h *host) {
+			h.send(frameArm, encode(h.task("echo no", func(s *startBody) { s.Cwd = "/no/where" })))
+		}},
+		{"armed without arm", "start", "bad_start", func(h *host) {
+			h.start("echo no", func(s *startBody) { s.Armed = true })
+		}},
+		{"another task than was armed", "start", "bad_start", func(h *host) {
+			h.send(frameArm, encode(h.task("echo no", nil)))
+			h.start("echo no either", nil)
+		}},
+		{"secrets that nobody can read, ahead", "start", "launch", func(h *host) {
+			h.startArmed("echo no", func(s *startBody) { s.Secrets = json.RawMessage(`{}`) })
+		}},
+		{"a launcher that ended", "start", "launch", func(h *host) {
+			h.send(frameArm, encode(h.task("echo no", nil)))
+			h.until("arm is used", func() bool { return h.acked == uint64(len(h.sent)) })
+			killLauncher(h)
+			h.send(frameStart, []byte(`{"armed":true}`))
+		}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -19,8 +19,8 @@ type prepared struct {
 const preparedReady = 'R'
 
 func (s *session) prepare(body []byte) {
-	if s.now() != stateIdle || s.prepared != nil {
-		s.refuse("order", "prepare after start, or a second one")
+	if s.now() != stateIdle || s.prepared != nil || s.armed != nil {
+		s.refuse("order", "prepare after start or arm, or a second one")
 		return
 	}
 	var asked prepareBody

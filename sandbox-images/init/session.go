@@ -35,7 +35,7 @@ type session struct {
 	feed     *stdinFeed
 	channels *channels
 	input    *unpacking
-	armed    *armed // nil: no task was told ahead of `start`
+	armed    *outfit // nil: no task was told ahead of `start`
 	signals  chan taskSignal
 	finished chan struct{} // closed when the task's exit stands in the outbox
 

@@ -127,10 +127,12 @@ export async function freshGround(
     noted = { ...noted, ...more };
     journal.note({ ...unstarted(sandbox.resumePoint(), spec, rest), ...noted });
   };
-  if (told === null) await putInputs(sandbox, task, toolCommand, objects, cancel);
   const onStarted = (seq: number): void => note({ started: { seq, at: clock.now() } });
   const onNumber = (seq: number): void => note({ collecting: seq });
-  if (sandbox.collectsEarly && told === null) sandbox.collect(collectCaps(task, policy), onNumber);
+  if (told === null) {
+    await putInputs(sandbox, task, toolCommand, objects, cancel);
+    if (sandbox.collectsEarly) sandbox.collect(collectCaps(task, policy), onNumber);
+  }
   const held = stack.move();
   return {
     ...{ sandbox, journal, image, runtime, warm: sandbox.warm },

@@ -74,8 +74,8 @@ async function heldFor(
     if (offered === null) return null;
     const { ahead } = offered;
     const tell = () => (outlook.isGood ? toldAhead(parts, { attempt, task }, spec, ahead) : null);
-    const sandbox = { offered, spec, deadlineAt: deadlineOf(task, parts) };
-    return { ...sandbox, ...(await openedJournal(parts, task, attempt, sandbox, tell)) };
+    const chosen = { offered, spec, deadlineAt: deadlineOf(task, parts) };
+    return { ...chosen, ...(await openedJournal(parts, task, attempt, chosen, tell)) };
   } catch {
     offered?.giveBack();
     outlook.isGood = false;
@@ -83,6 +83,7 @@ async function heldFor(
   }
 }
 
+/** `tell` tells the sandbox while the disk works, and is noted with it. */
 async function openedJournal(
   { openJournal, clock }: Parts,
   { limits }: Task,
@@ -94,7 +95,6 @@ async function openedJournal(
   const opening = openJournal(attempt, limits.log_mb * bytesPerMb);
   let told: ToldAhead | null;
   try {
-    // While the disk works.
     told = tell();
   } finally {
     stack.use(await opening);

@@ -175,7 +175,7 @@ export interface OfferedSandbox {
   readonly id: string;
   readonly resumePoint: ResumePoint;
   /** To have it told ahead what its task will be. */
-  ahead(): Pick<Sandbox, "arms" | "arm" | "collectsEarly" | "collect">;
+  ahead(): Pick<Sandbox, "arm" | "collectsEarly" | "collect">;
   /** It is the caller's from here on. */
   take(): Sandbox;
   /** It stands ready again, or is taken down where it was told anything. */
@@ -189,8 +189,6 @@ export interface Sandbox extends AsyncDisposable {
   readonly warm: boolean;
   /** Whether `collect` may come before `start`. */
   readonly collectsEarly: boolean;
-  /** Whether `arm` does anything. */
-  readonly arms: boolean;
   /** Resolves once the sandbox is no more, or was let go of; never rejects. */
   readonly ended: Promise<void>;
   /**
@@ -208,7 +206,7 @@ export interface Sandbox extends AsyncDisposable {
   putFiles(tar: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<void>;
   /**
    * Tells it what it will be started with, which makes `start` cheaper: that must then be with the same. Nothing of the task runs before. What
-   * cannot be shows as a `failed` event. Files come before it.
+   * cannot be shows as a `failed` event. Files come before it. One of an older image is told nothing.
    */
   arm(command: SandboxCommand): void;
   /** Answers the number of the frame that tells the sandbox; what is written to its input is numbered on from there. */

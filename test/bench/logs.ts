@@ -9,10 +9,11 @@ import { promisify } from "node:util";
 import { loadConfig } from "../../src/app/config.ts";
 import { openHouse } from "../../src/app/house.ts";
 import { defaultLimits, productionOptions } from "../support/bare-container.ts";
-import { type Digest, noiseCommand, noiseDigest, peakRssBytes } from "../support/streams.ts";
+import { noiseCommand, noiseDigest, peakRssBytes } from "../support/streams.ts";
 import type { Contestant } from "./contestants.ts";
 import { interleaved, medianOf, rowsOf } from "./interleaved.ts";
 import { type Bench, type Part, ratio } from "./part.ts";
+import { type Reading, readAll } from "./reading.ts";
 
 const attachShareBar = 0.6;
 const redactedMbBar = 100;
@@ -116,25 +117,6 @@ export const logsPart: Part = {
     };
   },
 };
-
-export interface Reading extends Digest {
-  /** From the first byte to the last. */
-  readonly mbPerSecond: number;
-}
-
-/** Reads to the end. */
-async function readAll(pieces: AsyncIterable<Buffer>): Promise<Reading> {
-  const hash = createHash("sha256");
-  let bytes = 0;
-  let startedAt: number | null = null;
-  for await (const piece of pieces) {
-    startedAt ??= performance.now();
-    hash.update(piece);
-    bytes += piece.length;
-  }
-  const seconds = (performance.now() - (startedAt ?? performance.now())) / 1000;
-  return { bytes, sha256: hash.digest("hex"), mbPerSecond: bytes / 1e6 / seconds };
-}
 
 const someSecrets: Readonly<Record<string, string>> = Object.fromEntries(
   Array.from({ length: secretCount }, (_, index) => {

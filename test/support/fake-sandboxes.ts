@@ -60,7 +60,6 @@ export function fakeSandboxes(): FakeSandboxes {
         spec,
         warm: false,
         collectsEarly: false,
-        arms: false,
         arm: () => undefined,
         limits: null,
         isRemoved: false,

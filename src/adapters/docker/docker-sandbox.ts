@@ -141,7 +141,6 @@ export async function openDockerSandbox(parts: DockerSandboxParts, signal: Abort
     resumed,
     warm: false,
     collectsEarly,
-    arms,
     ended: ended.promise,
     async refit(wanted, refitSignal) {
       limits = await refitted(engine, { id, runtime: parts.runtime, limits }, wanted, refitSignal);

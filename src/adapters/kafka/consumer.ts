@@ -180,12 +180,12 @@ function partitionPauses(consumer: Consumer): PartitionPauses {
   const nameOf = ({ batch }: EachBatchPayload): string => `${batch.topic}/${batch.partition}`;
   return {
     pause(payload) {
+      // A batch may be under way when the consumer ends.
+      if (isOver) return;
       const { topic, partition } = payload.batch;
       const pauseMs = Math.min((lastMs.get(nameOf(payload)) ?? firstPauseMs / 2) * 2, longestPauseMs);
       lastMs.set(nameOf(payload), pauseMs);
       payload.pause();
-      // A batch may be under way when the consumer ends.
-      if (isOver) return;
       const timer = setTimeout(() => {
         timers.delete(timer);
         consumer.resume([{ topic, partitions: [partition] }]);

@@ -60,7 +60,6 @@ function endsAtOnce(does: (command: SandboxCommand) => MemoryTask): Sandbox {
     id,
     warm: false,
     collectsEarly: true,
-    arms: true,
     ended: ended.promise,
     refit: async () => undefined,
     check: async () => !isOver,

@@ -2,6 +2,7 @@ package main
 
 import (
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -18,6 +19,15 @@ const (
 	smallBytes = 16 << 10
 )
 
+// So many full chunks, of what the task writes or of what it left, are a flood. The pipe to the host then gets more room, so that those at its
+// ends take turns less often: a tenth more throughput. Never the task's own pipes: those count among the user's, who gets hardly any
+// room beyond a limit.
+const (
+	floodChunks    = 16
+	floodPipeBytes = 1 << 20
+	setPipeSize    = 1031 // F_SETPIPE_SZ
+)
+
 // outbox holds the numbered frames until the host acknowledges them, and what the writer has to send next.
 type outbox struct {
 	clock clock
@@ -31,6 +41,7 @@ type outbox struct {
 	firstSeq, nextSeq uint64
 	cost              int
 	free              [][]byte
+	full              int // chunks that were full, up to floodChunks
 
 	// The writer's side: the frame it sends next, and what comes before it.
 	cursor       uint64
@@ -85,6 +96,9 @@ func (o *outbox) stream(kind frameType, chunk []byte, n int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.waitForRoom(n)
+	if n == chunkBytes {
+		o.lookForFlood()
+	}
 	if n < smallBytes {
 		defer o.recycleLocked(chunk)
 		if o.join(kind, chunk[:n]) {
@@ -93,6 +107,16 @@ func (o *outbox) stream(kind frameType, chunk []byte, n int) {
 		chunk = append([]byte(nil), chunk[:n]...)
 	}
 	o.number(kind, chunk[:n])
+}
+
+// lookForFlood widens the way to the host, once. Where the kernel does not let us, nothing changes.
+func (o *outbox) lookForFlood() {
+	if o.full == floodChunks {
+		return
+	}
+	if o.full++; o.full == floodChunks {
+		_, _, _ = syscall.Syscall(syscall.SYS_FCNTL, uintptr(syscall.Stdout), setPipeSize, floodPipeBytes)
+	}
 }
 
 func (o *outbox) waitForRoom(n int) {

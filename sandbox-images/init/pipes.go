@@ -22,16 +22,7 @@ type pump struct {
 type stream struct {
 	kind  frameType
 	bytes int64
-	full  int // reads that filled a chunk, up to floodReads
 }
-
-// A stream that filled so many chunks is a flood. The pipe to the host then gets more room, so that those at its ends take turns less
-// often: a tenth more throughput. Never the task's own pipes: those count among the user's, who gets hardly any room beyond a limit.
-const (
-	floodReads     = 16
-	floodPipeBytes = 1 << 20
-	setPipeSize    = 1031 // F_SETPIPE_SZ
-)
 
 // newPump takes the launcher's reading ends over.
 func newPump(out *outbox, l *launcher) (*pump, error) {
@@ -129,19 +120,8 @@ func (p *pump) readOnce(fd int32) bool {
 		return true
 	}
 	from.bytes += int64(n)
-	from.lookForFlood(n)
 	p.out.stream(from.kind, chunk, n)
 	return true
-}
-
-// lookForFlood widens the way to the host once for each stream. Where the kernel does not let us, nothing changes.
-func (s *stream) lookForFlood(n int) {
-	if n < chunkBytes || s.full == floodReads {
-		return
-	}
-	if s.full++; s.full == floodReads {
-		_, _, _ = syscall.Syscall(syscall.SYS_FCNTL, uintptr(syscall.Stdout), setPipeSize, floodPipeBytes)
-	}
 }
 
 func (p *pump) end(fd int32) {

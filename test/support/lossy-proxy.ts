@@ -1,44 +1,58 @@
 import { once } from "node:events";
 import { createServer, request as httpRequest } from "node:http";
 import type { AddressInfo } from "node:net";
+import { Transform } from "node:stream";
 
-/** Passes HTTP on; of the first request that `isLost` picks, the answer comes and is thrown away with its connection. */
+/** Passes HTTP on, but for the first request that `isPicked` picks: its answer is thrown away with its connection, or a bit of its body turned. */
 export interface LossyProxy extends AsyncDisposable {
   readonly port: number;
-  /** How many requests `isLost` was true of. */
-  lost(): number;
+  /** How many requests `isPicked` was true of. */
+  picked(): number;
 }
 
 export async function startLossyProxy(
   target: URL,
-  isLost: (method: string, path: string) => boolean,
+  isPicked: (method: string, path: string) => boolean,
+  fault: "answer lost" | "bit turned" = "answer lost",
 ): Promise<LossyProxy> {
   let count = 0;
   const server = createServer((asked, answer) => {
     const { method = "GET", url = "/", headers } = asked;
-    const picked = isLost(method, url);
+    const picked = isPicked(method, url);
     if (picked) count += 1;
-    const loses = picked && count === 1;
+    const isFaulty = picked && count === 1;
     // The caller's own Host: it has signed that.
     const onward = httpRequest({ host: target.hostname, port: target.port, method, path: url, headers }, (got) => {
-      if (loses) got.resume().on("end", () => asked.socket.destroy());
+      if (isFaulty && fault === "answer lost") got.resume().on("end", () => asked.socket.destroy());
       else {
         answer.writeHead(got.statusCode ?? 502, got.headers);
         got.pipe(answer);
       }
     });
     onward.on("error", () => asked.socket.destroy());
-    asked.pipe(onward);
+    if (isFaulty && fault === "bit turned") asked.pipe(bitTurner()).pipe(onward);
+    else asked.pipe(onward);
   });
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
   return {
     port: (server.address() as AddressInfo).port,
-    lost: () => count,
+    picked: () => count,
     async [Symbol.asyncDispose]() {
       server.closeAllConnections();
       server.close();
       await once(server, "close");
     },
   };
+}
+
+function bitTurner(): Transform {
+  let isDone = false;
+  return new Transform({
+    transform(chunk: Buffer, _encoding, done) {
+      if (!isDone) chunk[0] = (chunk[0] ?? 0) ^ 1;
+      isDone = true;
+      done(null, chunk);
+    },
+  });
 }

@@ -16,6 +16,8 @@ export interface S3Bounds {
 
 /** The client of one bucket, with signals, bounds and failures that it does not have by itself. */
 export interface S3Calls extends AsyncDisposable {
+  /** Whether the signature of a request holds the sha256 of its body. */
+  readonly signsPayload: boolean;
   /**
    * One request. What it answers with may still be read afterwards, as long as `signal` does not abort and something is heard.
    * @param what for messages, such as `write KEY`.
@@ -81,6 +83,7 @@ export function s3Calls(address: S3Address, { stallMs, retryMs, putRetryMs }: S3
   };
 
   return {
+    signsPayload: !endpoint.tls,
     call: (what, request, signal, keep = () => false) =>
       call(what, request, signal, keep, { boundMs: retryMs, after: mayPass }),
     put: (what, request, signal, keep = () => false) =>

@@ -40,6 +40,7 @@ const isServers = (cause: Error): boolean => cause.name === "S3Error" || cause.c
 
 const hints = {
   reachable: "is the S3 server running there, and is the way to it open? S3_ENDPOINT names another",
+  way: "something between here and the S3 server damages what passes",
   bucket: "make the bucket, or name another in S3_BUCKET",
   keys: "look at S3_ACCESS_KEY, S3_SECRET_KEY and S3_REGION, and at what they may do in the bucket",
   room: "make room on the S3 server",
@@ -60,6 +61,7 @@ const broken = (code: string): KnownFailure => away(`the connection broke (${cod
 const refused: KnownFailure = { why: "the server refuses these keys", hint: hints.keys };
 const full: KnownFailure = { why: "the server is full", hint: hints.room };
 const busy = away("the server is overloaded or failing", hints.server);
+const damaged: KnownFailure = { why: "what arrived is not what was sent", hint: hints.way };
 const certificate: KnownFailure = { why: "the server's certificate is not trusted", hint: hints.tls };
 
 const byCode: Readonly<Record<string, KnownFailure>> = {
@@ -72,6 +74,8 @@ const byCode: Readonly<Record<string, KnownFailure>> = {
   EPIPE: broken("EPIPE"),
   ETIMEDOUT: broken("ETIMEDOUT"),
   STALLED: away("nothing was heard of it for too long", hints.reachable),
+  XAmzContentSHA256Mismatch: damaged,
+  BadDigest: damaged,
   NoSuchBucket: { why: "there is no such bucket", hint: hints.bucket },
   AccessDenied: refused,
   InvalidAccessKeyId: refused,
@@ -97,4 +101,5 @@ const byCode: Readonly<Record<string, KnownFailure>> = {
 const passing: readonly string[] = [
   ...["ECONNREFUSED", "EAI_AGAIN", "EHOSTUNREACH", "ENETUNREACH", "ECONNRESET", "EPIPE", "ETIMEDOUT"],
   ...["SlowDown", "ServiceUnavailable", "InternalError", "XMinioServerNotInitialized"],
+  ...["XAmzContentSHA256Mismatch", "BadDigest"],
 ];

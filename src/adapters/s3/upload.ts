@@ -68,8 +68,8 @@ async function beginMultipart(calls: S3Calls, key: string, signal: AbortSignal):
 
   const sendPart = async (bytes: Buffer): Promise<void> => {
     const partNumber = parts.length + 1;
-    // The server refuses what does not arrive as it was sent, with and without TLS.
-    const headers = { "Content-MD5": createHash("md5").update(bytes).digest("base64") };
+    // The server refuses what does not arrive as it was sent: without TLS the signature holds a hash of the part already.
+    const headers = calls.signsPayload ? {} : { "Content-MD5": createHash("md5").update(bytes).digest("base64") };
     const { etag } = await calls.put(
       what,
       (s3, bucket) => s3.uploadPart({ bucketName: bucket, objectName: key, uploadID, partNumber, headers }, bytes),

@@ -33,7 +33,7 @@ export async function folderFinding(name: string, path: string, setting: string)
   const tried = `write a file in ${path}`;
   const advice = `give this user a folder of its own with free room, or set ${setting} to one`;
   try {
-    await privateFolder(path, setting);
+    privateFolder(path, setting);
     const probe = join(path, `.doctor-${process.pid}`);
     await writeFile(probe, "doctor", { mode: 0o600, flag: "wx" }).finally(() => unlink(probe).catch(() => undefined));
     const { bavail, bsize } = await statfs(path);

@@ -64,7 +64,7 @@ export async function serve(
   const counted = metrics();
   const log = countedLog(await openLog(config.logLevel, true), counted);
   // With everything else in services nobody has made it yet, and the local socket stands in it.
-  await privateFolder(config.dataDir, "TOOL_EXECUTOR_DATA");
+  privateFolder(config.dataDir, "TOOL_EXECUTOR_DATA");
   const opened = stack.use(await openHouse(config, undefined, log, config.s3PatienceMs));
   const [live, work] = [pulse(), bell()];
   const buffer = await openBuffer(config, opened.parts, { log, counted, onTakenIn: work.ring });

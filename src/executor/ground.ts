@@ -111,8 +111,9 @@ export async function freshGround(
   cancel: AbortSignal,
 ): Promise<Ground> {
   const { objects, policy, clock } = parts;
-  const allowed = allowedSpec(task, tool, toolCommand, parts.images, policy);
-  const spec = standing?.spec ?? (await specFor(task, allowed, parts.images, cancel));
+  const spec =
+    standing?.spec ??
+    (await specFor(task, allowedSpec(task, tool, toolCommand, parts.images, policy), parts.images, cancel));
   const command = standing?.told?.command ?? commandOf(task, toolCommand, spec, policy, given);
 
   await using stack = new AsyncDisposableStack();

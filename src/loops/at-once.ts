@@ -73,9 +73,10 @@ async function heldFor(
     offered = ready.offer(spec);
     if (offered === null) return null;
     const { ahead } = offered;
-    const tell = () => (outlook.isGood ? toldAhead(parts, { attempt, task }, spec, ahead) : null);
-    const chosen = { offered, spec, deadlineAt: deadlineOf(task, parts) };
-    return { ...chosen, ...(await openedJournal(parts, task, attempt, chosen, tell)) };
+    // It works on that while the disk works for us.
+    const told = outlook.isGood ? toldAhead(parts, { attempt, task }, spec, ahead) : null;
+    const chosen = { offered, spec, deadlineAt: deadlineOf(task, parts), told };
+    return { ...chosen, journal: await notedJournal(parts, task, attempt, chosen) };
   } catch {
     offered?.giveBack();
     outlook.isGood = false;
@@ -83,27 +84,18 @@ async function heldFor(
   }
 }
 
-/** `tell` tells the sandbox while the disk works, and is noted with it. */
-async function openedJournal(
+async function notedJournal(
   { openJournal, clock }: Parts,
   { limits }: Task,
   attempt: Attempt,
-  { offered: { resumePoint }, spec, deadlineAt }: Omit<Held, "journal" | "told">,
-  tell: () => ToldAhead | null,
-): Promise<Pick<Held, "journal" | "told">> {
+  { offered: { resumePoint }, spec, deadlineAt, told }: Omit<Held, "journal">,
+): Promise<AttemptJournal> {
   await using stack = new AsyncDisposableStack();
-  const opening = openJournal(attempt, limits.log_mb * bytesPerMb);
-  let told: ToldAhead | null;
-  try {
-    told = tell();
-  } finally {
-    stack.use(await opening);
-  }
-  const journal = await opening;
+  const journal = stack.use(await openJournal(attempt, limits.log_mb * bytesPerMb));
   const note = unstarted(resumePoint, spec, { maker: attempt.owner, warm: true, deadlineAt, leasedAt: clock.now() });
   journal.note({ ...note, ...collectingOf(told) });
   stack.move();
-  return { journal, told };
+  return journal;
 }
 
 function standing({ offered, journal, spec, deadlineAt, told }: Held): Standing {

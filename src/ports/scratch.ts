@@ -13,10 +13,10 @@ export interface ScratchFolder {
 /** Where attempts keep what must outlive the process but not the attempt, such as journals. */
 export interface Scratch {
   /**
-   * A fresh folder for this attempt alone, that says whose it is. `alongside` puts more into it meanwhile.
-   * @throws ExecutorError internal, when the disk is full or not writable, and what `alongside` throws, with nothing left.
+   * A fresh folder for this attempt alone, that says whose it is.
+   * @throws ExecutorError internal, when the disk is full or not writable, with nothing left.
    */
-  make(attempt: Attempt, alongside?: (path: string) => Promise<void>): Promise<string>;
+  make(attempt: Attempt): Promise<string>;
   /** The folder that a dead owner made for this attempt, as the attempt's owner's from now on; null when there is none. */
   take(attempt: Attempt): Promise<string | null>;
   /** Every attempt's folder, of any owner. */

@@ -3,7 +3,7 @@ import type { AuditRecord } from "../../src/model/audit.ts";
 import { taskKey } from "../../src/model/task.ts";
 import type { TaskStore } from "../../src/ports/task-store.ts";
 import { onStores } from "../support/on-stores.ts";
-import { anOwner, aResult, aTask, type handClock, never } from "../support/samples.ts";
+import { anAuditRecord, anOwner, aResult, aTask, type handClock, never } from "../support/samples.ts";
 import type { OpenTaskStores } from "./task-store.ts";
 
 const ageMs = 1000;
@@ -16,10 +16,8 @@ export function retentionConformance(name: string, open: OpenTaskStores): void {
     (await store.listOld(what, ageMs, [], limit, never())).map(({ key }) => key.taskId);
 
   describe(`${name}: what was decided for tasks`, () => {
-    const record = (taskId: string, at: number, host: string): AuditRecord => ({
-      ...{ key: keyOf(taskId), attempt: 1, at, kind: "egress" },
-      detail: { host, port: 443, why: null },
-    });
+    const record = (taskId: string, at: number, host: string): AuditRecord =>
+      anAuditRecord({ key: keyOf(taskId), at, detail: { host, port: 443, why: null } });
 
     test("is told as it was, of one task, in the order it was added, and no more than asked for", () =>
       withStores(async (store, other, clock) => {

@@ -11,7 +11,7 @@ import { taskKey } from "../../src/model/task.ts";
 import { forThisFile } from "../support/for-this-file.ts";
 import { addressOf, emptyDatabase, freshDatabase } from "../support/fresh-database.ts";
 import { leaseOne } from "../support/lease-one.ts";
-import { anOwner, aResult, aTask, never } from "../support/samples.ts";
+import { anAuditRecord, anOwner, aResult, aTask, never } from "../support/samples.ts";
 import { startPostgres } from "../support/services.ts";
 import { startToxiproxy } from "../support/toxiproxy.ts";
 import { until } from "../support/until.ts";
@@ -126,6 +126,15 @@ describe("a finished task", () => {
     await client.query("drop trigger stop on outbox");
     expect(await store.finish(attempt, aResult(), Buffer.from("x"), never())).toBe(true);
   });
+});
+
+test("what stands in the audit is not changed by hand either", async () => {
+  await using database = await freshDatabase(postgres());
+  await using store = await open(database.address);
+  await store.audit([anAuditRecord()], never());
+  const refused = "what stands in audit is never changed";
+  await expect(database.client.query("update audit set detail = '{}'")).rejects.toThrow(refused);
+  expect(await store.listAudit(key, 10, never())).toEqual([anAuditRecord()]);
 });
 
 describe("a server that fails is one clear failure, in bounded time", () => {

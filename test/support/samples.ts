@@ -1,9 +1,10 @@
 import type { Egress } from "../../src/egress/egress.ts";
 import { defaultEgressCaps } from "../../src/egress/proxy.ts";
+import type { AuditRecord } from "../../src/model/audit.ts";
 import { defaultLimitRules, type LimitName, type Limits } from "../../src/model/limits.ts";
 import type { Owner } from "../../src/model/owner.ts";
 import type { Result } from "../../src/model/result.ts";
-import type { Task } from "../../src/model/task.ts";
+import { type Task, taskKey } from "../../src/model/task.ts";
 import type { Clock } from "../../src/ports/clock.ts";
 
 /** A checked task with every default, and what a test is about. */
@@ -29,6 +30,11 @@ export function aTask(differences: Partial<Task> = {}): Task {
     metadata: {},
     ...differences,
   };
+}
+
+export function anAuditRecord(differences: Partial<AuditRecord> = {}): AuditRecord {
+  const detail = { host: "a.test", port: 443, why: null };
+  return { key: taskKey(aTask()), attempt: 1, at: 0, kind: "egress", detail, ...differences };
 }
 
 export function aResult(differences: Partial<Result> = {}): Result {

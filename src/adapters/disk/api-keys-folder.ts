@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { ApiKeyRecord } from "../../model/api-key.ts";
 import { ExecutorError } from "../../model/failure.ts";
@@ -7,7 +7,7 @@ import type { JsonObject } from "../../model/task.ts";
 import type { ApiKeys } from "../../ports/api-keys.ts";
 import { parseJson } from "../../schema/parse-json.ts";
 import { validator } from "../../schema/validator.ts";
-import { ifThere, translated } from "./record-file.ts";
+import { ifThere, namesIfThere, translated } from "./record-file.ts";
 
 /**
  * One file a key, `ID.json`, in `folder` (0700, made at the first write). Every call reads what it needs, so a key that was revoked
@@ -41,7 +41,7 @@ export function apiKeysFolder(folder: string): ApiKeys {
 const idPattern = /^[0-9a-f]{12}$/;
 
 function idsIn(folder: string): readonly string[] {
-  const files = translated("list", folder, () => ifThere(() => readdirSync(folder))) ?? [];
+  const files = translated("list", folder, () => namesIfThere(folder));
   return files.filter((file) => file.endsWith(".json")).flatMap((file) => idPattern.exec(file.slice(0, -5))?.[0] ?? []);
 }
 

@@ -3,7 +3,7 @@ import type { Attempt } from "../../model/attempt.ts";
 import type { AttemptJournal, Succession } from "../../ports/attempt-journal.ts";
 import type { Scratch } from "../../ports/scratch.ts";
 import { fileJournal } from "./file-journal.ts";
-import { readSuccession, type SuccessionFile, successionFile } from "./succession-file.ts";
+import { readSuccession, successionFile } from "./succession-file.ts";
 
 /** Journals in attempts' scratch folders, with what a successor must know beside them. */
 export interface AttemptJournals {
@@ -18,13 +18,7 @@ export interface AttemptJournals {
 export function attemptJournals(scratch: Scratch): AttemptJournals {
   return {
     async openJournal(attempt, capBytes) {
-      using stack = new DisposableStack();
-      let succession: SuccessionFile | null = null;
-      const folder = await scratch.make(attempt, async (path) => {
-        succession = stack.use(await successionFile(path));
-      });
-      stack.move();
-      return (await opened(scratch, folder, capBytes, succession)).journal;
+      return (await opened(scratch, await scratch.make(attempt), capBytes)).journal;
     },
     async reopenJournal(attempt, sandboxId, capBytes) {
       const folder = await scratch.take(attempt);
@@ -43,14 +37,13 @@ async function opened(
   scratch: Scratch,
   folder: string,
   capBytes: number,
-  begun: SuccessionFile | null = null,
 ): Promise<{ readonly journal: AttemptJournal; readonly lastSeq: number }> {
   let isLeft = false;
   await using made = new AsyncDisposableStack();
   made.defer(async () => {
     if (!isLeft) await scratch.remove(folder, new AbortController().signal);
   });
-  const succession = made.use(begun ?? (await successionFile(folder)));
+  const succession = made.use(successionFile(folder));
   const journal = made.use(await fileJournal(join(folder, "journal"), capBytes));
   const held = made.move();
   return {

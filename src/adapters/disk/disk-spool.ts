@@ -20,7 +20,7 @@ export interface DiskSpoolOptions {
  * @throws ExecutorError validation, for a folder that is not this user's own.
  */
 export async function diskSpool(root: string, { maxIntakeBytes, now }: DiskSpoolOptions): Promise<Spool> {
-  await privateFolder(root, "TOOL_EXECUTOR_DATA");
+  privateFolder(root, "TOOL_EXECUTOR_DATA");
   await translated(root, () => removeDrafts(root));
   let [lastAt, count] = [0, 0];
   /** One put after the other: each looks at what is there first. */

@@ -16,7 +16,7 @@ import { processOwner, startOf } from "./process-owner.ts";
  * @throws ExecutorError validation, when the folder cannot be used; internal, where there is no `/proc`.
  */
 export async function hostLiveness(runtimeDir: string): Promise<Liveness> {
-  await privateFolder(runtimeDir, "runtime folder");
+  privateFolder(runtimeDir, "runtime folder");
   const self = await processOwner();
   const callbacks = new Set<() => void>();
   const poked = (): void => {

@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { ExecutorError } from "../../model/failure.ts";
 import { imageNamePattern } from "../../model/image-name.ts";
@@ -7,7 +7,7 @@ import type { JsonObject } from "../../model/task.ts";
 import type { OwnImage, OwnImages } from "../../ports/own-images.ts";
 import { parseJson } from "../../schema/parse-json.ts";
 import { validator } from "../../schema/validator.ts";
-import { ifThere, translated } from "./record-file.ts";
+import { ifThere, namesIfThere, translated } from "./record-file.ts";
 
 /**
  * One file an image, `NAME.json`, in `folder` (0700, made at the first write): two processes that add images at the same time
@@ -45,7 +45,7 @@ export function ownImagesFolder(folder: string): OwnImages {
 const suffix = ".json";
 
 function namesIn(folder: string): readonly string[] {
-  const files = translated("list", folder, () => ifThere(() => readdirSync(folder))) ?? [];
+  const files = translated("list", folder, () => namesIfThere(folder));
   return files
     .filter((file) => file.endsWith(suffix))
     .map((file) => file.slice(0, -suffix.length))

@@ -1,4 +1,4 @@
-import { lstat, mkdir } from "node:fs/promises";
+import { lstatSync, mkdirSync, type Stats } from "node:fs";
 import { ExecutorError } from "../../model/failure.ts";
 
 /**
@@ -7,14 +7,10 @@ import { ExecutorError } from "../../model/failure.ts";
  *
  * @throws ExecutorError validation, when the path is a link, no folder, another user's, writable by others or cannot be made.
  */
-export async function privateFolder(path: string, setting: string): Promise<void> {
+export function privateFolder(path: string, setting: string): void {
   try {
     // Not stat: whoever may put a link here may choose where our files go.
-    const found = await lstat(path).catch(async (error: unknown) => {
-      if (codeOf(error) !== "ENOENT") throw error;
-      await mkdir(path, { recursive: true, mode: 0o700 });
-      return await lstat(path);
-    });
+    const found = lstatSync(path, { throwIfNoEntry: false }) ?? made(path);
     const fault = faultOf(found.isDirectory(), found.uid, found.mode);
     if (fault === null) return;
     throw refusal(path, setting, fault);
@@ -22,6 +18,11 @@ export async function privateFolder(path: string, setting: string): Promise<void
     if (cause instanceof ExecutorError) throw cause;
     throw refusal(path, setting, `cannot be made (${codeOf(cause)})`, cause);
   }
+}
+
+function made(path: string): Stats {
+  mkdirSync(path, { recursive: true, mode: 0o700 });
+  return lstatSync(path);
 }
 
 /** The short name of a failed system call, such as `EACCES`. */

@@ -1,8 +1,7 @@
 import { randomBytes } from "node:crypto";
-import { closeSync, open, readdirSync, rmdirSync, unlinkSync, writeSync } from "node:fs";
-import { lstat, mkdir, readdir, readFile, rename, rm, rmdir, unlink, writeFile } from "node:fs/promises";
+import { mkdirSync, readdirSync, rmdirSync, rmSync, unlinkSync, writeFileSync } from "node:fs";
+import { lstat, readdir, readFile, rename, rmdir, unlink, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { promisify } from "node:util";
 import { ExecutorError } from "../../model/failure.ts";
 import { type Owner, ownerText, parseOwner } from "../../model/owner.ts";
 import type { Scratch, ScratchFolder } from "../../ports/scratch.ts";
@@ -15,31 +14,30 @@ import { codeOf, privateFolder } from "./private-folder.ts";
  */
 export async function diskScratch(root: string): Promise<Scratch> {
   const setting = "SANDBOX_ROOT";
-  await privateFolder(root, setting);
+  privateFolder(root, setting);
   let checkedAt = performance.now();
   return {
-    async make({ key, number, owner }, alongside = async () => undefined) {
+    async make({ key, number, owner }) {
       // A sweeper of old temporary files may have taken an idle root away, and somebody else made one in its place.
       if (performance.now() - checkedAt > trustMs) {
-        await privateFolder(root, setting);
+        privateFolder(root, setting);
         checkedAt = performance.now();
       }
       // Ids hold no dot, so no two attempts meet; the random end keeps two tries of one attempt apart.
       const name = `${key.tenantId}.${key.taskId}.${number}.${randomBytes(6).toString("hex")}`;
       const path = join(root, name);
       try {
-        await mkdir(path, { mode: 0o700 });
-        const made = await Promise.allSettled([makeFile(join(path, ownerFile), ownerText(owner)), alongside(path)]);
-        for (const each of made) if (each.status === "rejected") throw each.reason;
+        // To wake a thread for each of them takes several times as long as they do, and a task waits for them.
+        mkdirSync(path, { mode: 0o700 });
+        writeFileSync(join(path, ownerFile), ownerText(owner), { flag: "wx", mode: 0o600 });
       } catch (cause) {
-        await rm(path, { recursive: true, force: true });
-        if (cause instanceof ExecutorError) throw cause;
+        rmSync(path, { recursive: true, force: true });
         throw new ExecutorError("internal", `scratch folder ${path} cannot be made (${codeOf(cause)})`, { cause });
       }
       return path;
     },
     async take(attempt) {
-      await privateFolder(root, setting);
+      privateFolder(root, setting);
       const { key, number, owner } = attempt;
       const name = (await readdir(root)).find(
         (each) => folderName.test(each) && each.startsWith(`${key.tenantId}.${key.taskId}.${number}.`),
@@ -59,7 +57,7 @@ export async function diskScratch(root: string): Promise<Scratch> {
       return path;
     },
     async list() {
-      await privateFolder(root, setting);
+      privateFolder(root, setting);
       const names = (await readdir(root)).filter((name) => folderName.test(name));
       const found = await Promise.all(names.map((name) => describe(join(root, name))));
       return found.filter((folder) => folder !== null);
@@ -75,18 +73,6 @@ export async function diskScratch(root: string): Promise<Scratch> {
 
 /** A root that was looked at so recently is not idle. */
 const trustMs = 1000;
-
-const opened = promisify(open);
-
-/** Only the making waits for the disk, and so has a thread of its own. */
-async function makeFile(path: string, text: string): Promise<void> {
-  const file = await opened(path, "wx", 0o600);
-  try {
-    writeSync(file, text);
-  } finally {
-    closeSync(file);
-  }
-}
 
 const ownerFile = "owner";
 const folderName = /^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.\d+\.[0-9a-f]{12}$/;

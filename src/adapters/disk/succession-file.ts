@@ -1,6 +1,5 @@
-import { closeSync, constants, fstatSync, open, readFileSync, readSync, writeSync } from "node:fs";
+import { closeSync, constants, fstatSync, openSync, readFileSync, readSync, writeSync } from "node:fs";
 import { join } from "node:path";
-import { promisify } from "node:util";
 import type { Succession } from "../../ports/attempt-journal.ts";
 import { ifThere, translated } from "./record-file.ts";
 
@@ -22,17 +21,10 @@ const headBytes = digits + 1;
 /** A line like a note: who wrote the one before let go of it on purpose. */
 const handedOver = "handed over";
 
-const opened = promisify(open);
-
 /** @throws ExecutorError internal, when the disk is full or not writable. */
-export async function successionFile(folder: string): Promise<SuccessionFile> {
+export function successionFile(folder: string): SuccessionFile {
   const path = join(folder, fileName);
-  // Not in the way of everybody else: it is the making that waits for the disk.
-  const file = await opened(path, constants.O_RDWR | constants.O_CREAT, 0o600).catch((cause: unknown) =>
-    translated("make", path, (): never => {
-      throw cause;
-    }),
-  );
+  const file = translated("make", path, () => openSync(path, constants.O_RDWR | constants.O_CREAT, 0o600));
   let isOpen = true;
   let last = 0;
   let endsAt = headBytes;

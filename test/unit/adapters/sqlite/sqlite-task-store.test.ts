@@ -8,7 +8,7 @@ import { openDatabase } from "../../../../src/adapters/sqlite/open-database.ts";
 import { sqliteFailure } from "../../../../src/adapters/sqlite/sqlite-failure.ts";
 import { sqliteTaskStore } from "../../../../src/adapters/sqlite/sqlite-task-store.ts";
 import { taskKey } from "../../../../src/model/task.ts";
-import { anOwner, aResult, aTask, handClock, never } from "../../../support/samples.ts";
+import { anAuditRecord, anOwner, aResult, aTask, handClock, never } from "../../../support/samples.ts";
 
 let folder: string;
 let path: string;
@@ -86,6 +86,15 @@ test("a file of the first version is brought forward, with what waits in it to b
   const row = { id: 1, kind: "result", key, headers, value, createdAt: 7 };
   expect(await store.claimOutbox(10, 1000, never())).toEqual([row]);
   expect(await store.republish(key, never())).toBe(true);
+});
+
+test("what stands in the audit is not changed by hand either", async () => {
+  await using store = sqliteTaskStore(path, handClock());
+  await store.audit([anAuditRecord()], never());
+  const other = new DatabaseSync(path);
+  expect(() => other.exec("update audit set detail = '{}'")).toThrow("what stands in audit is never changed");
+  other.close();
+  expect(await store.listAudit(taskKey(aTask()), 10, never())).toEqual([anAuditRecord()]);
 });
 
 describe("a finished task", () => {

@@ -104,8 +104,9 @@ async function roundsOfLoad(bench: Bench, url: string): Promise<readonly RoundOf
     "taskset",
     [
       ...["--cpu-list", String(executorCpu), process.execPath],
-      // As bin/toolx starts it.
-      ...["--disable-warning=ExperimentalWarning", "--min-semi-space-size=8", "--max-semi-space-size=8", script],
+      // As bin/toolx starts a server.
+      ...["--always-sparkplug", "--disable-warning=ExperimentalWarning"],
+      ...["--min-semi-space-size=8", "--max-semi-space-size=8", script],
       ...["--tasks", String(tasks), "--rounds", String(Math.min(bench.rounds, 10)), "--checkout", bench.checkout],
     ],
     {

@@ -4,8 +4,8 @@ import { describe, expect, test } from "vitest";
 import type { S3Address } from "../../src/adapters/s3/s3-address.ts";
 import { s3ObjectStore } from "../../src/adapters/s3/s3-object-store.ts";
 import { objectStoreConformance } from "../conformance/object-store.ts";
+import { startFaultyProxy } from "../support/faulty-proxy.ts";
 import { forThisFile } from "../support/for-this-file.ts";
-import { startLossyProxy } from "../support/lossy-proxy.ts";
 import { never } from "../support/samples.ts";
 import { type S3Server, startMinio, startVersitygw } from "../support/services.ts";
 import { startToxiproxy } from "../support/toxiproxy.ts";
@@ -107,7 +107,7 @@ describe.each(servers)("on %s", (name, server, inside) => {
   test("an upload that was completed, but whose answer was lost, is there", async () => {
     const { address } = await freshBucket(server());
     const isCompletion = (method: string, path: string): boolean => method === "POST" && /[?&]uploadId=/.test(path);
-    await using proxy = await startLossyProxy(new URL(server().url), isCompletion);
+    await using proxy = await startFaultyProxy(new URL(server().url), isCompletion, "answer lost");
     const endpoint = { ...address.endpoint, port: proxy.port };
     await using store = s3ObjectStore({ ...address, endpoint }, { ...bounds, putRetryMs: 10_000 });
     expect(await store.put("key", pieces(20, mib), never())).toEqual({ key: "key", sizeBytes: 20 * mib });
@@ -122,11 +122,23 @@ describe.each(servers)("on %s", (name, server, inside) => {
     const { address } = await freshBucket(server());
     const isPart = (method: string, path: string): boolean =>
       method === "PUT" && (count === 1 || /[?&]partNumber=2(&|$)/.test(path));
-    await using proxy = await startLossyProxy(new URL(server().url), isPart, "bit turned");
+    await using proxy = await startFaultyProxy(new URL(server().url), isPart, "bit turned");
     await using store = s3ObjectStore({ ...address, endpoint: { ...address.endpoint, port: proxy.port } }, bounds);
     await store.put("key", pieces(count, mib), never());
     expect(proxy.picked()).toBe(2);
     expect(await digest(await store.get("key", never()))).toBe(await digest(pieces(count, mib)));
+  });
+
+  test("a way that damages all that passes is one clear failure", async () => {
+    const { address } = await freshBucket(server());
+    const isPut = (method: string): boolean => method === "PUT";
+    const target = new URL(server().url);
+    await using proxy = await startFaultyProxy(target, isPut, "bit turned", Number.POSITIVE_INFINITY);
+    await using store = s3ObjectStore({ ...address, endpoint: { ...address.endpoint, port: proxy.port } }, bounds);
+    await expect(store.put("key", pieces(1, mib), never())).rejects.toMatchObject({
+      ...{ code: "internal", hint: "something between here and the S3 server damages what passes" },
+      message: expect.stringMatching(/what arrived is not what was sent$/),
+    });
   });
 
   test("a read that breaks off in the middle is gone on with", async () => {

@@ -3,24 +3,25 @@ import { createServer, request as httpRequest } from "node:http";
 import type { AddressInfo } from "node:net";
 import { Transform } from "node:stream";
 
-/** Passes HTTP on, but for the first request that `isPicked` picks: its answer is thrown away with its connection, or a bit of its body turned. */
-export interface LossyProxy extends AsyncDisposable {
+/** Passes HTTP on, but for the first requests that `isPicked` picks: their answers are thrown away with the connection, or a bit of their bodies turned. */
+export interface FaultyProxy extends AsyncDisposable {
   readonly port: number;
   /** How many requests `isPicked` was true of. */
   picked(): number;
 }
 
-export async function startLossyProxy(
+export async function startFaultyProxy(
   target: URL,
   isPicked: (method: string, path: string) => boolean,
-  fault: "answer lost" | "bit turned" = "answer lost",
-): Promise<LossyProxy> {
+  fault: "answer lost" | "bit turned",
+  times = 1,
+): Promise<FaultyProxy> {
   let count = 0;
   const server = createServer((asked, answer) => {
     const { method = "GET", url = "/", headers } = asked;
     const picked = isPicked(method, url);
     if (picked) count += 1;
-    const isFaulty = picked && count === 1;
+    const isFaulty = picked && count <= times;
     // The caller's own Host: it has signed that.
     const onward = httpRequest({ host: target.hostname, port: target.port, method, path: url, headers }, (got) => {
       if (isFaulty && fault === "answer lost") got.resume().on("end", () => asked.socket.destroy());

@@ -5,11 +5,15 @@ import { configDefaults, defineConfig } from "vitest/config";
  * run at once, before all that measures. One whose executor is killed while a task runs has it on a host of its own (`openCli`).
  */
 const besideOthers = Object.entries({
-  integration: "images own-images warm-marks",
-  e2e: "backup callbacks client custom-tools files hostile-cli hostile-http own-images refusals replay serve serve-cli serve-streams tools-tutorial",
+  integration: "code-interpreter images own-images prewarm runtimes warm-marks",
+  e2e:
+    "backup bundle callbacks client custom-tools egress egress-clients egress-registries files hostile-cli hostile-http http-tool knowledge own-images " +
+    "refusals replay serve serve-cli serve-streams tools-tutorial",
   services:
-    "all-together away-for-a-minute callbacks-on-postgres hostile-rows kafka-examples kafka-group kafka-security kafka-service kafka-transport left-behind " +
-    "postgres-away retention serve-on-kafka smoke stack task-store toolx-on-postgres toolx-on-s3",
+    "all-together away-for-a-minute callbacks-on-postgres collecting egress-psql hostile-rows kafka-examples kafka-group kafka-security kafka-service " +
+    "kafka-transport knowledge-on-kafka knowledge-store left-behind postgres-away retention serve-on-kafka smoke stack task-store toolx-on-postgres toolx-on-s3 " +
+    "vault version-before",
+  security: "weakened",
 }).flatMap(([folder, names]) => names.split(" ").map((name) => `test/${folder}/${name}.test.ts`));
 
 /** One project a folder of test/, without what runs beside others. Only `unit` and `conformance` run without an engine. */
@@ -36,9 +40,9 @@ const memory = { execArgv: ["--max-semi-space-size=8"] };
 process.env.MALLOC_ARENA_MAX = "2";
 process.env.MALLOC_MMAP_THRESHOLD_ = "65536";
 
-/** The hostile suite again: the first case of each row. */
+/** The hostile suite again: the first case of each row. Two such runs beside each other, which is a load for both when they are idle, too. */
 const oneARow = (env: Readonly<Record<string, string>>) => ({
-  ...oneAtATime,
+  ...twoAtATime,
   ...memory,
   include: ["test/security/hostile.test.ts"],
   env: { TOOLX_TEST_CASES: "one_a_row", ...env },
@@ -48,14 +52,14 @@ export default defineConfig({
   test: {
     projects: [
       project("beside", 0, { ...twoAtATime, include: besideOthers, exclude: configDefaults.exclude }),
-      project("unit", 1),
-      project("conformance", 1),
+      project("unit", 1, { maxWorkers: 2 }),
+      project("conformance", 1, { maxWorkers: 2 }),
       project("integration", 2, oneAtATime),
       project("e2e", 3, oneAtATime),
       project("services", 4, oneAtATime),
       project("security", 5, { ...oneAtATime, ...memory }),
       project("security-gvisor", 6, oneARow({ TOOLX_TEST_RUNTIME: "runsc" })),
-      project("security-warm", 7, oneARow({ TOOLX_TEST_SANDBOXES: "warm" })),
+      project("security-warm", 6, oneARow({ TOOLX_TEST_SANDBOXES: "warm" })),
     ],
   },
 });

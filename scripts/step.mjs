@@ -74,7 +74,7 @@ export async function exitCode(program, args, { env = {}, stdout = 1, cwd = chec
     running.add(child);
     if (boundMs > 0) {
       const bound = setTimeout(() => {
-        tell(`${program} has run for ${boundMs / 60_000} minutes and is ended`);
+        tell(`${program} has run for ${Math.round(boundMs / 60_000)} minutes and is ended`);
         void killWithChildren(child);
       }, boundMs);
       child.once("close", () => clearTimeout(bound));

@@ -8,8 +8,8 @@ import { installPrerequisites } from "./prerequisites.mjs";
 import { setup } from "./setup.mjs";
 import { asProgram, checkout, exitCode, output, SetupError, tell } from "./step.mjs";
 
-/** Most that one run of vitest may take: one that hangs is to be told of before whoever runs the tests gives up on them. */
-const vitestMs = 55 * 60_000;
+/** When a run of vitest is ended: one that hangs is to be told of before whoever runs the tests gives up on them, after 90 minutes. */
+const endsAt = Date.now() + 85 * 60_000;
 
 await asProgram(async () => {
   const folder = await mkdtemp(join(tmpdir(), "tool-executor-test-"));
@@ -80,7 +80,7 @@ async function vitest(reportFile, projects) {
   const program = join(checkout, "node_modules/vitest/vitest.mjs");
   const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${reportFile}`];
   const args = ["--disable-warning=ExperimentalWarning", program, "run", `--project=${projects}`, ...reporters];
-  const code = await exitCode(pinnedNode, args, { boundMs: vitestMs });
+  const code = await exitCode(pinnedNode, args, { boundMs: Math.max(60_000, endsAt - Date.now()) });
   const report = (await readJson(reportFile)) ?? {};
   // No test may be skipped, so one that was has failed.
   const skipped = (report.numPendingTests ?? 0) + (report.numTodoTests ?? 0);

@@ -309,7 +309,11 @@ const onServer: readonly DoorCase[] = [
     killed.child.kill("SIGKILL");
     await once(killed.child, "exit");
     const again = await run(on, "on a server", [...args.slice(0, 4), "-o", "json", ...args.slice(4)]);
-    expect(JSON.parse(again.stdout)).toMatchObject({ reason: "ok", attempt: 1, output: { stdout: "ready\ndone\n" } });
+    expect(JSON.parse(again.stdout), again.stdout).toMatchObject({
+      reason: "ok",
+      attempt: 1,
+      output: { stdout: "ready\ndone\n" },
+    });
   }),
   door("G32", "the list of settings holds no secret", 0, async (on) => {
     const password = "hunter2-of-the-tests";

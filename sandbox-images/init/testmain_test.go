@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -54,6 +55,8 @@ type host struct {
 	ackMine bool // acknowledge what comes in, as a host with a journal does
 	problem string
 	atEnd   bool
+	// The sandbox was told to end, or the test has ended.
+	isShutDown atomic.Bool
 }
 
 func startHost(t *testing.T) *host {
@@ -88,6 +91,7 @@ func startHost(t *testing.T) *host {
 	}
 	go h.listen(out)
 	t.Cleanup(func() {
+		h.isShutDown.Store(true)
 		h.stdin.Close()
 		h.child.Process.Kill()
 		h.child.Wait()
@@ -143,6 +147,16 @@ func (h *host) write(bytes []byte) {
 	defer h.mu.Unlock()
 	if _, err := h.stdin.Write(bytes); err != nil {
 		h.t.Errorf("write to sandbox-init: %v", err)
+	}
+}
+
+// ack is sent beside everything else, so a sandbox that was told to end may have done so before it comes.
+func (h *host) ack(seq uint64) {
+	encoded := encodeForTest(&frame{kind: frameHostAck, body: binary.BigEndian.AppendUint64(nil, seq)})
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if _, err := h.stdin.Write(encoded); err != nil && !h.isShutDown.Load() {
+		h.t.Errorf("acknowledge to sandbox-init: %v", err)
 	}
 }
 
@@ -235,7 +249,7 @@ func (h *host) takeFrame(whole []byte) {
 		h.lastSeq = f.seq
 		h.frames = append(h.frames, f)
 		if h.ackMine && f.seq%8 == 0 {
-			go h.write(encodeForTest(&frame{kind: frameHostAck, body: binary.BigEndian.AppendUint64(nil, f.seq)}))
+			go h.ack(f.seq)
 		}
 	case f.seq > h.lastSeq+1:
 		h.problem = "a skipped number"
@@ -316,6 +330,7 @@ func (h *host) bytesOf(kind frameType) []byte {
 // over sends `shutdown` and waits for the process's status 0.
 func (h *host) over() {
 	h.t.Helper()
+	h.isShutDown.Store(true)
 	h.send(frameShutdown, nil)
 	h.until("the end", func() bool { return h.atEnd })
 	if err := h.child.Wait(); err != nil {

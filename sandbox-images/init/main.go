@@ -65,6 +65,9 @@ func serveSandbox(at places) int {
 		secrets:  json.RawMessage("[]"),
 	}
 	writeNames(at, defaultUserName)
+	if os.Getpid() == 1 {
+		serveNames()
+	}
 	warmUp()
 	spawn("write", func() { writeFrames(out, 1, s.readyBody) })
 	return s.serve()

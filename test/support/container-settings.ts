@@ -56,9 +56,10 @@ const settings: readonly Setting[] = [
   ),
   setting(
     "5.9, 5.29 network",
-    ({ HostConfig, NetworkSettings }) =>
+    ({ Config, HostConfig, NetworkSettings }) =>
       HostConfig.NetworkMode === "none" &&
-      isSame(Object.keys(NetworkSettings.Networks), ["none"]) &&
+      (Config as { NetworkDisabled?: boolean }).NetworkDisabled === true &&
+      isEmpty(Object.keys(NetworkSettings.Networks)) &&
       isEmpty(HostConfig.Links),
   ),
   setting(

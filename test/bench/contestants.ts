@@ -95,12 +95,20 @@ export function servedContestant(
 export const dockerRunContestant = (name: string, args: readonly string[]): Contestant =>
   processContestant(name, "docker", ["run", "--rm", ...args], process.env);
 
-/** The least anybody can ask of the engine for one container with the same walls: create, attach, start, wait, remove. */
-export async function bareContestant(docker: Dockerode, imageId: string, limits: Limits): Promise<Contestant> {
+/**
+ * The least anybody asks of the engine for one container with the same walls: create, attach, start, wait, remove; the network is `none`, as
+ * people have it. `withoutNetwork`: made as we make ours, without the engine's part in it.
+ */
+export async function bareContestant(
+  docker: Dockerode,
+  imageId: string,
+  limits: Limits,
+  { name = "bare engine loop", withoutNetwork = false } = {},
+): Promise<Contestant> {
   const declared = imageDeclarations(await docker.getImage(imageId).inspect());
   const seccomp = seccompProfile("runc", process.arch);
   return {
-    name: "bare engine loop",
+    name,
     async round() {
       const startedAt = performance.now();
       const container = await docker.createContainer({
@@ -114,6 +122,7 @@ export async function bareContestant(docker: Dockerode, imageId: string, limits:
           },
         ),
         Entrypoint: ["/bin/true"],
+        NetworkDisabled: withoutNetwork,
         OpenStdin: false,
         AttachStdin: false,
       });

@@ -19,6 +19,8 @@ import { startServing, withPool } from "./serving.ts";
 const coldStartBar = 1.1;
 const withServerBar = 0.6;
 const withoutServerBar = 1.5;
+/** What is made as ours are, without the engine's part in the network. */
+const leanLoop = "bare engine loop without its network";
 const warmUpRounds = 3;
 const readyCount = 2;
 
@@ -48,6 +50,7 @@ export const startPart: Part = {
         { ...toolx("toolx run with a server", server.env), settled },
         toolx("toolx run", env),
         await bareContestant(house.docker, image.id, limits),
+        await bareContestant(house.docker, image.id, limits, { name: leanLoop, withoutNetwork: true }),
         dockerRunContestant("docker run --rm", ["--entrypoint", "/bin/true", image.id]),
         ...(peers?.contestants ?? []),
       ],
@@ -72,6 +75,11 @@ export const startPart: Part = {
           atMost: coldStartBar,
         }),
         ratio("line, cold, to result / bare engine loop", by("line, cold, to result", bare), "less"),
+        ratio(
+          `line, cold, to all gone / ${leanLoop}`,
+          by("line, cold, to all gone", `${leanLoop}, to all gone`),
+          "less",
+        ),
         ratio("toolx run / docker run --rm", by("toolx run, whole process", dockerRun), "less", {
           atMost: withoutServerBar,
         }),
@@ -97,6 +105,7 @@ const shownAs: Readonly<Record<string, { readonly name: string; readonly isOurs:
   "toolx run with a server, whole process": { name: "toolx run, with a server", isOurs: true },
   "toolx run, whole process": { name: "toolx run, by itself", isOurs: true },
   "bare engine loop, to all gone": { name: "bare engine loop", isOurs: false },
+  [`${leanLoop}, to all gone`]: { name: leanLoop, isOurs: false },
   "docker run --rm, whole process": { name: "docker run --rm", isOurs: false },
   "llm-sandbox, to answer": { name: "llm-sandbox, to the answer", isOurs: false },
   "swe-rex, to answer": { name: "swe-rex, to the answer", isOurs: false },

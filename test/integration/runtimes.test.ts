@@ -1,4 +1,7 @@
 import { createHash, randomBytes } from "node:crypto";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { processOwner } from "../../src/adapters/disk/process-owner.ts";
 import { dockerSandboxes } from "../../src/adapters/docker/docker-sandboxes.ts";
@@ -6,14 +9,40 @@ import { submit } from "../../src/executor/submit.ts";
 import type { Limits } from "../../src/model/limits.ts";
 import type { Result } from "../../src/model/result.ts";
 import { defaultLimits } from "../support/bare-container.ts";
+import { goProgram } from "../support/go-program.ts";
 import { type TestHouse, testHouse } from "../support/house.ts";
 import { ownedThings } from "../support/owned-things.ts";
 
 const mib = 1024 * 1024;
 const never = new AbortController().signal;
 
+/** Asks without the C library: with a resolver of its own. */
+const goResolverSource = `package main
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"sort"
+	"strings"
+)
+
+func main() {
+	addresses, err := net.LookupHost(os.Args[1])
+	if err != nil {
+		addresses = []string{"no address"}
+	}
+	sort.Strings(addresses)
+	fmt.Println(strings.Join(addresses, " "))
+}
+`;
+
 let house: TestHouse;
+let goResolver: Buffer;
 beforeAll(async () => {
+  const folder = await mkdtemp(join(tmpdir(), "toolx-resolver-"));
+  goResolver = await readFile(await goProgram(goResolverSource, folder));
+  await rm(folder, { recursive: true, force: true });
   house = await testHouse();
 });
 afterAll(async () => {
@@ -26,7 +55,11 @@ type Payload = Readonly<Record<string, unknown>>;
 async function run(
   runtime: string,
   payload: Payload,
-  { limits = {}, stdin = null }: { limits?: Partial<Limits>; stdin?: AsyncIterable<Uint8Array> | null } = {},
+  {
+    limits = {},
+    stdin = null,
+    files = [],
+  }: { limits?: Partial<Limits>; stdin?: AsyncIterable<Uint8Array> | null; files?: readonly object[] } = {},
 ): Promise<Result> {
   number += 1;
   const task = house.parseTask({
@@ -35,6 +68,7 @@ async function run(
     payload,
     runtime,
     limits,
+    files,
   });
   return await submit(house.parts, task, { watcher: () => undefined, stdin }, never);
 }
@@ -149,6 +183,25 @@ describe.each(["runc", "runsc"])("under %s", (runtime) => {
     const result = await run(runtime, payload, { limits: { memory_mb: 512, cpus: 2 } });
     expect(result).toMatchObject({ reason: "ok", sandbox: { runtime }, output: { stderr: "" } });
     expect(result.output.stdout.trimEnd().split("\n").at(-1)).toBe(last);
+  });
+
+  test("the names of the loopback device are known, to every resolver, and no others are", async () => {
+    const files = [{ path: "resolve", content_base64: goResolver.toString("base64"), executable: true }];
+    const names = ["localhost", "a.test"];
+    const code = `import socket, subprocess
+def address(name):
+    try: return sorted({one[4][0] for one in socket.getaddrinfo(name, 80)})
+    except OSError: return "no address"
+for name in ${JSON.stringify(names)}:
+    print(name, address(name), subprocess.run(["/workspace/resolve", name], capture_output=True, text=True).stdout.strip())
+print(socket.getnameinfo(("127.0.0.1", 80), 0)[0])`;
+    const result = await run(runtime, { language: "python", code }, { files });
+    expect(result).toMatchObject({ reason: "ok", output: { stderr: "" } });
+    expect(result.output.stdout.trimEnd().split("\n")).toEqual([
+      "localhost ['127.0.0.1', '::1'] 127.0.0.1 ::1",
+      "a.test no address no address",
+      "localhost",
+    ]);
   });
 
   test("what it prints, its exit code, its files and its progress come out", async () => {

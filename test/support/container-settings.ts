@@ -58,8 +58,11 @@ const settings: readonly Setting[] = [
     "5.9, 5.29 network",
     ({ Config, HostConfig, NetworkSettings }) =>
       HostConfig.NetworkMode === "none" &&
-      (Config as { NetworkDisabled?: boolean }).NetworkDisabled === true &&
-      isEmpty(Object.keys(NetworkSettings.Networks)) &&
+      // The engine's own part in it is left out under runc alone.
+      isSame(
+        Object.keys(NetworkSettings.Networks),
+        (Config as { NetworkDisabled?: boolean }).NetworkDisabled ? [] : ["none"],
+      ) &&
       isEmpty(HostConfig.Links),
   ),
   setting(

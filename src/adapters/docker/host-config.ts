@@ -45,9 +45,9 @@ export function createOptions(
     Env: withoutImageEnv(policy.declared.envNames),
     WorkingDir: "/",
     User: `${identity.uid}:${identity.gid}`,
-    // SAFETY: a namespace of its own, with a loopback device, comes from the runtime all the same. What is left out is the engine's part in it, which
-    // takes half of a start; and `/etc/hosts`, for which sandbox-init answers.
-    NetworkDisabled: true,
+    // SAFETY: a namespace of its own, with a loopback device, comes from the runtime all the same. What is left out is the engine's part in it, and
+    // with that `/etc/hosts`: sandbox-init answers for its names.
+    NetworkDisabled: runtimeTraits(spec.runtime).raisesLoopback,
     Hostname: "sandbox",
     Domainname: "",
     Labels: { ...blanked(policy.declared.labelNames), ...labelsOf(policy.labels) },

@@ -18,6 +18,11 @@ export interface RuntimeTraits {
   readonly fixedLimits: readonly LimitName[];
   /** What a sandbox without a task takes, at most. */
   readonly idleMemoryBytes: number;
+  /**
+   * Whether a new network namespace comes with a loopback device that is up. Where it does, the engine's own part in a container's network,
+   * which takes half of a start, can be left out; elsewhere nothing inside could reach even itself.
+   */
+  readonly raisesLoopback: boolean;
   /** Whether the file systems of a sandbox hold no more than `inodes` files. */
   readonly boundsInodes: boolean;
   /** How an operator adds it to the engine. */
@@ -35,6 +40,7 @@ const runc: RuntimeTraits = {
   measuresInside: true,
   fixedLimits: fileSystemLimits,
   idleMemoryBytes: overheadMemoryMb * bytesPerMb,
+  raisesLoopback: true,
   boundsInodes: true,
   howToAdd: "it comes with the engine: reinstall the engine's package runc",
   whenAWallFalls: "run nothing here, and report it with the versions of engine and runtime",
@@ -51,6 +57,7 @@ const runc: RuntimeTraits = {
  * - The host kills the sentry when memory runs out, and sandbox-init with it: such a task has no exit and no artifacts.
  * - What a task can read of its memory and processors is fixed at the sandbox's start, and older versions have no way to change limits.
  * - SIGKILL from inside reaches PID 1.
+ * - It takes over the addresses that it finds in the network namespace, and a new one has none.
  */
 const gvisor: RuntimeTraits = {
   isTested: true,
@@ -59,6 +66,7 @@ const gvisor: RuntimeTraits = {
   measuresInside: false,
   fixedLimits: [...fileSystemLimits, "cpus", "memory_mb", "pids"],
   idleMemoryBytes: 2 * overheadMemoryMb * bytesPerMb,
+  raisesLoopback: false,
   boundsInodes: false,
   howToAdd:
     'name it in /etc/docker/daemon.json, {"runtimes": {"runsc": {"path": "/usr/local/bin/runsc", "runtimeArgs": ["--platform=systrap", "--oci-seccomp"]}}}, and reload the engine (SIGHUP): docs/operations.md#gvisor',
@@ -69,6 +77,7 @@ const gvisor: RuntimeTraits = {
 const kata: RuntimeTraits = {
   ...runc,
   isTested: false,
+  raisesLoopback: false,
   howToAdd:
     "install Kata Containers, name it under runtimes in /etc/docker/daemon.json, and reload the engine (SIGHUP)",
 };
@@ -76,6 +85,7 @@ const kata: RuntimeTraits = {
 const unknown: RuntimeTraits = {
   ...runc,
   isTested: false,
+  raisesLoopback: false,
   howToAdd: "install it, name it under runtimes in /etc/docker/daemon.json, and reload the engine (SIGHUP)",
 };
 

@@ -75,7 +75,18 @@ describe("the container of a sandbox", () => {
     expect(Object.keys(options).sort()).toEqual(
       [
         ...["AttachStderr", "AttachStdin", "AttachStdout", "Cmd", "Domainname", "Entrypoint", "Env", "Healthcheck"],
-        ...["HostConfig", "Hostname", "Image", "Labels", "OpenStdin", "StdinOnce", "StopSignal", "Tty", "User"],
+        ...[
+          "HostConfig",
+          "Hostname",
+          "Image",
+          "Labels",
+          "NetworkDisabled",
+          "OpenStdin",
+          "StdinOnce",
+          "StopSignal",
+          "Tty",
+          "User",
+        ],
         "WorkingDir",
       ].sort(),
     );
@@ -100,6 +111,16 @@ describe("the container of a sandbox", () => {
       declared: { volumes: [], envNames: [], labelNames: ["com.docker.compose.project", "tool-executor.owner"] },
     });
     expect(Labels).toMatchObject({ "com.docker.compose.project": "", "tool-executor.owner": "a1:b2:42:99" });
+  });
+
+  test("leaves out the engine's part in the network only where the runtime raises the loopback device by itself", () => {
+    const under = (runtime: string) => createOptions({ ...spec, runtime }, identity, policy);
+    expect(["runc", "runsc", "kata", "crun"].map((name) => under(name).NetworkDisabled)).toEqual([
+      true,
+      false,
+      false,
+      false,
+    ]);
   });
 
   test("differs in nothing but its user between two sandboxes of one kind", () => {

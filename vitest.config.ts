@@ -40,9 +40,9 @@ const memory = { execArgv: ["--max-semi-space-size=8"] };
 process.env.MALLOC_ARENA_MAX = "2";
 process.env.MALLOC_MMAP_THRESHOLD_ = "65536";
 
-/** The hostile suite again: the first case of each row. Two such runs beside each other, which is a load for both when they are idle, too. */
+/** The hostile suite again: the first case of each row. Never two such runs at once: each is a neighbour that the other's neighbours are held against. */
 const oneARow = (env: Readonly<Record<string, string>>) => ({
-  ...twoAtATime,
+  ...oneAtATime,
   ...memory,
   include: ["test/security/hostile.test.ts"],
   env: { TOOLX_TEST_CASES: "one_a_row", ...env },
@@ -59,7 +59,7 @@ export default defineConfig({
       project("services", 4, oneAtATime),
       project("security", 5, { ...oneAtATime, ...memory }),
       project("security-gvisor", 6, oneARow({ TOOLX_TEST_RUNTIME: "runsc" })),
-      project("security-warm", 6, oneARow({ TOOLX_TEST_SANDBOXES: "warm" })),
+      project("security-warm", 7, oneARow({ TOOLX_TEST_SANDBOXES: "warm" })),
     ],
   },
 });

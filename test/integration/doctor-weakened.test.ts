@@ -29,7 +29,11 @@ const weaknesses: readonly (readonly [string, Weakening, readonly string[]])[] =
     { container: () => ({ User: "0:0", HostConfig: { ReadonlyRootfs: false } }) },
     ["read-only root", "not root"],
   ],
-  ["a network", host({ NetworkMode: "bridge" }), ["no network"]],
+  [
+    "a network",
+    { container: () => ({ NetworkDisabled: false, HostConfig: { NetworkMode: "bridge" } }) },
+    ["no network"],
+  ],
   [
     "new privileges",
     {

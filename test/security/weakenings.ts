@@ -97,13 +97,18 @@ export const weakenings = (folder: string): readonly Fallen[] => [
   },
   {
     name: "a network",
-    container: () => ({ HostConfig: { NetworkMode: "bridge", ExtraHosts: ["host.docker.internal:127.0.0.1"] } }),
+    // Where it is disabled the other fields change nothing.
+    container: () => ({
+      NetworkDisabled: false,
+      HostConfig: { NetworkMode: "bridge", ExtraHosts: ["host.docker.internal:127.0.0.1"] },
+    }),
     noticed: ["B33 the host's network", "B33 metadata of clouds"],
   },
   {
     name: "the host's name, queues, cgroups and network",
     container: () => ({
       Hostname: "",
+      NetworkDisabled: false,
       HostConfig: { UTSMode: "host", IpcMode: "host", NetworkMode: "host", CgroupnsMode: "host" } as never,
     }),
     noticed: ["B24 the host's name", "B24 its place among the host's cgroups", "B33 engines by TCP"],

@@ -24,7 +24,10 @@ export async function weakEngine(
     let body = await buffer(asked);
     if (asked.method === "POST" && asked.url?.includes("/containers/create")) {
       const ours = JSON.parse(body.toString());
-      body = Buffer.from(JSON.stringify({ ...ours, HostConfig: { ...ours.HostConfig, ...change(ours.HostConfig) } }));
+      const changed = change(ours.HostConfig);
+      // While it is disabled, another network is none.
+      const NetworkDisabled = changed.NetworkMode === undefined && ours.NetworkDisabled;
+      body = Buffer.from(JSON.stringify({ ...ours, NetworkDisabled, HostConfig: { ...ours.HostConfig, ...changed } }));
     }
     const { "transfer-encoding": _, ...headers } = asked.headers;
     const forwarded = request(

@@ -9,7 +9,7 @@ import { setup } from "./setup.mjs";
 import { asProgram, checkout, exitCode, output, SetupError, tell } from "./step.mjs";
 
 /** When a run of vitest is ended: one that hangs is to be told of before whoever runs the tests gives up on them, after 90 minutes. */
-const endsAt = Date.now() + 85 * 60_000;
+const endsAt = Date.now() + 87 * 60_000;
 
 await asProgram(async () => {
   const folder = await mkdtemp(join(tmpdir(), "tool-executor-test-"));

@@ -1,3 +1,4 @@
+import { availableParallelism } from "node:os";
 import { configDefaults, defineConfig } from "vitest/config";
 
 /**
@@ -27,6 +28,8 @@ const project = (name: string, groupOrder: number, rest: object = {}) => ({
   },
 });
 
+/** Vitest would leave one of them free, which is half of a machine with two. */
+const onAllProcessors = { maxWorkers: availableParallelism() };
 /** Real containers: one file at a time and one folder after the other, so that no test's load is another's failure. */
 const oneAtATime = { fileParallelism: false, maxWorkers: 1, testTimeout: 120_000, hookTimeout: 120_000 };
 /** Only root may give an executor a host of its own. */
@@ -52,8 +55,8 @@ export default defineConfig({
   test: {
     projects: [
       project("beside", 0, { ...twoAtATime, include: besideOthers, exclude: configDefaults.exclude }),
-      project("unit", 1, { maxWorkers: 2 }),
-      project("conformance", 1, { maxWorkers: 2 }),
+      project("unit", 1, onAllProcessors),
+      project("conformance", 1, onAllProcessors),
       project("integration", 2, oneAtATime),
       project("e2e", 3, oneAtATime),
       project("services", 4, oneAtATime),

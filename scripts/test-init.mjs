@@ -9,10 +9,10 @@ import { asProgram, checkout } from "./step.mjs";
 
 const sources = join(checkout, "sandbox-images/init");
 /**
- * Inputs that a fuzzer tries: two to five seconds of them. By number, because Go fails a fuzzer whose time ends while an input is being
+ * Inputs that a fuzzer tries: some seconds of them. By number, because Go fails a fuzzer whose time ends while an input is being
  * tried, which is at any time where the disk is slow.
  */
-const fuzzInputs = { FuzzReader: 20_000 };
+const fuzzInputs = { FuzzAnswerTo: 20_000, FuzzReader: 20_000 };
 const fuzzInputsWithFiles = 500;
 
 /** What each running test has printed so far. */

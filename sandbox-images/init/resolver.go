@@ -31,7 +31,8 @@ var (
 	loopbackV6 = netip.MustParseAddr("::1")
 )
 
-// serveNames answers for as long as the sandbox lives. Where the port is not to be had, the engine has given the sandbox its own files.
+// serveNames answers for as long as the sandbox lives. Where the engine lets nobody but root have the port, these names are not known, and
+// nothing else hangs on them.
 func serveNames() {
 	conn, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(netip.AddrPortFrom(loopbackV4, 53)))
 	if err != nil {

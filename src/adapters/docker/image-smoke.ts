@@ -58,7 +58,6 @@ function smokeContainer(imageId: string, script: string): Dockerode.ContainerCre
     User: "123456:123456",
     WorkingDir: "/workspace",
     Env: ["HOME=/workspace"],
-    NetworkDisabled: true,
     HostConfig: {
       ReadonlyRootfs: true,
       NetworkMode: "none",

@@ -3,6 +3,7 @@ import { deadline } from "../model/deadline.ts";
 import type { Dial } from "./dial.ts";
 import type { Place } from "./host.ts";
 import { httpFront } from "./http-front.ts";
+import { refusalPace } from "./pace.ts";
 import { type EgressEvent, type PassageCaps, passages } from "./passage.ts";
 import { decide, type Rule } from "./policy.ts";
 import { type SocksAsked, socksAnswer, socksAsked, socksRefusal } from "./socks.ts";
@@ -48,7 +49,9 @@ export interface EgressProxy extends Disposable {
 
 export function egressProxy({ rules, dial, caps, nowMs, ...parts }: EgressProxyParts): EgressProxy {
   const ending = new AbortController();
+  const pace = refusalPace(nowMs);
   const onEvent = (event: EgressEvent): void => {
+    if (event.verdict !== "allowed") pace.refused();
     try {
       parts.onEvent(event);
     } catch (error) {
@@ -102,16 +105,17 @@ export function egressProxy({ rules, dial, caps, nowMs, ...parts }: EgressProxyP
       // Two pipelines, the parser and we listen to one stream, which is no leak.
       client.setMaxListeners(32);
       const closed = new Promise<void>((resolve) => client.once("close", resolve));
+      const gone = new AbortController();
+      client.once("close", () => gone.abort(new Error("the client is gone")));
+      await pace.turn(gone.signal);
       if (ending.signal.aborted || client.destroyed || clientCount >= caps.maxConnections) {
         if (!client.destroyed && !ending.signal.aborted)
           onUnclear(`the task has ${clientCount} connections open already`);
         client.destroy();
         return;
       }
-      const gone = new AbortController();
       const end = (): void => void client.destroy();
       ending.signal.addEventListener("abort", end, { once: true });
-      client.once("close", () => gone.abort(new Error("the client is gone")));
       clientCount += 1;
       try {
         // SAFETY: fail closed. Whatever is thrown, and by whomever, leaves a client without a connection.

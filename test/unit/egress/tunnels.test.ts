@@ -283,6 +283,21 @@ describe("caps", () => {
     await next.hears("pong");
   });
 
+  test("F21 whose connections are refused again and again waits between them, and is still served", async () => {
+    await using server = await ponging();
+    await using ground = egressGround(server.port, { allow: ["api.example.com"] });
+    const refused = () => ground.talk("http", connectTo("denied.example.com:443"));
+    const startedMs = performance.now();
+    for (let nth = 0; nth <= 100; nth += 1) await refused().closed();
+    const later = Array.from({ length: 40 }, refused);
+    const allowed = ground.talk("http", connectTo("api.example.com:443"), hello);
+    await allowed.hears("pong");
+    expect(ground.events).toHaveLength(141);
+    for (const talk of later) expect(talk.heard()).toContain("403");
+    // 200 a second at the most.
+    expect(performance.now() - startedMs).toBeGreaterThan(195);
+  });
+
   test.each([
     ["F21 that says nothing", { idleMs: 50 }, "idle"],
     ["F20 that never ends", { totalMs: 50 }, "open"],

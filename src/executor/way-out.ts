@@ -2,7 +2,7 @@ import type { Duplex } from "node:stream";
 import { placeOf } from "../egress/host.ts";
 import type { EgressEvent } from "../egress/passage.ts";
 import type { Rule } from "../egress/policy.ts";
-import { egressProxy } from "../egress/proxy.ts";
+import { type EgressProxy, egressProxy, type Front } from "../egress/proxy.ts";
 import { type EgressTally, egressTally } from "../egress/tally.ts";
 import { callsPort, httpProxyPort, socksProxyPort, taskRules } from "../egress/task-rules.ts";
 import type { Attempt } from "../model/attempt.ts";
@@ -107,18 +107,20 @@ function hostsDoor(
   const attemptOf = { key: attempt.key, attempt: attempt.number, kind: "egress" as const };
   const record = (detail: JsonObject): void => egress.record({ ...attemptOf, at: clock.now(), detail });
   let unrecorded = 0;
-  const proxy = egressProxy({
-    rules,
-    dial: egress.dial,
-    caps: egress.caps,
-    nowMs: clock.monotonicMs,
-    onEvent: (event) => {
-      tally.add(event);
-      // A task that is refused without end fills no table; whatever was reached is recorded.
-      if (event.verdict === "denied" && tally.connections() > maxRefusals) unrecorded += 1;
-      else record(detailOf(event, (text) => (secrets === null ? text : secrets.hostText(text))));
-    },
-  });
+  const onEvent = (event: EgressEvent): void => {
+    tally.add(event);
+    // A task that is refused without end fills no table; whatever was reached is recorded.
+    if (event.verdict === "denied" && tally.connections() > maxRefusals) unrecorded += 1;
+    else record(detailOf(event, (text) => (secrets === null ? text : secrets.hostText(text))));
+  };
+  // Many tasks that may go out never do, and a short one would wait for it.
+  let proxy: EgressProxy | null = null;
+  let isOver = false;
+  const serve = async (stream: Duplex, front: Front): Promise<void> => {
+    if (isOver) return void stream.destroy();
+    proxy ??= egressProxy({ rules, dial: egress.dial, caps: egress.caps, nowMs: clock.monotonicMs, onEvent });
+    await proxy.serve(stream, front);
+  };
   const forwards = rules.filter(({ mode }) => mode === "tcp");
   return {
     listen: [
@@ -128,13 +130,14 @@ function hostsDoor(
     ],
     env: { ...proxyVariables, ...(egress.extraCa === "" ? {} : trustVariables) },
     async serve(to, stream) {
-      if (to === "http" || to === "socks") return await proxy.serve(stream, to);
+      if (to === "http" || to === "socks") return await serve(stream, to);
       const place = to.startsWith(tcpPrefix) ? placeOf(to.slice(tcpPrefix.length), null) : null;
       if (place === null) stream.destroy();
-      else await proxy.serve(stream, place);
+      else await serve(stream, place);
     },
     [Symbol.dispose]() {
-      proxy[Symbol.dispose]();
+      isOver = true;
+      proxy?.[Symbol.dispose]();
       const count = unrecorded;
       unrecorded = 0;
       try {

@@ -105,7 +105,8 @@ async function roundsOfLoad(bench: Bench, url: string): Promise<readonly RoundOf
     [
       ...["--cpu-list", String(executorCpu), process.execPath],
       // As bin/toolx starts a server.
-      ...["--always-sparkplug", "--disable-warning=ExperimentalWarning"],
+      ...["--always-sparkplug", "--invocation-count-for-maglev=30", "--minimum-invocations-after-ic-update=20"],
+      "--disable-warning=ExperimentalWarning",
       ...["--min-semi-space-size=8", "--max-semi-space-size=8", script],
       ...["--tasks", String(tasks), "--rounds", String(Math.min(bench.rounds, 10)), "--checkout", bench.checkout],
     ],

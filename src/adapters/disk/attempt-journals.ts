@@ -18,13 +18,13 @@ export interface AttemptJournals {
 export function attemptJournals(scratch: Scratch): AttemptJournals {
   return {
     async openJournal(attempt, capBytes) {
-      return (await opened(scratch, await scratch.make(attempt), capBytes)).journal;
+      return (await opened(scratch, await scratch.make(attempt), capBytes, true)).journal;
     },
     async reopenJournal(attempt, sandboxId, capBytes) {
       const folder = await scratch.take(attempt);
       if (folder === null) return null;
       const found = readSuccession(folder);
-      const { journal, lastSeq } = await opened(scratch, folder, capBytes);
+      const { journal, lastSeq } = await opened(scratch, folder, capBytes, false);
       if (found?.sandboxId === sandboxId)
         return { journal, succession: { ...found, lastSeq: Math.max(found.lastSeq, lastSeq) } };
       await journal[Symbol.asyncDispose]();
@@ -37,14 +37,15 @@ async function opened(
   scratch: Scratch,
   folder: string,
   capBytes: number,
+  isNew: boolean,
 ): Promise<{ readonly journal: AttemptJournal; readonly lastSeq: number }> {
   let isLeft = false;
   await using made = new AsyncDisposableStack();
   made.defer(async () => {
     if (!isLeft) await scratch.remove(folder, new AbortController().signal);
   });
-  const succession = made.use(successionFile(folder));
-  const journal = made.use(await fileJournal(join(folder, "journal"), capBytes));
+  const succession = made.use(successionFile(folder, isNew));
+  const journal = made.use(await fileJournal(join(folder, "journal"), capBytes, isNew));
   const held = made.move();
   return {
     lastSeq: journal.lastSeq(),

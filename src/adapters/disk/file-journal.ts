@@ -51,8 +51,9 @@ export interface FileJournal extends Journal {
  * A journal in `folder`, which is made when the first output comes, in a folder that is there, or gone on with where another process left
  * one, with the same `capBytes`. Half of them hold the first output, the other half the last.
  * On disk there are at most `capBytes` and what a follower needs; disposing closes, it does not remove.
+ * @param isNew nobody can have left one there, so nothing is looked for.
  */
-export async function fileJournal(folder: string, capBytes: number): Promise<FileJournal> {
+export async function fileJournal(folder: string, capBytes: number, isNew = false): Promise<FileJournal> {
   const headCapBytes = Math.floor(capBytes / 2);
   const tailCapBytes = capBytes - headCapBytes;
   const head: Segment[] = [];
@@ -191,7 +192,7 @@ export async function fileJournal(folder: string, capBytes: number): Promise<Fil
     if (last) file = openSync(join(folder, last.name), "a");
   };
   try {
-    goOn();
+    if (!isNew) goOn();
   } catch (cause) {
     throw diskError(folder, cause);
   }

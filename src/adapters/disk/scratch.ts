@@ -24,7 +24,7 @@ export async function diskScratch(root: string): Promise<Scratch> {
         checkedAt = performance.now();
       }
       // Ids hold no dot, so no two attempts meet; the random end keeps two tries of one attempt apart.
-      const name = `${key.tenantId}.${key.taskId}.${number}.${randomBytes(6).toString("hex")}`;
+      const name = `${key.tenantId}.${key.taskId}.${number}.${randomEnd()}`;
       const path = join(root, name);
       try {
         // To wake a thread for each of them takes several times as long as they do, and a task waits for them.
@@ -69,6 +69,17 @@ export async function diskScratch(root: string): Promise<Scratch> {
       await removeTree(path, signal);
     },
   };
+}
+
+const endBytes = 6;
+let ends = Buffer.alloc(0);
+let endsAt = 0;
+
+/** To ask for randomness takes longer than to make a folder, so many are asked for at once. */
+function randomEnd(): string {
+  if (endsAt >= ends.length) [ends, endsAt] = [randomBytes(64 * endBytes), 0];
+  endsAt += endBytes;
+  return ends.toString("hex", endsAt - endBytes, endsAt);
 }
 
 /** A root that was looked at so recently is not idle. */

@@ -21,25 +21,29 @@ const headBytes = digits + 1;
 /** A line like a note: who wrote the one before let go of it on purpose. */
 const handedOver = "handed over";
 
-/** @throws ExecutorError internal, when the disk is full or not writable. */
-export function successionFile(folder: string): SuccessionFile {
+/**
+ * @param isNew the folder was made just now: then the file is whole from its first note on.
+ * @throws ExecutorError internal, when the disk is full or not writable.
+ */
+export function successionFile(folder: string, isNew = false): SuccessionFile {
   const path = join(folder, fileName);
-  const file = translated("make", path, () => openSync(path, constants.O_RDWR | constants.O_CREAT, 0o600));
+  const how = constants.O_RDWR | constants.O_CREAT | (isNew ? constants.O_EXCL : 0);
+  const file = translated("make", path, () => openSync(path, how, 0o600));
   let isOpen = true;
   let last = 0;
-  let endsAt = headBytes;
+  let endsAt = 0;
   const close = (): void => {
     if (isOpen) closeSync(file);
     isOpen = false;
   };
   const append = (line: string): void =>
     translated("write", path, () => {
-      const bytes = Buffer.from(`${line}\n`);
+      const bytes = Buffer.from(endsAt === 0 ? `${head(last)}${line}\n` : `${line}\n`);
       writeAll(file, bytes, endsAt);
       endsAt += bytes.length;
     });
   try {
-    endsAt = translated("write", path, () => endOfNotes(file));
+    if (!isNew) endsAt = translated("write", path, () => endOfNotes(file));
   } catch (error) {
     close();
     throw error;

@@ -80,7 +80,12 @@ export function fencedLots(
     bounds<Renewed>(() => 0),
   );
   const finish = inLots(
-    (ends: readonly End[]) => written(statements.finish, ends, endings(ends, "finished"), isEnded, uninterrupted),
+    (ends: readonly End[]) => {
+      const [end] = ends;
+      return end !== undefined && ends.length === 1
+        ? written(statements.finishOne, [end], ending(end), isEnded, uninterrupted)
+        : written(statements.finish, ends, endings(ends, "finished"), isEnded, uninterrupted);
+    },
     bounds(({ bytes }: End) => bytes.length),
   );
   return {
@@ -132,12 +137,19 @@ const fences = (helds: readonly Held[]): Values => ({
   owners: helds.map(({ owner }) => owner),
 });
 
+const ending = ({ key, number, owner, reason, bytes }: End): Values => ({
+  ...{ ...key, number, owner, reason, result: bytes, sha256: sha256Of(bytes), ending: "finished" },
+  isDead: reasonTable[reason].deadLetter,
+});
+
+const sha256Of = (bytes: Buffer): string => createHash("sha256").update(bytes).digest("hex");
+
 function endings(ends: readonly End[], ending: "finished" | "lost"): Values {
   const results = joined(ends.map(({ bytes }) => bytes));
   return {
     ...{ ending, results: results.bytes, starts: results.starts, lengths: results.lengths },
     reasons: ends.map(({ reason }) => reason),
-    sha256s: ends.map(({ bytes }) => createHash("sha256").update(bytes).digest("hex")),
+    sha256s: ends.map(({ bytes }) => sha256Of(bytes)),
     areDead: ends.map(({ reason }) => reasonTable[reason].deadLetter),
   };
 }

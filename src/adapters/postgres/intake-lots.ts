@@ -49,14 +49,26 @@ export function intakeLots(
   const underWay = new Set<Promise<void>>();
   const bounds = { maxOfTenant: queue.perTenant, maxInAll: queue.inAll };
 
-  /**
-   * For each, what it is now if it was not in the store before. An answer that was lost makes our own task a duplicate: it is durable either
-   * way. What has begun does not wait for the cancels that came in the same moment: its lease's renewal finds them.
-   */
-  const inserted = async (
-    asked: readonly Asked[],
+  /** Null where the general statement has to look. */
+  const begunAlone = async (
+    [asked, ...others]: readonly Asked[],
     signal: AbortSignal,
-  ): Promise<readonly (Inserted | null | Promise<Inserted | null>)[]> => {
+  ): Promise<ReadonlyMap<string, Inserted> | null> => {
+    if (asked === undefined || asked.beginning === null || asked.task.not_before !== null || others.length > 0)
+      return null;
+    const { task, key, requestSha256, request, beginning } = asked;
+    const { owner, leaseMs, sandboxId, deadlineAt } = beginning;
+    const values = {
+      ...{ ...key, ...bounds, sha256: requestSha256, request, priority: task.priority },
+      ...{ callbackUrl: task.callback_url ?? null, owner: ownerText(owner), leaseMs, sandboxId, deadlineAt },
+    };
+    const [row] = await rows(statements.beginTask, values, signal, "twice is once");
+    return row === undefined
+      ? null
+      : new Map([[keyText(key), { receivedAt: Number(row.received_at), isRunning: true }]]);
+  };
+
+  const insertedLot = async (asked: readonly Asked[], signal: AbortSignal): Promise<ReadonlyMap<string, Inserted>> => {
     const { bytes, starts, lengths } = joined(asked.map(({ request }) => request));
     const values = {
       ...{ ...keysOf(asked), ...bounds, requests: bytes, starts, lengths },
@@ -74,6 +86,18 @@ export function intakeLots(
       const key = { tenantId: String(row.tenant_id), taskId: String(row.task_id) };
       found.set(keyText(key), { receivedAt: Number(row.received_at), isRunning: Number(row.attempt) > 0 });
     }
+    return found;
+  };
+
+  /**
+   * For each, what it is now if it was not in the store before. An answer that was lost makes our own task a duplicate: it is durable either
+   * way. What has begun does not wait for the cancels that came in the same moment: its lease's renewal finds them.
+   */
+  const inserted = async (
+    asked: readonly Asked[],
+    signal: AbortSignal,
+  ): Promise<readonly (Inserted | null | Promise<Inserted | null>)[]> => {
+    const found = (await begunAlone(asked, signal)) ?? (await insertedLot(asked, signal));
     const hasBegun = ({ key }: Asked): boolean => found.get(keyText(key))?.isRunning === true;
     const takeStubs = (of: readonly Asked[]) => rows(statements.takeStubs, keysOf(of), signal, "twice is once");
     // What is known already may be there since a lost answer, and its stub with it.

@@ -183,8 +183,9 @@ test("a task whose executor was killed has no way out, and has it again when ano
   try {
     const settings = { ...outside.env, TOOL_EXECUTOR_HTTP_LISTEN: "off" };
     const first = await startServer(live, settings, [], outside.through);
+    // A server starts within 300 ms; so often one of them falls into the time without any.
     const command =
-      "for i in $(seq 40); do curl -s -m 1 -o /dev/null -w '%{http_code}\\n' http://plain.test/hello; sleep 0.2; done";
+      "for i in $(seq 150); do curl -s -m 1 -o /dev/null -w '%{http_code}\\n' http://plain.test/hello; sleep 0.02; done";
     await first.ask("/v1/tasks", {
       ...{ method: "POST", local: true, headers: { "content-type": "application/json" } },
       body: JSON.stringify({

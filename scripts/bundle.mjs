@@ -29,6 +29,12 @@ const plainHttp = {
   },
 };
 
+/** Packages that every command needs, and what those need: in a place of their own each file of theirs has to be found. */
+const inlined = new Set([
+  ...["commander", "mime", "mime/lite", "tar-stream"],
+  ...["b4a", "events-universal", "fast-fifo", "streamx", "text-decoder"],
+]);
+
 await asProgram(async () => {
   const startedAt = new Date();
   const name = await inputsHash();
@@ -60,7 +66,7 @@ async function bundle(folder) {
     cwd: checkout,
     input: { main: join(checkout, "src/main.ts") },
     platform: "node",
-    external: (id) => id !== httpModule && !/^[./]/.test(id),
+    external: (id) => id !== httpModule && !/^[./]/.test(id) && !inlined.has(id),
     plugins: [{ name: "places", transform: withPlaces }, plainHttp],
   });
   await built.write({

@@ -66,7 +66,7 @@ async function ran(
   try {
     await using server = await openServer(context);
     if (server !== null) return await runRemote(server, body, inputs, output, stdin, cancel.signal);
-    // With a server none of it is needed, and to load it takes a third of the time.
+    // With a server none of it is needed, and to load it takes a quarter of the time.
     const { ranHere } = await import("./run-here.ts");
     return await ranHere(context, body, inputs, output, stdin, cancel.signal);
   } finally {

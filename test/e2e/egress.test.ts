@@ -183,7 +183,7 @@ test("a task whose executor was killed has no way out, and has it again when ano
   try {
     const settings = { ...outside.env, TOOL_EXECUTOR_HTTP_LISTEN: "off" };
     const first = await startServer(live, settings, [], outside.through);
-    // A server starts within 300 ms; so often one of them falls into the time without any.
+    // A server may start within 300 ms: of requests that come so often, one falls into the time without any.
     const command =
       "for i in $(seq 150); do curl -s -m 1 -o /dev/null -w '%{http_code}\\n' http://plain.test/hello; sleep 0.02; done";
     await first.ask("/v1/tasks", {

@@ -22,7 +22,7 @@ const neighbourTries = 3;
 export async function withInvariants(ground: Ground, one: HostileCase, idleTimes: IdleTimes): Promise<number> {
   ground.takeRuns();
   const before = await factsBefore(ground);
-  const ratio = await neighbourRatio(ground, one, idleMs(idleTimes));
+  const ratio = await actBesideNeighbour(ground, one, idleMs(idleTimes));
   const runs = ground.takeRuns();
 
   await nothingLeft(ground, runs);
@@ -39,7 +39,7 @@ export async function withInvariants(ground: Ground, one: HostileCase, idleTimes
 
 /** The middle one of the latest: machines change while a suite runs. */
 function idleMs(times: IdleTimes): number {
-  const latest = times.slice(-7).sort((a, b) => a - b);
+  const latest = times.slice(-5).sort((a, b) => a - b);
   return latest[Math.floor(latest.length / 2)] ?? Number.NaN;
 }
 
@@ -50,18 +50,6 @@ async function factsBefore(ground: Ground) {
     hashes: await hashesOutside(ground),
     rssBytes: settledRssBytes(),
   };
-}
-
-/**
- * A machine that others use may have become slower since its idle times were taken: a neighbour that took too long is compared anew, with
- * idle times of just then. What a case does to its neighbour it does again.
- */
-async function neighbourRatio(ground: Ground, one: HostileCase, idle: number): Promise<number> {
-  const ratio = await actBesideNeighbour(ground, one, idle);
-  if (ratio <= one.neighbourFactor) return ratio;
-  const now: number[] = [];
-  for (let nth = 0; nth < neighbourTries; nth += 1) now.push(await ground.neighbour());
-  return await actBesideNeighbour(ground, one, idleMs(now));
 }
 
 /**

@@ -244,6 +244,18 @@ export const release = giveBack(fenced);
 
 export const releaseLost = giveBack(heldAsSeen);
 
+/** What goes out of the ends that were written. */
+const sent = (sha256: string, isDead: string): string => `
+  sent as (
+    insert into outbox (kind, tenant_id, task_id, result_sha256, created_at)
+    select kind, tenant_id, task_id, ${sha256}, clock_ms()
+    from written
+    cross join lateral (
+      values (1, 'result', true), (2, 'dead_letter', ${isDead}), (3, 'callback', callback_url is not null))
+      as kinds (place, kind, is_sent)
+    where is_sent
+    order by tenant_id, task_id, place)`;
+
 const end = (given: string, expected: string): string => `
   with ${given},
   written as (
@@ -254,15 +266,7 @@ const end = (given: string, expected: string): string => `
     where ${expected} and state <> 'FINISHED'
     returning tasks.tenant_id, tasks.task_id, attempt, callback_url, given.sha256, given.is_dead),
   ended as (${endAttempt}),
-  sent as (
-    insert into outbox (kind, tenant_id, task_id, result_sha256, created_at)
-    select kind, tenant_id, task_id, sha256, clock_ms()
-    from written
-    cross join lateral (
-      values (1, 'result', true), (2, 'dead_letter', is_dead), (3, 'callback', callback_url is not null))
-      as kinds (place, kind, is_sent)
-    where is_sent
-    order by tenant_id, task_id, place)
+  ${sent("sha256", "is_dead")}
   select tenant_id, task_id from written`;
 
 const givenEnds = givenAttempts(
@@ -280,15 +284,7 @@ export const finishOne = `
     where ${fenced} and state <> 'FINISHED'
     returning tenant_id, task_id, attempt, callback_url),
   ended as (${endAttempt}),
-  sent as (
-    insert into outbox (kind, tenant_id, task_id, result_sha256, created_at)
-    select kind, tenant_id, task_id, :sha256, clock_ms()
-    from written
-    cross join lateral (
-      values (1, 'result', true), (2, 'dead_letter', :isDead::boolean), (3, 'callback', callback_url is not null))
-      as kinds (place, kind, is_sent)
-    where is_sent
-    order by place)
+  ${sent(":sha256", ":isDead::boolean")}
   select tenant_id, task_id from written`;
 
 export const finishUnleased = end(

@@ -102,6 +102,56 @@ test("an engine that tells nothing is asked every time", async () => {
   expect(look).toHaveBeenCalledTimes(4);
 });
 
+/** One that listens, knows `shell`, and whose clock the test moves. */
+async function aged() {
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] });
+  const { getEvents, streams } = engine();
+  const memory = imageMemory({ getEvents });
+  const look = looking();
+  await memory.of("shell", look);
+  await memory.of("shell", look);
+  await vi.advanceTimersByTimeAsync(0);
+  expect(streams).toHaveLength(1);
+  expect(await memory.of("shell", look)).toEqual({ id: 3 });
+  return {
+    ...{ memory, look },
+    [Symbol.dispose]() {
+      memory[Symbol.dispose]();
+      vi.useRealTimers();
+    },
+  };
+}
+
+test("after half a minute what is known is still given at once, and looked for again beside", async () => {
+  using it = await aged();
+  await vi.advanceTimersByTimeAsync(29_000);
+  expect(await it.memory.of("shell", it.look)).toEqual({ id: 3 });
+  await vi.advanceTimersByTimeAsync(2_000);
+  expect(it.look).toHaveBeenCalledTimes(3);
+  expect(await it.memory.of("shell", it.look)).toEqual({ id: 3 });
+  expect(await it.memory.of("shell", it.look)).toEqual({ id: 3 });
+  expect(it.look).toHaveBeenCalledTimes(3);
+  await vi.advanceTimersByTimeAsync(1_000);
+  expect(it.look).toHaveBeenCalledTimes(4);
+  expect(await it.memory.of("shell", it.look)).toEqual({ id: 4 });
+});
+
+test("a look beside that finds nothing has it looked for by whoever asks next; one that fails does not", async () => {
+  using it = await aged();
+  await vi.advanceTimersByTimeAsync(31_000);
+  await it.memory.of("shell", () => Promise.reject(new Error("away")));
+  await vi.advanceTimersByTimeAsync(1_000);
+  expect(await it.memory.of("shell", async () => null)).toEqual({ id: 3 });
+  await vi.advanceTimersByTimeAsync(1_000);
+  expect(await it.memory.of("shell", async () => null)).toBeNull();
+});
+
+test("after ten minutes it is looked for before it is given", async () => {
+  using it = await aged();
+  await vi.advanceTimersByTimeAsync(601_000);
+  expect(await it.memory.of("shell", it.look)).toEqual({ id: 4 });
+});
+
 test("dispose lets go of the engine", async () => {
   const { memory, stream } = await listening();
   memory[Symbol.dispose]();

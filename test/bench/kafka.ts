@@ -1,13 +1,11 @@
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import type { KafkaSettings } from "../../src/adapters/kafka/kafka-settings.ts";
 import { kafkaTransport } from "../../src/adapters/kafka/kafka-transport.ts";
 import { memorySandboxes } from "../../src/adapters/memory/memory-sandboxes.ts";
 import { loadConfig } from "../../src/app/config.ts";
 import { openHouse } from "../../src/app/house.ts";
-import { serverPool } from "../../src/app/warm.ts";
 import type { Parts } from "../../src/executor/parts.ts";
-import { openLog } from "../../src/observe/log.ts";
-import { metrics } from "../../src/observe/metrics.ts";
 import { freshDatabase } from "../support/fresh-database.ts";
 import { kafkaSettings, plainClient } from "../support/kafka-ends.ts";
 import { serviceUnderTest } from "../support/service-under-test.ts";
@@ -15,7 +13,7 @@ import { startKafka, startPostgres } from "../support/services.ts";
 import { until } from "../support/until.ts";
 import { type Figures, figures } from "./figures.ts";
 import { type Bench, type Part, ratio } from "./part.ts";
-import { withoutPool, withPool } from "./serving.ts";
+import { startServing, withoutPool, withPool } from "./serving.ts";
 
 const warmUpRounds = 5;
 const warmBarMs = 20;
@@ -62,7 +60,8 @@ export const kafkaPart: Part = {
         task: "true in the image shell under runc, one call at a time",
         broker: "Kafka in a container, one node, three partitions a topic, acks=all",
         store: "PostgreSQL in a container, synchronous_commit=on",
-        caller: "kafkajs in the executor's process",
+        executor: "a process of its own, as `toolx serve` starts it; without a sandbox in the bench's own",
+        caller: "kafkajs in the bench's process",
       },
       tables: [
         {
@@ -99,43 +98,73 @@ interface Caller extends AsyncDisposable {
   settled(): Promise<void>;
 }
 
-/** A service with topics of its own, and who calls it. */
-async function openCaller(
+/** Who takes the calls, on topics of its own. */
+interface Service extends AsyncDisposable {
+  settled(): Promise<void>;
+  /** Why no result comes, as far as it is known here. */
+  troubles(): string;
+}
+
+/** `toolx serve`, as it is started by anybody. */
+async function served(bench: Bench, settings: KafkaSettings, databaseUrl: string, name: Sandboxes): Promise<Service> {
+  const { topics } = settings;
+  const serving = await startServing(bench, name, {
+    ...(name === "warm" ? withPool(readyCount, "shell") : withoutPool),
+    DATABASE_URL: databaseUrl,
+    KAFKA_BROKERS: settings.brokers.join(","),
+    KAFKA_GROUP: settings.groupId,
+    KAFKA_TOPIC_TOOLS: topics.tools,
+    KAFKA_TOPIC_CONTROL: topics.control,
+    KAFKA_TOPIC_RESULTS: topics.results,
+    KAFKA_TOPIC_DEAD_LETTERS: topics.dead_letters,
+    KAFKA_TOPIC_PROGRESS: topics.progress,
+  });
+  await until(
+    "the service is in its group",
+    async () => (await serving.ask("GET", "/readyz")).status === 200,
+    resultMs,
+  );
+  return {
+    settled: async () => (name === "warm" ? await serving.allReady(readyCount) : await sleep(pauseMs)),
+    troubles: () => "see what it logged",
+    [Symbol.asyncDispose]: () => serving[Symbol.asyncDispose](),
+  };
+}
+
+/** The same line in this process, with sandboxes in memory: it has no setting for that. */
+async function withoutSandbox(
   { checkout, env }: Bench,
-  broker: string,
+  settings: KafkaSettings,
   databaseUrl: string,
-  name: Sandboxes,
-): Promise<Caller> {
+): Promise<Service> {
   await using stack = new AsyncDisposableStack();
   const own = Object.fromEntries(
     ["TOOL_EXECUTOR_DATA", "SANDBOX_ROOT", "TOOL_EXECUTOR_RUNTIME_DIR"].map((each) => [
       each,
-      join(env[each] ?? "", name),
+      join(env[each] ?? "", "none"),
     ]),
   );
-  const pooled = name === "warm" ? withPool(readyCount, "shell") : withoutPool;
-  const config = loadConfig(checkout, { ...env, ...own, ...pooled, DATABASE_URL: databaseUrl });
-  const house = stack.use(await openHouse(config));
-  const pool = serverPool(config, house, metrics(), await openLog("silent"));
-  if (pool !== null) stack.use(pool);
-  const parts = pool === null ? house.parts : { ...house.parts, sandboxes: pool };
-  const settled = async (): Promise<void> => {
-    if (pool !== null) await until("all stand ready", () => pool.counts().ready >= readyCount, resultMs);
-    await sleep(pauseMs);
-  };
-  pool?.begin();
-  await settled();
-  const settings = kafkaSettings(broker);
-  const service = stack.use(
-    serviceUnderTest(
-      { ...house, parts: name === "none" ? withoutEngine(parts) : parts },
-      kafkaTransport(settings, () => undefined),
-      2,
-      pool,
-    ),
-  );
-  const client = plainClient(broker);
+  const house = stack.use(await openHouse(loadConfig(checkout, { ...env, ...own, DATABASE_URL: databaseUrl })));
+  const transport = kafkaTransport(settings, () => undefined);
+  const service = stack.use(serviceUnderTest({ ...house, parts: withoutEngine(house.parts) }, transport, 2, null));
   await until("the service is in its group", () => service.service.problem() === null, resultMs);
+  const held = stack.move();
+  return {
+    settled: () => sleep(pauseMs),
+    troubles: () => service.troubles.join("; "),
+    [Symbol.asyncDispose]: () => held.disposeAsync(),
+  };
+}
+
+/** A service with topics of its own, and who calls it. */
+async function openCaller(bench: Bench, broker: string, databaseUrl: string, name: Sandboxes): Promise<Caller> {
+  await using stack = new AsyncDisposableStack();
+  const settings = kafkaSettings(broker);
+  const opening =
+    name === "none" ? withoutSandbox(bench, settings, databaseUrl) : served(bench, settings, databaseUrl, name);
+  const service = stack.use(await opening);
+  await service.settled();
+  const client = plainClient(broker);
   const [producer, consumer] = [client.producer(), client.consumer({ groupId: `${settings.groupId}-caller` })];
   await Promise.all([producer.connect(), consumer.connect()]);
   stack.defer(async () => void (await Promise.all([producer.disconnect(), consumer.disconnect()])));
@@ -147,16 +176,13 @@ async function openCaller(
   let count = 0;
   const held = stack.move();
   return {
-    settled,
+    settled: () => service.settled(),
     async call() {
       const task_id = `bench-${process.pid}-${count++}`;
       const value = JSON.stringify({ task_id, tenant_id: name, tool_name: "shell", payload: { argv: ["true"] } });
       const { promise, resolve, reject } = Promise.withResolvers<string>();
       waiting.set(task_id, resolve);
-      const timer = setTimeout(
-        () => reject(new Error(`no result of ${task_id}: ${service.troubles.join("; ")}`)),
-        resultMs,
-      );
+      const timer = setTimeout(() => reject(new Error(`no result of ${task_id}: ${service.troubles()}`)), resultMs);
       const startedAt = performance.now();
       await producer.send({ topic: settings.topics.tools, messages: [{ key: name, value }] });
       const result = await promise;

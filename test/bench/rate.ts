@@ -12,6 +12,7 @@ import { startPostgres } from "../support/services.ts";
 import { figures } from "./figures.ts";
 import type { Bench, Part } from "./part.ts";
 import type { RoundOfLoad } from "./rate/executor.ts";
+import { serverFlags } from "./server-flags.ts";
 
 const bar = 500;
 const tasks = 1000;
@@ -104,8 +105,7 @@ async function roundsOfLoad(bench: Bench, url: string): Promise<readonly RoundOf
     "taskset",
     [
       ...["--cpu-list", String(executorCpu), process.execPath],
-      // As bin/toolx starts a server.
-      ...["--always-sparkplug", "--invocation-count-for-maglev=30", "--minimum-invocations-after-ic-update=20"],
+      ...serverFlags,
       "--disable-warning=ExperimentalWarning",
       ...["--min-semi-space-size=8", "--max-semi-space-size=8", script],
       ...["--tasks", String(tasks), "--rounds", String(Math.min(bench.rounds, 10)), "--checkout", bench.checkout],

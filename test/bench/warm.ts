@@ -4,6 +4,7 @@ import { freshDatabase } from "../support/fresh-database.ts";
 import { startPostgres } from "../support/services.ts";
 import { type Contestant, dockerRunContestant, servedContestant } from "./contestants.ts";
 import { figuresOf, interleaved, medianOf, rowsOf, type Samples } from "./interleaved.ts";
+import { paced, steadyFigures, withoutPace } from "./pace.ts";
 import { type Bench, type Part, type Report, ratio, type Verdict } from "./part.ts";
 import { type Serving, startServing, withPool } from "./serving.ts";
 
@@ -40,7 +41,8 @@ export const warmPart: Part = {
 
     const runc = await measured(bench, "runc", image, { SQLite: {}, PostgreSQL: { DATABASE_URL: database.url } });
     const runsc = hasGvisor ? await measured(bench, "runsc", image, { SQLite: {} }) : new Map();
-    const samples: Samples = new Map([...runc, ...runsc]);
+    const all: Samples = new Map([...runc, ...runsc]);
+    const samples = withoutPace(all);
     return {
       conditions: {
         task: "true in the image shell, over HTTP on a connection that is kept, one call at a time",
@@ -48,6 +50,7 @@ export const warmPart: Part = {
         store: "SQLite, full sync; PostgreSQL in a container, synchronous_commit=on",
         pool: `${readyCount} stand ready before each call`,
         gVisor: hasGvisor ? "runsc" : "not on this engine",
+        "pace of the processor": paceText(all),
       },
       tables: [
         {
@@ -56,9 +59,9 @@ export const warmPart: Part = {
         },
       ],
       verdicts: [
-        ...withAndWithoutWayOut("SQLite").flatMap((store) => verdictsOf(samples, "runc", store)),
-        ...withAndWithoutWayOut("PostgreSQL").flatMap((store) => verdictsOf(samples, "runc", store)),
-        ...(hasGvisor ? withAndWithoutWayOut("SQLite").flatMap((store) => verdictsOf(samples, "runsc", store)) : []),
+        ...withAndWithoutWayOut("SQLite").flatMap((store) => verdictsOf(all, "runc", store)),
+        ...withAndWithoutWayOut("PostgreSQL").flatMap((store) => verdictsOf(all, "runc", store)),
+        ...(hasGvisor ? withAndWithoutWayOut("SQLite").flatMap((store) => verdictsOf(all, "runsc", store)) : []),
       ],
       chart: chartOf(samples, bench.rounds),
     };
@@ -92,10 +95,13 @@ async function measured(
   };
   await settled();
   const contestants: readonly Contestant[] = [
-    ...servers.flatMap(([store, server]) => [
-      inARow(servedContestant(`${runtime}, ${store}`, server, task, { isWarm: true, settled })),
-      inARow(servedContestant(`${runtime}, ${store}, ${wayOut}`, server, taskWithWayOut, { isWarm: true, settled })),
-    ]),
+    ...servers.flatMap(([store, server]) => {
+      const how = { isWarm: true, settled };
+      return [
+        servedContestant(`${runtime}, ${store}`, server, task, how),
+        servedContestant(`${runtime}, ${store}, ${wayOut}`, server, taskWithWayOut, how),
+      ].map((each) => inARow(paced(each)));
+    }),
     dockerRunContestant(`${runtime}, docker run --rm`, ["--runtime", runtime, "--entrypoint", "/bin/true", image]),
   ];
   return await interleaved(contestants, bench.rounds, warmUpRounds);
@@ -104,13 +110,17 @@ async function measured(
 const inARow = (contestant: Contestant): Contestant => ({ ...contestant, times: callsARound });
 
 function verdictsOf(samples: Samples, runtime: Runtime, store: string): readonly Verdict[] {
-  const { median, p99 } = figuresOf(samples, `${runtime}, ${store}, HTTP to result`);
+  const { median, p99 } = figuresOf(samples, `${runtime}, ${store}, ${took}`);
+  const { steady } = steadyFigures(samples, `${runtime}, ${store}`, took);
   const bar = bars[runtime];
   const most = (atMost: number | null): Verdict["bar"] => (atMost === null ? null : { atMost });
   const faster = medianOf(samples, `${runtime}, docker run --rm, whole process`) / median;
   return [
     { name: `${runtime}, ${store}, p50`, value: median, unit: "ms", bar: most(bar.median) },
     { name: `${runtime}, ${store}, p99`, value: p99, unit: "ms", bar: most(bar.p99) },
+    ...(steady === null
+      ? []
+      : [{ name: `${runtime}, ${store}, p99 at a steady pace`, value: steady.p99, unit: "ms", bar: null }]),
     ratio(
       `${runtime}, docker run --rm / ${store}`,
       faster,
@@ -118,6 +128,17 @@ function verdictsOf(samples: Samples, runtime: Runtime, store: string): readonly
       bar.timesFaster === null ? null : { atLeast: bar.timesFaster },
     ),
   ];
+}
+
+const took = "HTTP to result";
+
+/** Whose p99 is the machine's: of all calls of ours, and of those that a slower processor was seen beside. */
+function paceText(samples: Samples): string {
+  const names = [...withoutPace(samples).keys()].filter((name) => name.endsWith(`, ${took}`));
+  const each = names.map((name) => steadyFigures(samples, name.slice(0, -took.length - 2), took));
+  const slow = each.map(({ slowShare }) => (100 * slowShare).toFixed(0));
+  const [median, worst] = [each[0]?.pace.median ?? 0, Math.max(...each.map(({ pace }) => pace.max))];
+  return `a fixed computation right before and after each call, ${median.toFixed(2)} ms as a rule, ${worst.toFixed(1)} at the most; more than 1.6 times the median beside ${slow.join(", ")} % of the calls`;
 }
 
 function chartOf(samples: Samples, rounds: number): NonNullable<Report["chart"]> {

@@ -89,8 +89,8 @@ export async function serve(
       bell: work,
       watch(key, event) {
         live.beat(key, event);
-        messages?.watch(key, event);
         callbacks?.watch(event);
+        return messages?.watch(key, event);
       },
     }),
   );

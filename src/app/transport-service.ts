@@ -2,6 +2,7 @@ import { kafkaTransport } from "../adapters/kafka/kafka-transport.ts";
 import type { LiveEvent, Parts } from "../executor/parts.ts";
 import type { AtOnce } from "../executor/take-in.ts";
 import { bell } from "../loops/bell.ts";
+import { endsUnsent } from "../loops/ends-unsent.ts";
 import { intake, type Taken } from "../loops/intake.ts";
 import { progressReporter } from "../loops/progress.ts";
 import { relay } from "../loops/relay.ts";
@@ -22,8 +23,11 @@ export interface ServiceEvents {
 
 /** Intake, relay and progress on one transport. */
 export interface TransportService {
-  /** Sees what each task does; never throws, never waits. */
-  watch(key: TaskKey, event: LiveEvent): void;
+  /**
+   * Sees what each task does; never rejects, and waits for nothing but this: after a task's end, until its result was sent, but no longer
+   * than some 50 ms. What is taken down behind a task would be in its result's way.
+   */
+  watch(key: TaskKey, event: LiveEvent): void | Promise<void>;
   /**
    * Takes calls in until `stopIntake` aborts, and sends what waits until `stopRelay` does, which comes last: after the tasks have ended.
    * @throws ExecutorError validation, for topics that are missing and may not be made.
@@ -52,6 +56,7 @@ export function transportService(
   const { store, objects, clock, tracing } = parts;
   const progress = progressReporter(transport, clock);
   const relayBell = bell();
+  const ends = endsUnsent();
   const intakePorts = {
     parts,
     transport,
@@ -68,11 +73,13 @@ export function transportService(
       if (!hasBegun) events.onWaiting();
     },
   };
-  const relayPorts = { store, objects, transport, clock, tracing, bell: relayBell, ...events };
+  const relayPorts = { store, objects, transport, clock, tracing, bell: relayBell, onSent: ends.sent, ...events };
   return {
     watch(key, event) {
       progress.watch(key, event);
-      if (event.kind === "state" && event.state === "FINISHED") relayBell.ring();
+      if (event.kind !== "state" || event.state !== "FINISHED") return;
+      relayBell.ring();
+      return ends.untilSent(key);
     },
     async run(stopIntake, stopRelay) {
       const stopAll = new AbortController();

@@ -18,6 +18,8 @@ export interface RelayPorts {
   readonly tracing: Tracing;
   /** Rung when a task has ended here. What ends elsewhere is found by looking. */
   readonly bell: Bell;
+  /** What the transport has taken; it is not marked yet. */
+  readonly onSent: (rows: readonly OutboxRow[]) => void;
   /** What was sent and is marked. */
   readonly onPublished: (rows: readonly OutboxRow[]) => void;
   readonly onTrouble: (what: string, error: unknown) => void;
@@ -125,6 +127,7 @@ async function published(
       messages.map((message) => traced(ports.tracing, message, spans)),
       signal,
     );
+    ports.onSent(ready);
     await ports.store.markPublished(
       ready.map(({ id }) => id),
       signal,

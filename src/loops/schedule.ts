@@ -22,8 +22,8 @@ export interface ScheduleOptions {
   readonly pollMs: number;
   /** Rung when there may be work. */
   readonly bell: Bell;
-  /** Sees what each task does, in order. Must not throw. */
-  readonly watch: (key: TaskKey, event: LiveEvent) => void;
+  /** Sees what each task does, in order. Must not throw; the attempt waits for a promise, which must not reject. */
+  readonly watch: (key: TaskKey, event: LiveEvent) => void | Promise<void>;
 }
 
 /** A slot, held until one of its two calls is made. */
@@ -149,7 +149,7 @@ async function attempted(
   begun: Pick<Following, "taken" | "standing">,
 ): Promise<void> {
   const { key, number } = attempt;
-  const watcher = (event: LiveEvent): void => watch(key, event);
+  const watcher = (event: LiveEvent): void | Promise<void> => watch(key, event);
   try {
     await attemptTask(parts, attempt, record, { watcher, stdin: null, ...begun }, giveUp);
   } catch (error) {

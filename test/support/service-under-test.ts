@@ -46,9 +46,9 @@ export function serviceUnderTest(
   const service = transportService(parts, parseTask, transport, events, atOnce);
   const [stopIntake, stopRelay] = [new AbortController(), new AbortController()];
   const running = service.run(stopIntake.signal, stopRelay.signal);
-  const watch = (key: TaskKey, event: LiveEvent): void => {
+  const watch = (key: TaskKey, event: LiveEvent): void | Promise<void> => {
     if (event.kind === "result") attempts.push(`${key.taskId}/${event.result.attempt}`);
-    service.watch(key, event);
+    return service.watch(key, event);
   };
   const scheduled = schedule(parts, { slots, pollMs: 50, bell: work, watch });
   if (ready !== null) begins = beginsAtOnce(parts, scheduled, ready);

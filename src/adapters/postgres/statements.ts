@@ -305,7 +305,10 @@ export const adopt = `
   where attempts.tenant_id = adopted.tenant_id and attempts.task_id = adopted.task_id and number = attempt
   returning true as written`;
 
-/** What another relay is claiming at this moment is passed over. */
+/**
+ * What another relay is claiming at this moment is passed over. A server that dies before the claim is on its disk has it claimed, and sent,
+ * once more.
+ */
 export const claimOutbox = `
   with chosen as (
     select id from outbox
@@ -315,7 +318,8 @@ export const claimOutbox = `
     update outbox set claimed_until = clock_ms() + :claimMs
     from chosen where outbox.id = chosen.id
     returning outbox.*)
-  select claimed.*, case when kind = 'dead_letter' then request end as request, result, reason, attempt, received_at
+  select claimed.*, case when kind = 'dead_letter' then request end as request, result, reason, attempt, received_at,
+    ${unhurried}
   from claimed left join tasks using (tenant_id, task_id)
   order by claimed.id`;
 
@@ -366,8 +370,10 @@ export const listLetters = `
 export const selectLetter = `
   select outbox.*, request, result, reason, attempt, received_at ${letters} and outbox.id = :id`;
 
+/** As with a claim: what is not marked after all is sent once more, the same bytes. */
 export const markPublished = `
-  update outbox set published_at = clock_ms() where id = any(:ids::bigint[]) and published_at is null`;
+  update outbox set published_at = clock_ms() where id = any(:ids::bigint[]) and published_at is null
+  returning ${unhurried}`;
 
 export const outboxAge = `
   select clock_ms() - created_at as age from outbox

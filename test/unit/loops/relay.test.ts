@@ -40,8 +40,9 @@ function relaying(store: TaskStore, transport: MemoryTransport, objects: ObjectS
   const stop = new AbortController();
   const troubles: unknown[] = [];
   const rings = bell();
-  const ports = { store, objects, transport, clock, tracing: noTracing, bell: rings, onPublished: () => undefined };
-  const done = relay({ ...ports, onTrouble: (_what, error) => troubles.push(error) }, stop.signal);
+  const ports = { store, objects, transport, clock, tracing: noTracing, bell: rings };
+  const heard = { onSent: () => undefined, onPublished: () => undefined };
+  const done = relay({ ...ports, ...heard, onTrouble: (_what, error) => troubles.push(error) }, stop.signal);
   return {
     troubles,
     objects,

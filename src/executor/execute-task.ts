@@ -52,7 +52,8 @@ export interface Line {
 export async function executeTask(parts: Parts, line: Line, cancel: AbortSignal): Promise<Result | null> {
   const { attempt, task } = line;
   const leasedAt = line.taken?.succession.leasedAt ?? parts.clock.now();
-  const begun: Begun = { commandGiven: line.taken !== null, handedOver: false, secrets: line.taken?.secrets ?? null };
+  const commandGiven = line.taken !== null || (line.standing !== null && line.standing.started !== null);
+  const begun: Begun = { commandGiven, handedOver: false, secrets: line.taken?.secrets ?? null };
   using spans = attemptSpans(parts.tracing, line, leasedAt);
   await using _taken = line.taken;
   await using _standing = line.standing;
@@ -93,9 +94,12 @@ async function answered(
   const stored = await store.finish(attempt, result, bytes, uninterrupted);
   spans.ended(stored ? result.reason : null);
   if (!stored) return null;
-  log.attemptFinished(attempt, result);
   await watcher({ kind: "result", result, bytes });
-  await watcher({ kind: "state", state: "FINISHED" });
+  await Promise.all([
+    watcher({ kind: "state", state: "FINISHED" }),
+    // Whoever waits for it goes first: a line of the log wakes its reader, too.
+    turn().then(() => log.attemptFinished(attempt, result)),
+  ]);
   return result;
 }
 
@@ -194,8 +198,6 @@ async function attempted(
   });
   // Before the sandbox is taken down: nobody has to wait for that. One that cannot be removed is the reaper's, not the task's.
   const stored = await answered(parts, line, spans, secrets, result);
-  // Whoever waits for it goes first.
-  await turn();
   // Only now: a successor would have found in it all that the answer was made from.
   if (collected.endSeq !== null) sandbox.ack(collected.endSeq);
   return stored;

@@ -34,6 +34,8 @@ export interface Standing extends AsyncDisposable {
   readonly deadlineAt: number;
   /** Null: its sandbox knows nothing of the task. */
   readonly told: ToldAhead | null;
+  /** The number of the frame that started the task already; null: none has. */
+  readonly started: Promise<number> | null;
 }
 
 /** What a sandbox was told of its task before anybody knew whether it begins. */
@@ -118,7 +120,7 @@ export async function freshGround(
 
   await using stack = new AsyncDisposableStack();
   const wanted = { spec, command, isToldAhead: isToldAhead(parts, task, toolCommand) };
-  const { sandbox, journal, deadlineAt, told } = stack.use(
+  const { sandbox, journal, deadlineAt, told, started } = stack.use(
     standing ?? (await setUp(parts, attempt, task, wanted, given.leasedAt, cancel)),
   );
   const { image, runtime } = spec;
@@ -137,7 +139,7 @@ export async function freshGround(
   const held = stack.move();
   return {
     ...{ sandbox, journal, image, runtime, warm: sandbox.warm },
-    launch: { kind: "start", command, onStarted },
+    launch: { kind: "start", command, onStarted, started },
     asking: { isAsked: sandbox.collectsEarly, onNumber },
     [Symbol.asyncDispose]: () => held.disposeAsync(),
   };
@@ -180,5 +182,5 @@ async function setUp(
   journal.note({ ...unstarted(sandbox.resumePoint(), spec, rest), ...collectingOf(told) });
   await ours(parts.store.running(attempt, sandbox.id, deadlineAt, cancel));
   const held = stack.move();
-  return { sandbox, journal, spec, deadlineAt, told, [Symbol.asyncDispose]: () => held.disposeAsync() };
+  return { sandbox, journal, spec, deadlineAt, told, started: null, [Symbol.asyncDispose]: () => held.disposeAsync() };
 }

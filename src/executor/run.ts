@@ -33,6 +33,8 @@ export type Launch =
       readonly command: SandboxCommand;
       /** With the number of the frame that started the task. */
       readonly onStarted: (seq: number) => void;
+      /** That number, where the task was started before; null: it is to be started now. */
+      readonly started: Promise<number> | null;
     }
   /** The task was started by another process; `leftMs` of its deadline and grace are left. */
   | {
@@ -74,7 +76,8 @@ export async function run(
   cancel: AbortSignal,
 ): Promise<RunEnd> {
   using guard = endGuard(sandbox, launch, cancel);
-  if (launch.kind === "start" && !guard.handedOver()) launch.onStarted(await sandbox.start(launch.command, cancel));
+  if (launch.kind === "start" && (launch.started !== null || !guard.handedOver()))
+    launch.onStarted(await (launch.started ?? sandbox.start(launch.command, cancel)));
   await using _feeding = feedStdin(sandbox, stdin);
   let startedAt = launch.kind === "go_on" ? launch.startedAt : null;
   if (launch.kind === "go_on") await outputs.watcher({ kind: "state", state: "RUNNING" });

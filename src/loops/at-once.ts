@@ -38,7 +38,7 @@ export function atOnce(parts: Parts, scheduled: Pick<Schedule, "reserve">, ready
           outlook.isGood = begun !== null;
           if (begun === "unknown") void settledLater(parts, attempt, held, reservation);
           else if (begun === null) void letGo(held, reservation);
-          else reservation.begin(begun, standing(held));
+          else reservation.begin(begun, standing(held, begun));
         },
       };
     },
@@ -98,12 +98,22 @@ async function notedJournal(
   return journal;
 }
 
-function standing({ offered, journal, spec, deadlineAt, told }: Held): Standing {
+function standing({ offered, journal, spec, deadlineAt, told }: Held, { record }: Leased): Standing {
   const stack = new AsyncDisposableStack();
   stack.use(journal);
   const sandbox = stack.use(offered.take());
-  return { sandbox, journal, spec, deadlineAt, told, [Symbol.asyncDispose]: () => stack.disposeAsync() };
+  const started = told !== null && startsNow(told, record) ? sandbox.start(told.command, uninterrupted) : null;
+  // Whoever runs it hears of a failure.
+  started?.catch(() => undefined);
+  return { sandbox, journal, spec, deadlineAt, told, started, [Symbol.asyncDispose]: () => stack.disposeAsync() };
 }
+
+/**
+ * It stands in the store, and nothing else has to be there before it runs: no way out that is served first, no input that is counted from its
+ * start on, no time to look at. All that surrounds a run is made while its sandbox is at it.
+ */
+const startsNow = ({ command }: ToldAhead, { task, cancelRequested }: Leased["record"]): boolean =>
+  command.out == null && task.stdin === null && task.expires_at === null && !cancelRequested;
 
 async function letGo({ offered, journal }: Held, reservation: Reservation): Promise<void> {
   offered.giveBack();
@@ -120,7 +130,7 @@ async function settledLater(parts: Parts, attempt: Attempt, held: Held, reservat
   do {
     const begun = await begunAfterAll(parts, attempt, offered.id).catch(() => "unknown" as const);
     if (begun === null) return await letGo(held, reservation);
-    if (begun !== "unknown") return reservation.begin(begun, standing(held));
+    if (begun !== "unknown") return reservation.begin(begun, standing(held, begun));
     await sleep(askEveryMs, undefined, { signal: reservation.stop }).catch(() => undefined);
   } while (!reservation.stop.aborted);
   journal.leave(true);

@@ -4,6 +4,7 @@ import { memoryTaskStore } from "../../../src/adapters/memory/memory-task-store.
 import { spooledTaskStore } from "../../../src/adapters/wrap/spooled-task-store.ts";
 import { warmPool } from "../../../src/adapters/wrap/warm-pool.ts";
 import type { LiveEvent, Parts } from "../../../src/executor/parts.ts";
+import { allowedSpec } from "../../../src/executor/prepare.ts";
 import { takeIn } from "../../../src/executor/take-in.ts";
 import { atOnce } from "../../../src/loops/at-once.ts";
 import { bell } from "../../../src/loops/bell.ts";
@@ -13,6 +14,7 @@ import type { Task } from "../../../src/model/task.ts";
 import type { Succession } from "../../../src/ports/attempt-journal.ts";
 import type { Sandbox } from "../../../src/ports/sandbox.ts";
 import type { TaskStore } from "../../../src/ports/task-store.ts";
+import { requestSha256 } from "../../../src/schema/canonical.ts";
 import { faultyStore } from "../../support/faulty-store.ts";
 import { partsWithoutEngine } from "../../support/parts-without-engine.ts";
 import { aTask, never } from "../../support/samples.ts";
@@ -45,7 +47,7 @@ async function inside(
   const journals: JournalStep[] = [];
   const notes: Succession[] = [];
   const detached: string[] = [];
-  const [retired, armed]: [string[], string[]] = [[], []];
+  const [retired, armed, started]: [string[], string[], string[]] = [[], [], []];
   const engine = memorySandboxes();
   const sandboxes = warmPool(
     {
@@ -60,7 +62,11 @@ async function inside(
           armed.push(sandbox.id);
           sandbox.arm(command);
         };
-        return { ...sandbox, arm, detach };
+        const start: Sandbox["start"] = (command, startSignal) => {
+          started.push(sandbox.id);
+          return sandbox.start(command, startSignal);
+        };
+        return { ...sandbox, arm, start, detach };
       },
     },
     {
@@ -116,7 +122,18 @@ async function inside(
   await until("one stands ready", () => sandboxes.counts().ready === 1, boundMs);
   const begins = atOnce(parts, scheduled, sandboxes);
   return {
-    ...{ memory, faulty, journals, notes, detached, retired, armed, events, sandboxes, scheduled },
+    ...{ memory, faulty, journals, notes, detached, retired, armed, started, events, sandboxes, scheduled },
+    /** Takes a task in by hand, and answers what was started by the time that it was told of its beginning. */
+    async startedAtOnce(task: Partial<Task>) {
+      const whole = aTask(task);
+      const command = parts.catalog.find(whole.tool_name).command(whole);
+      const allowed = allowedSpec(whole, parts.catalog.find(whole.tool_name), command, parts.images, parts.policy);
+      const prepared = await begins.prepared(whole, allowed);
+      const intake = await memory.intake(whole, requestSha256(whole), never(), prepared?.beginning);
+      if (intake.kind !== "accepted" || typeof intake.begun !== "object") throw new Error("it did not begin");
+      prepared?.settled(intake.begun);
+      return [...started];
+    },
     taken: (task: Partial<Task> = {}) => takeIn(parts, aTask(task), never(), begins),
     /** Nothing is under way. */
     isQuiet: () => scheduled.underWay.count() === 0,
@@ -146,6 +163,26 @@ test("a task for which one stands ready runs with no more writes than its intake
   expect(server.notes[0]).toMatchObject({ collecting: 2 });
   expect(server.notes.at(-1)).toMatchObject({ collecting: 2, started: { seq: 3 } });
   expect(server.journals.at(-1)).toBe("closed");
+});
+
+test("a task whose beginning is stored is started before anything else is made for its run", async () => {
+  await using server = await inside();
+  expect(await server.startedAtOnce({})).toHaveLength(1);
+  await until("it has ended", server.isQuiet, boundMs);
+  expect(await server.memory.get(key, never())).toMatchObject({ state: "FINISHED", reason: "ok" });
+  expect(server.started).toHaveLength(1);
+});
+
+test.each([
+  { stdin: "words" },
+  { network: { allow: ["registry.example:443"] } },
+  { expires_at: new Date(Date.now() + 60_000).toISOString() },
+])("one that needs something before it runs is started by its run (%o)", async (needs) => {
+  await using server = await inside();
+  expect(await server.startedAtOnce(needs)).toEqual([]);
+  await until("it has ended", server.isQuiet, boundMs);
+  expect(await server.memory.get(key, never())).toMatchObject({ state: "FINISHED", reason: "ok" });
+  expect(server.started).toHaveLength(1);
 });
 
 test("a task that has another before it waits, and the sandbox that was told of it is replaced", async () => {

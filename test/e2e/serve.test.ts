@@ -133,11 +133,11 @@ describe("told to end", () => {
 describe("after a kill -9", () => {
   test("the next start goes on with what runs: same attempt, no line lost, and input, limits, files and a cancel as before", async () => {
     const killed = await startServer(toolx);
-    const lines = "seq 1 2000; echo ready; sleep 4; seq 2001 4000; echo done >&2; echo kept > /output/kept";
+    const lines = "seq 1 2000; echo ready; sleep 8; seq 2001 4000; echo done >&2; echo kept > /output/kept";
     await killed.submit(shellCall("t-unsafe", lines, { retry: "unsafe" }));
     const stdin = "a line of input\n".repeat(20_000);
-    await killed.submit(shellCall("t-stdin", "echo ready; sleep 4; sha256sum", { stdin }));
-    await killed.submit(shellCall("t-deadline", "echo ready; sleep 60", { limits: { timeout_seconds: 6 } }));
+    await killed.submit(shellCall("t-stdin", "echo ready; sleep 8; sha256sum", { stdin }));
+    await killed.submit(shellCall("t-deadline", "echo ready; sleep 60", { limits: { timeout_seconds: 10 } }));
     await killed.submit(shellCall("t-cancelled", "echo ready; sleep 60"));
     const ids = ["t-unsafe", "t-stdin", "t-deadline", "t-cancelled"];
     await Promise.all(ids.map((id) => running(killed, id)));

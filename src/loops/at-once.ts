@@ -113,7 +113,7 @@ function standing({ offered, journal, spec, deadlineAt, told }: Held, { record }
  * start on, no time to look at. All that surrounds a run is made while its sandbox is at it.
  */
 const startsNow = ({ command }: ToldAhead, { task, cancelRequested }: Leased["record"]): boolean =>
-  command.out == null && task.stdin === null && task.expires_at === null && !cancelRequested;
+  command.out === undefined && task.stdin === null && task.expires_at === null && !cancelRequested;
 
 async function letGo({ offered, journal }: Held, reservation: Reservation): Promise<void> {
   offered.giveBack();

@@ -7,7 +7,7 @@ import { loadConfig } from "../../src/app/config.ts";
 import { openHouse } from "../../src/app/house.ts";
 import type { Parts } from "../../src/executor/parts.ts";
 import { freshDatabase } from "../support/fresh-database.ts";
-import { kafkaSettings, plainClient } from "../support/kafka-ends.ts";
+import { kafkaEnvironment, kafkaSettings, plainClient } from "../support/kafka-ends.ts";
 import { serviceUnderTest } from "../support/service-under-test.ts";
 import { startKafka, startPostgres } from "../support/services.ts";
 import { until } from "../support/until.ts";
@@ -107,17 +107,10 @@ interface Service extends AsyncDisposable {
 
 /** `toolx serve`, as it is started by anybody. */
 async function served(bench: Bench, settings: KafkaSettings, databaseUrl: string, name: Sandboxes): Promise<Service> {
-  const { topics } = settings;
   const serving = await startServing(bench, name, {
     ...(name === "warm" ? withPool(readyCount, "shell") : withoutPool),
     DATABASE_URL: databaseUrl,
-    KAFKA_BROKERS: settings.brokers.join(","),
-    KAFKA_GROUP: settings.groupId,
-    KAFKA_TOPIC_TOOLS: topics.tools,
-    KAFKA_TOPIC_CONTROL: topics.control,
-    KAFKA_TOPIC_RESULTS: topics.results,
-    KAFKA_TOPIC_DEAD_LETTERS: topics.dead_letters,
-    KAFKA_TOPIC_PROGRESS: topics.progress,
+    ...kafkaEnvironment(settings.brokers.join(","), settings),
   });
   await until(
     "the service is in its group",
@@ -126,7 +119,7 @@ async function served(bench: Bench, settings: KafkaSettings, databaseUrl: string
   );
   return {
     settled: async () => (name === "warm" ? await serving.allReady(readyCount) : await sleep(pauseMs)),
-    troubles: () => "see what it logged",
+    troubles: () => "the server answers that it is ready",
     [Symbol.asyncDispose]: () => serving[Symbol.asyncDispose](),
   };
 }

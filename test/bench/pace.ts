@@ -6,7 +6,7 @@ const words = new Int32Array(2048);
 const stepCount = 60_000;
 
 /** Milliseconds for a fixed computation that needs nothing but a processor and its first cache: 0.1 on one of today's. */
-export function paceMs(): number {
+function paceMs(): number {
   const startedAt = performance.now();
   let [random, sum] = [1, 0];
   for (let step = 0; step < stepCount; step += 1) {

@@ -7,7 +7,7 @@ import type { Result } from "../../src/model/result.ts";
 import { type Cli, openCli } from "../support/cli.ts";
 import { forThisFile } from "../support/for-this-file.ts";
 import { type FreshDatabase, freshDatabase } from "../support/fresh-database.ts";
-import { type KafkaEnds, kafkaEnds, type Listening } from "../support/kafka-ends.ts";
+import { type KafkaEnds, kafkaEnds, kafkaEnvironment, type Listening } from "../support/kafka-ends.ts";
 import { type Server, shellCall, startServer, stopServer } from "../support/server.ts";
 import { startForkedKafka, startMinio, startPostgres, startRedis } from "../support/services.ts";
 import { startToxiproxy, type Toxiproxy } from "../support/toxiproxy.ts";
@@ -79,14 +79,8 @@ async function openSite(away: Away): Promise<Site> {
     REDIS_URL: `redis://localhost:${portOf("redis", redis().url)}/${outages.findIndex(([name]) => name === away)}`,
     S3_ENDPOINT: `http://localhost:${portOf("s3", minio().url)}`,
     ...{ S3_BUCKET: bucket, S3_ACCESS_KEY: accessKey, S3_SECRET_KEY: secretKey },
-    KAFKA_BROKERS: away === "kafka" ? broker().proxied : broker().broker,
-    KAFKA_GROUP: groupId,
+    ...kafkaEnvironment(away === "kafka" ? broker().proxied : broker().broker, { groupId, topics }),
     KAFKA_SESSION_TIMEOUT_MS: String(sessionTimeoutMs),
-    KAFKA_TOPIC_TOOLS: topics.tools,
-    KAFKA_TOPIC_CONTROL: topics.control,
-    KAFKA_TOPIC_RESULTS: topics.results,
-    KAFKA_TOPIC_DEAD_LETTERS: topics.dead_letters,
-    KAFKA_TOPIC_PROGRESS: topics.progress,
   });
   await until("it is ready", async () => (await missingAt(server)).length === 0, boundMs);
   const gateway = stack.use(await ends.listen("results", "dead_letters"));

@@ -3,7 +3,7 @@ import type { Result } from "../../src/model/result.ts";
 import { openCli } from "../support/cli.ts";
 import { forThisFile } from "../support/for-this-file.ts";
 import { emptyDatabase } from "../support/fresh-database.ts";
-import { kafkaEnds } from "../support/kafka-ends.ts";
+import { kafkaEnds, kafkaEnvironment } from "../support/kafka-ends.ts";
 import { realDocs, realQueries } from "../support/knowledge-ground.ts";
 import { startServer, stopServer } from "../support/server.ts";
 import { startKafka, startPostgres } from "../support/services.ts";
@@ -23,13 +23,7 @@ test("a call of knowledge_base over Kafka is answered from the database there, f
   expect(imported).toMatchObject({ code: 0, stderr: expect.stringMatching(/added 4\d/) });
   const server = await startServer(toolx, {
     ...env,
-    KAFKA_BROKERS: broker().broker,
-    KAFKA_GROUP: settings.groupId,
-    KAFKA_TOPIC_TOOLS: settings.topics.tools,
-    KAFKA_TOPIC_CONTROL: settings.topics.control,
-    KAFKA_TOPIC_RESULTS: settings.topics.results,
-    KAFKA_TOPIC_DEAD_LETTERS: settings.topics.dead_letters,
-    KAFKA_TOPIC_PROGRESS: settings.topics.progress,
+    ...kafkaEnvironment(broker().broker, settings),
   });
   await until("it is in its group", async () => (await server.ask("/readyz")).status === 200, 60_000);
   const asked = async (taskId: string, tenant: string, query: string): Promise<Result> => {

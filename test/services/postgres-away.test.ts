@@ -4,7 +4,7 @@ import { describe, expect, test, vi } from "vitest";
 import { type Cli, openCli } from "../support/cli.ts";
 import { forThisFile } from "../support/for-this-file.ts";
 import { freshDatabase } from "../support/fresh-database.ts";
-import { type KafkaEnds, kafkaEnds } from "../support/kafka-ends.ts";
+import { type KafkaEnds, kafkaEnds, kafkaEnvironment } from "../support/kafka-ends.ts";
 import { type Server, shellCall, startServer } from "../support/server.ts";
 import { startKafka, startPostgres, startRedis } from "../support/services.ts";
 import { startToxiproxy, type Toxiproxy } from "../support/toxiproxy.ts";
@@ -51,13 +51,7 @@ async function openSite(): Promise<Site> {
   const env = {
     DATABASE_URL: url.href,
     REDIS_URL: `redis://localhost:${buffer.port}/${databases}`,
-    KAFKA_BROKERS: broker().broker,
-    KAFKA_GROUP: groupId,
-    KAFKA_TOPIC_TOOLS: topics.tools,
-    KAFKA_TOPIC_CONTROL: topics.control,
-    KAFKA_TOPIC_RESULTS: topics.results,
-    KAFKA_TOPIC_DEAD_LETTERS: topics.dead_letters,
-    KAFKA_TOPIC_PROGRESS: topics.progress,
+    ...kafkaEnvironment(broker().broker, { groupId, topics }),
     KAFKA_SESSION_TIMEOUT_MS: "6000",
     LOG_LEVEL: "info",
   };

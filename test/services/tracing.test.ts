@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import type { Result } from "../../src/model/result.ts";
 import { openCli } from "../support/cli.ts";
 import { forThisFile } from "../support/for-this-file.ts";
-import { kafkaEnds } from "../support/kafka-ends.ts";
+import { kafkaEnds, kafkaEnvironment } from "../support/kafka-ends.ts";
 import { type OtlpReceiver, type ReceivedSpan, startOtlpReceiver } from "../support/otlp-receiver.ts";
 import { shellCall, startServer } from "../support/server.ts";
 import { startKafka } from "../support/services.ts";
@@ -33,10 +33,7 @@ test("a call that comes with a trace over Kafka is one trace, from its intake to
   await using ends = await kafkaEnds(broker().broker);
   const { topics, groupId } = ends.settings;
   const serving = await startServer(toolx, {
-    ...{ KAFKA_BROKERS: broker().broker, KAFKA_GROUP: groupId },
-    ...{ KAFKA_TOPIC_TOOLS: topics.tools, KAFKA_TOPIC_CONTROL: topics.control },
-    ...{ KAFKA_TOPIC_RESULTS: topics.results, KAFKA_TOPIC_DEAD_LETTERS: topics.dead_letters },
-    KAFKA_TOPIC_PROGRESS: topics.progress,
+    ...kafkaEnvironment(broker().broker, { groupId, topics }),
     ...{ OTEL_EXPORTER_OTLP_ENDPOINT: receiver.url, OTEL_EXPORTER_OTLP_HEADERS: "x-token=hunter2" },
   });
   await until("it is in its group", async () => (await serving.ask("/readyz")).status === 200, 60_000);

@@ -3,7 +3,7 @@ import type { Result } from "../../src/model/result.ts";
 import { type Cli, openCli } from "../support/cli.ts";
 import { forThisFile } from "../support/for-this-file.ts";
 import { type FreshDatabase, freshDatabase } from "../support/fresh-database.ts";
-import { type KafkaEnds, kafkaEnds } from "../support/kafka-ends.ts";
+import { type KafkaEnds, kafkaEnds, kafkaEnvironment } from "../support/kafka-ends.ts";
 import { type Server, shellCall, startServer } from "../support/server.ts";
 import { startKafka, startPostgres } from "../support/services.ts";
 import { until } from "../support/until.ts";
@@ -39,14 +39,8 @@ async function executor(name: string, settings: object = {}, flags: readonly str
       DATABASE_URL: database.url,
       TOOL_EXECUTOR_DATA: `${toolx.dataDir}-${name}`,
       TOOL_EXECUTOR_MAX_WORKERS: "3",
-      KAFKA_BROKERS: broker().broker,
-      KAFKA_GROUP: groupId,
+      ...kafkaEnvironment(broker().broker, { groupId, topics }),
       KAFKA_SESSION_TIMEOUT_MS: String(sessionTimeoutMs),
-      KAFKA_TOPIC_TOOLS: topics.tools,
-      KAFKA_TOPIC_CONTROL: topics.control,
-      KAFKA_TOPIC_RESULTS: topics.results,
-      KAFKA_TOPIC_DEAD_LETTERS: topics.dead_letters,
-      KAFKA_TOPIC_PROGRESS: topics.progress,
       ...settings,
     },
     flags,

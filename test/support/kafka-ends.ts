@@ -30,6 +30,20 @@ export function kafkaSettings(broker: string, differences: Partial<KafkaSettings
   };
 }
 
+/** The same for a `toolx` process. */
+export const kafkaEnvironment = (
+  broker: string,
+  { groupId, topics }: Pick<KafkaSettings, "groupId" | "topics">,
+): Readonly<Record<string, string>> => ({
+  KAFKA_BROKERS: broker,
+  KAFKA_GROUP: groupId,
+  KAFKA_TOPIC_TOOLS: topics.tools,
+  KAFKA_TOPIC_CONTROL: topics.control,
+  KAFKA_TOPIC_RESULTS: topics.results,
+  KAFKA_TOPIC_DEAD_LETTERS: topics.dead_letters,
+  KAFKA_TOPIC_PROGRESS: topics.progress,
+});
+
 /** A plain client, as a gateway would have one. */
 export const plainClient = (broker: string): Kafka =>
   new Kafka({ brokers: [broker], logLevel: logLevel.NOTHING, retry: { initialRetryTime: 100, retries: 20 } });

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"syscall"
 	"time"
 )
 
@@ -47,11 +46,13 @@ func serveSandbox(at places) int {
 	}
 	out := newOutbox(started)
 	token := newToken()
-	reader := newFrameReader(os.Stdin, token)
-	reader.await = func(patience time.Duration) bool { return awaitInput(syscall.Stdin, patience) }
+	wire := newWire()
+	reader := newFrameReader(wire, token)
+	reader.await = wire.await
 	s := &session{
 		places:   at,
 		token:    token,
+		wire:     wire,
 		out:      out,
 		reader:   reader,
 		launcher: launcher,
@@ -69,7 +70,7 @@ func serveSandbox(at places) int {
 		serveNames()
 	}
 	warmUp()
-	spawn("write", func() { writeFrames(out, 1, s.readyBody) })
+	spawn("write", func() { writeFrames(out, s.readyBody) })
 	return s.serve()
 }
 

@@ -50,6 +50,8 @@ type outbox struct {
 	attached     bool
 	pendingNonce string
 	pendingLast  uint64
+	pendingFd    int
+	fd           int // where the host that was answered last reads
 	urgent       []frame
 	bulkFrames   []frame // of channels: sent only where nothing else waits
 	bulkCost     int
@@ -109,13 +111,13 @@ func (o *outbox) stream(kind frameType, chunk []byte, n int) {
 	o.number(kind, chunk[:n])
 }
 
-// lookForFlood widens the way to the host, once. Where the kernel does not let us, nothing changes.
+// lookForFlood widens the way to the host, once. Where the kernel does not let us, as on a socket, nothing changes.
 func (o *outbox) lookForFlood() {
 	if o.full == floodChunks {
 		return
 	}
 	if o.full++; o.full == floodChunks {
-		_, _, _ = syscall.Syscall(syscall.SYS_FCNTL, uintptr(syscall.Stdout), setPipeSize, floodPipeBytes)
+		_, _, _ = syscall.Syscall(syscall.SYS_FCNTL, uintptr(o.fd), setPipeSize, floodPipeBytes)
 	}
 }
 
@@ -243,12 +245,12 @@ func (o *outbox) forget(seq uint64) {
 	}
 }
 
-// attach makes the writer answer a hello: magic line, ready, then everything after lastSeq, which the host keeps.
-func (o *outbox) attach(nonce string, lastSeq uint64) {
+// attach makes the writer answer a hello on fd: magic line, ready, then everything after lastSeq, which the host keeps.
+func (o *outbox) attach(nonce string, lastSeq uint64, fd int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.forget(lastSeq)
-	o.pendingNonce, o.pendingLast = nonce, lastSeq
+	o.pendingNonce, o.pendingLast, o.pendingFd = nonce, lastSeq, fd
 	o.urgent = nil
 	o.dropBulkLocked()
 	o.ackWanted = o.ackSeq > 0 // the last one may have been lost on the way

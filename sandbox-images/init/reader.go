@@ -4,9 +4,7 @@ import (
 	"encoding/binary"
 	"hash/crc32"
 	"io"
-	"syscall"
 	"time"
-	"unsafe"
 )
 
 // breakReason says what made a stream unreadable.
@@ -243,22 +241,4 @@ func isPrefixOfMagic(b []byte, token string) bool {
 		}
 	}
 	return true
-}
-
-// awaitInput is a frameReader's await for a descriptor.
-func awaitInput(fd int, patience time.Duration) bool {
-	const pollIn = 1
-	until := time.Now().Add(patience)
-	for {
-		left := syscall.NsecToTimespec(max(0, time.Until(until).Nanoseconds()))
-		asked := struct {
-			fd              int32
-			events, revents int16
-		}{fd: int32(fd), events: pollIn}
-		ready, _, errno := syscall.Syscall6(syscall.SYS_PPOLL, uintptr(unsafe.Pointer(&asked)), 1, uintptr(unsafe.Pointer(&left)), 0, 0, 0)
-		if errno != syscall.EINTR {
-			// What cannot be waited for is read at once.
-			return errno != 0 || ready > 0
-		}
-	}
 }

@@ -26,6 +26,7 @@ const lastWords = 2 * time.Second
 type session struct {
 	places   places
 	token    string
+	wire     *wire
 	out      *outbox
 	reader   *frameReader
 	launcher *launcher
@@ -46,6 +47,7 @@ type session struct {
 	wanted     *collectBody // nil: not asked for yet
 	collecting bool
 	secrets    json.RawMessage
+	hasDoor    bool
 	lastInSeq  uint64
 }
 
@@ -122,10 +124,19 @@ func (s *session) greet(nonce string) bool {
 			s.refuse("unsupported", fmt.Sprintf("hello of version %d; this is version %d", hello.Version, protocolVersion))
 			return true
 		}
-		s.out.attach(nonce, hello.LastSeq)
+		s.answerDoor(hello.Door)
+		s.out.attach(nonce, hello.LastSeq, s.wire.answersOn())
 		s.channels.cutOff()
 		return true
 	}
+}
+
+// answerDoor opens one for a host that asks, as long as there was nothing but greetings.
+func (s *session) answerDoor(name string) {
+	isOpen := name != "" && s.reader.anyToken && s.wire.openDoor(s.places.names, name)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.hasDoor = isOpen
 }
 
 // readyBody is what follows the magic line.
@@ -134,12 +145,14 @@ func (s *session) readyBody(firstSeq, nextSeq uint64) []byte {
 	defer s.mu.Unlock()
 	return encode(readyBody{
 		Version: protocolVersion, Token: s.token, State: s.state, LastInSeq: s.lastInSeq,
-		FirstSeq: firstSeq, NextSeq: nextSeq, Secrets: s.secrets, Channels: true, Prepares: true, CollectsEarly: true, Arms: true,
+		FirstSeq: firstSeq, NextSeq: nextSeq, Secrets: s.secrets, Channels: true, Prepares: true, CollectsEarly: true, Arms: true, Door: s.hasDoor,
 	})
 }
 
 // take does what one frame asks for. True: the sandbox is over.
 func (s *session) take(f *frame) (over bool) {
+	// SAFETY: from here on programs of others may run here, and none must find it.
+	s.wire.shutDoor()
 	if f.seq != 0 {
 		s.mu.Lock()
 		s.lastInSeq = f.seq

@@ -16,7 +16,10 @@ func TestHalfAFrameThatStandsStillBreaksTheStream(t *testing.T) {
 	defer write.Close()
 	token := newToken()
 	reader := newFrameReader(read, token)
-	reader.await = func(time.Duration) bool { return awaitInput(int(read.Fd()), 20*time.Millisecond) }
+	reader.await = func(time.Duration) bool {
+		has, _ := awaitEither(int(read.Fd()), noDescriptor, 20*time.Millisecond)
+		return has
+	}
 	attach := func(token string) []byte { return []byte(magicPrefix + token + " " + zeroToken + "\n") }
 	if _, err := write.Write(attach(zeroToken)); err != nil {
 		t.Fatal(err)

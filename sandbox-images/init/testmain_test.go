@@ -41,6 +41,7 @@ type host struct {
 	places places
 	child  *exec.Cmd
 	stdin  io.WriteCloser
+	door   string // what the next hello asks for
 
 	sent  [][]byte // every numbered frame, encoded; sent[i] has number i+1
 	token string
@@ -106,7 +107,7 @@ func (h *host) attach() readyBody {
 	line := []byte(magicPrefix + h.token + " " + nonce + "\n")
 	h.mu.Lock()
 	h.awaited, h.ready = magicLine(nonce), nil
-	hello := encode(helloBody{Version: 1, LastSeq: h.lastSeq})
+	hello := encode(helloBody{Version: 1, LastSeq: h.lastSeq, Door: h.door})
 	h.mu.Unlock()
 	h.write(append(line, encodeForTest(&frame{kind: frameHello, body: hello})...))
 	h.until("ready", func() bool { return h.ready != nil })
@@ -186,15 +187,20 @@ func (h *host) task(script string, change func(*startBody)) startBody {
 
 // listen reads what sandbox-init writes until its end.
 func (h *host) listen(out io.Reader) {
+	h.listenTo(out)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.atEnd = true
+	h.changed.Broadcast()
+}
+
+func (h *host) listenTo(out io.Reader) {
 	var pending []byte
 	chunk := make([]byte, 256<<10)
 	for {
 		n, err := out.Read(chunk)
 		h.mu.Lock()
 		pending = h.digest(append(pending, chunk[:n]...))
-		if err != nil {
-			h.atEnd = true
-		}
 		h.changed.Broadcast()
 		h.mu.Unlock()
 		if err != nil {

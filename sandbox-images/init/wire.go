@@ -10,6 +10,8 @@ import (
 type helloBody struct {
 	Version int    `json:"version"`
 	LastSeq uint64 `json:"last_seq"`
+	// Door is the name of a socket to be opened; empty: none is asked for.
+	Door string `json:"door"`
 }
 
 type limitsBody struct {
@@ -84,6 +86,7 @@ type readyBody struct {
 	Prepares      bool            `json:"prepares"`
 	CollectsEarly bool            `json:"collects_early"`
 	Arms          bool            `json:"arms"`
+	Door          bool            `json:"door"`
 }
 
 type startedBody struct {

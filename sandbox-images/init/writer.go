@@ -7,17 +7,17 @@ import (
 	"unsafe"
 )
 
-// writeFrames sends what the outbox holds to fd until the process ends. ready makes the body that follows a magic
-// line. When fd fails, what is kept waits for the next attach.
-func writeFrames(o *outbox, fd int, ready func(firstSeq, nextSeq uint64) []byte) {
+// writeFrames sends what the outbox holds, to where the last hello came from, until the process ends. ready makes the body that follows a magic
+// line. When that descriptor fails, what is kept waits for the next attach.
+func writeFrames(o *outbox, ready func(firstSeq, nextSeq uint64) []byte) {
 	for {
-		if err := o.writeNext(fd, ready); err != nil {
+		if err := o.writeNext(ready); err != nil {
 			o.detached()
 		}
 	}
 }
 
-func (o *outbox) writeNext(fd int, ready func(firstSeq, nextSeq uint64) []byte) error {
+func (o *outbox) writeNext(ready func(firstSeq, nextSeq uint64) []byte) error {
 	o.mu.Lock()
 	for !o.hasWork() {
 		o.work.Wait()
@@ -26,15 +26,16 @@ func (o *outbox) writeNext(fd int, ready func(firstSeq, nextSeq uint64) []byte) 
 		line := magicLine(o.pendingNonce)
 		o.pendingNonce = ""
 		o.attached = true
+		o.fd = o.pendingFd
 		o.cursor = min(max(o.pendingLast+1, o.firstSeq), o.nextSeq)
-		first, next := o.firstSeq, o.nextSeq
+		first, next, fd := o.firstSeq, o.nextSeq, o.fd
 		o.mu.Unlock()
 		if err := writeAll(fd, line); err != nil {
 			return err
 		}
 		return writeFrame(fd, &frame{kind: frameReady, timeUs: o.clock.us(), body: ready(first, next)})
 	}
-	f := o.takeLocked()
+	f, fd := o.takeLocked(), o.fd
 	o.mu.Unlock()
 	err := writeFrame(fd, &f)
 	o.mu.Lock()

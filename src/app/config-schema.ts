@@ -139,6 +139,12 @@ export const settings = {
     byDefault: () => "",
     parse: (list) => (cpuNumbers(list) === null ? null : list),
   } satisfies Setting<string>,
+  sandboxDirect: choice(
+    "TOOL_EXECUTOR_SANDBOX_DIRECT",
+    "Whether sandboxes on this machine are spoken to past the engine, by a socket in them that root reaches; off: over the engine's streams only.",
+    ["auto", "off"],
+    "auto",
+  ),
   runtimes: list(
     "TOOL_EXECUTOR_RUNTIMES",
     "Runtimes of the engine that a task may name, the first by default.",

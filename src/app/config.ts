@@ -46,6 +46,8 @@ export interface Config {
   readonly queue: QueueBounds;
   /** Processors of the engine's machine, such as `1-3,6`; empty: all of them. */
   readonly sandboxCpus: string;
+  /** Whether sandboxes on this machine are spoken to past the engine, where that can be. */
+  readonly sandboxDirect: boolean;
   /** At least one; the first is the one a task gets that names none. */
   readonly runtimes: readonly string[];
   readonly baseImage: string;
@@ -190,6 +192,7 @@ export function loadConfig(programDir: string, env: Environment = process.env): 
     },
     queue: { inAll: value(settings.maxQueued), perTenant: value(settings.maxQueuedPerTenant) },
     sandboxCpus: value(settings.sandboxCpus),
+    sandboxDirect: value(settings.sandboxDirect) === "auto",
     runtimes: value(settings.runtimes).split(","),
     baseImage: value(settings.baseImage),
     dockerHost: value(settings.dockerHost),

@@ -177,6 +177,7 @@ export async function openHouse(
         architecture: process.arch,
         deadlines: config.engineDeadlines,
         cpuset: config.sandboxCpus,
+        direct: config.sandboxDirect,
       }),
     ),
     ...attemptJournals(scratch),

@@ -102,18 +102,18 @@ function standing({ offered, journal, spec, deadlineAt, told }: Held, { record }
   const stack = new AsyncDisposableStack();
   stack.use(journal);
   const sandbox = stack.use(offered.take());
-  const started = told !== null && startsNow(told, record) ? sandbox.start(told.command, uninterrupted) : null;
+  const started = told !== null && startsNow(record) ? sandbox.start(told.command, uninterrupted) : null;
   // Whoever runs it hears of a failure.
   started?.catch(() => undefined);
   return { sandbox, journal, spec, deadlineAt, told, started, [Symbol.asyncDispose]: () => stack.disposeAsync() };
 }
 
 /**
- * It stands in the store, and nothing else has to be there before it runs: no way out that is served first, no input that is counted from its
- * start on, no time to look at. All that surrounds a run is made while its sandbox is at it.
+ * It stands in the store, and nothing else has to be there before it runs: no input that is counted from its start on, no time to look at. All
+ * that surrounds a run is made while its sandbox is at it; what it connects to before its way out is there waits for that.
  */
-const startsNow = ({ command }: ToldAhead, { task, cancelRequested }: Leased["record"]): boolean =>
-  command.out === undefined && task.stdin === null && task.expires_at === null && !cancelRequested;
+const startsNow = ({ task, cancelRequested }: Leased["record"]): boolean =>
+  task.stdin === null && task.expires_at === null && !cancelRequested;
 
 async function letGo({ offered, journal }: Held, reservation: Reservation): Promise<void> {
   offered.giveBack();

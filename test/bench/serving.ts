@@ -6,6 +6,7 @@ import { text } from "node:stream/consumers";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Result } from "../../src/model/result.ts";
 import { until } from "../support/until.ts";
+import { leanClient } from "./lean-client.ts";
 import type { Bench } from "./part.ts";
 
 /** A `toolx serve` of its own. Dispose ends it as an operator does. */
@@ -81,6 +82,7 @@ export async function startServing(
     throw error;
   });
 
+  const lean = leanClient(address);
   const ask: Serving["ask"] = async (method, path, body) => {
     const startedAt = performance.now();
     const sent = request(`${address}${path}`, {
@@ -93,7 +95,7 @@ export async function startServing(
     return { status: answer.statusCode, body: await text(answer), tookMs: performance.now() - startedAt };
   };
   const run: Serving["run"] = async (task) => {
-    const { status, body, tookMs } = await ask("POST", `/v1/tasks?wait=${waitSeconds}s`, task);
+    const { status, body, tookMs } = await lean.post(`/v1/tasks?wait=${waitSeconds}s`, JSON.stringify(task));
     const result = JSON.parse(body) as Result;
     if (result.reason === undefined) throw new Error(`no result but ${status}: ${body.slice(0, 1000)}`);
     return { tookMs, result };
@@ -127,7 +129,10 @@ export async function startServing(
     async idle() {
       await until("nothing is under way", async () => (await gauge("tool_executor_running")) === 0, idleMs);
     },
-    [Symbol.asyncDispose]: end,
+    async [Symbol.asyncDispose]() {
+      lean[Symbol.dispose]();
+      await end();
+    },
   };
 }
 

@@ -1,7 +1,8 @@
+import { access } from "node:fs/promises";
 import { loadConfig } from "../../src/app/config.ts";
 import { dockerAt, openHouse } from "../../src/app/house.ts";
 import { freshDatabase } from "../support/fresh-database.ts";
-import { startPostgres } from "../support/services.ts";
+import { type Postgres, startPostgres } from "../support/services.ts";
 import { type Contestant, dockerRunContestant, servedContestant } from "./contestants.ts";
 import { figuresOf, interleaved, medianOf, rowsOf, type Samples } from "./interleaved.ts";
 import { paced, steadyFigures, withoutPace } from "./pace.ts";
@@ -39,15 +40,17 @@ export const warmPart: Part = {
     const commit: unknown = rows[0]?.synchronous_commit;
     if (commit !== "on") throw new Error(`synchronous_commit is ${commit}, must be on`);
 
-    const runc = await measured(bench, "runc", image, { SQLite: {}, PostgreSQL: { DATABASE_URL: database.url } });
+    const socketUrl = await urlOfSocket(bench, postgres, database.url);
+    const own = { SQLite: {}, PostgreSQL: { DATABASE_URL: socketUrl ?? database.url } };
+    const runc = await measured(bench, "runc", image, own);
     const runsc = hasGvisor ? await measured(bench, "runsc", image, { SQLite: {} }) : new Map();
     const all: Samples = new Map([...runc, ...runsc]);
     const samples = withoutPace(all);
     return {
       conditions: {
-        task: "true in the image shell, over HTTP on a connection that is kept, one call at a time",
+        task: "true in the image shell, over HTTP on a connection that is kept, one call at a time; timed by a client that does no more than write and read",
         calls: `${callsARound} in a row for each of ours in a round, and one docker run`,
-        store: "SQLite, full sync; PostgreSQL in a container, synchronous_commit=on",
+        store: `SQLite, full sync; PostgreSQL in a container, ${socketUrl === null ? "through the engine's port proxy" : "over its Unix socket"}, synchronous_commit=on`,
         pool: `${readyCount} stand ready before each call`,
         gVisor: hasGvisor ? "runsc" : "not on this engine",
         "pace of the processor": paceText(all),
@@ -67,6 +70,24 @@ export const warmPart: Part = {
     };
   },
 };
+
+/** In the image of the tests. */
+const socketFolder = "/tmp";
+
+/**
+ * The same database by the server's Unix socket, as on a machine that has both: the engine's proxy for a mapped port is no part of anybody's
+ * PostgreSQL. Null where it cannot be reached from here: that takes root and an engine on this machine.
+ */
+async function urlOfSocket({ checkout, env }: Bench, { container }: Postgres, url: string): Promise<string | null> {
+  const { State } = await dockerAt(loadConfig(checkout, env).dockerHost).getContainer(container.getId()).inspect();
+  const folder = `/proc/${State.Pid}/root${socketFolder}`;
+  const found = await access(`${folder}/.s.PGSQL.5432`).then(
+    () => true,
+    () => false,
+  );
+  const { username, password, pathname } = new URL(url);
+  return found ? `postgres://${username}:${password}@localhost${pathname}?host=${folder}` : null;
+}
 
 async function engineHas({ checkout, env }: Bench): Promise<{ readonly image: string; readonly hasGvisor: boolean }> {
   const config = loadConfig(checkout, env);

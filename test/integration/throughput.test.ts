@@ -164,6 +164,8 @@ describe("1 GiB of a sandbox's output over streams that break: nothing is lost o
       await using sandboxes = dockerSandboxes(dockerAt(`unix://${path}`), {
         owner: await processOwner(),
         architecture: process.arch,
+        // All of it is to pass the proxy.
+        direct: false,
       });
       const stdout = stdoutOf(await noisy(sandboxes), async (_bytes, sandbox) => sandbox);
       expect(await digestOf(stdout)).toEqual(await noiseDigest(gib));

@@ -17,7 +17,7 @@ export interface AttachEvents {
 }
 
 /** Served again and again, so that a gigabyte of output costs no memory. */
-const readBufferBytes = 128 * 1024;
+export const readBufferBytes = 128 * 1024;
 const maxHeadBytes = 16 * 1024;
 
 /**
@@ -60,16 +60,7 @@ export function attachStream(
   const socket: Socket = socketPath
     ? connect({ path: socketPath, onread })
     : connect({ host: host ?? "localhost", port: Number(port), onread });
-  const stream: AttachedStream = {
-    write(pieces) {
-      if (!socket.writable) return;
-      socket.cork();
-      for (const piece of pieces) if (piece.length > 0) socket.write(piece);
-      socket.uncork();
-    },
-    resume: () => void socket.resume(),
-    destroy: () => void socket.destroy(),
-  };
+  const stream = streamOf(socket);
   const giveUp = (): void => void socket.destroy();
   if (signal.aborted) giveUp();
   else signal.addEventListener("abort", giveUp, { once: true });
@@ -86,6 +77,18 @@ export function attachStream(
   );
   return promise;
 }
+
+/** What is written after its end is dropped. */
+export const streamOf = (socket: Socket): AttachedStream => ({
+  write(pieces) {
+    if (!socket.writable) return;
+    socket.cork();
+    for (const piece of pieces) if (piece.length > 0) socket.write(piece);
+    socket.uncork();
+  },
+  resume: () => void socket.resume(),
+  destroy: () => void socket.destroy(),
+});
 
 interface EngineAddress {
   readonly socketPath?: string;

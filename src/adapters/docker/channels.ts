@@ -8,7 +8,9 @@ export type OnConnection = (connection: SandboxConnection) => void;
 
 /** The connections of one sandbox's task, over its attached stream. */
 export interface Channels {
-  /** Who gets them from here on; before, every one is refused. */
+  /** They will be served: one that comes before that waits for it, instead of being refused. */
+  expect(): void;
+  /** Who gets them from here on, and those that wait. */
   serve(onConnection: OnConnection): void;
   /** A channel frame of the sandbox's; its body may be overwritten afterwards. */
   take(frame: Frame): void;
@@ -33,13 +35,15 @@ const maxChannels = 128;
 export function channels(send: (type: number, channel: number, body: Buffer) => void): Channels {
   const open = new Map<number, Channel>();
   let onConnection: OnConnection | null = null;
+  let isExpected = false;
+  let waiting: (() => void)[] = [];
 
   const refuse = (number: number, why: string): void => send(frameType.close, number, closeBody(why));
 
   /** Why the sandbox may not open it, or null. */
   const whyNot = (number: number, to: string | undefined): string | null => {
     if (to === undefined || number % 2 === 0) return "no channel that a sandbox may open";
-    if (onConnection === null) return "nothing is served here";
+    if (onConnection === null && !isExpected) return "nothing is served here";
     return open.size >= maxChannels ? `${maxChannels} channels are open` : null;
   };
 
@@ -56,8 +60,13 @@ export function channels(send: (type: number, channel: number, body: Buffer) => 
       () => void open.delete(number),
     );
     open.set(number, channel);
-    send(frameType.window, number, windowBody(0));
-    onConnection?.({ to: asked.to, stream: channel.stream });
+    const given = (): void => {
+      if (channel.stream.destroyed) return;
+      send(frameType.window, number, windowBody(0));
+      onConnection?.({ to: asked.to, stream: channel.stream });
+    };
+    if (onConnection === null) waiting.push(given);
+    else given();
   };
 
   const take = ({ type, channel: number, body }: Frame): void => {
@@ -69,8 +78,14 @@ export function channels(send: (type: number, channel: number, body: Buffer) => 
   };
 
   return {
+    expect: () => {
+      isExpected = true;
+    },
     serve: (handler) => {
       onConnection = handler;
+      const given = waiting;
+      waiting = [];
+      for (const give of given) give();
     },
     take,
     cutOff() {

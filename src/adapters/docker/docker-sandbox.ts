@@ -4,6 +4,7 @@ import { ExecutorError } from "../../model/failure.ts";
 import { bytesPerMb, type Limits } from "../../model/limits.ts";
 import type { Prewarm, Resumed, Sandbox, SandboxCommand, SandboxEvent, SandboxGone } from "../../ports/sandbox.ts";
 import { type Channels, channels } from "./channels.ts";
+import type { Doors } from "./door.ts";
 import type { Engine } from "./engine.ts";
 import { eventQueue } from "./event-queue.ts";
 import { changeableConfig, fileSizeLimitBytes, openFilesLimit } from "./host-config.ts";
@@ -48,6 +49,8 @@ export interface DockerSandboxParts {
   readonly limits?: Limits;
   /** What is started in a fresh one before its task is known, and the environment it gets; null or absent: nothing. */
   readonly prepared?: Prepared | null;
+  /** Ways into a fresh one beside the engine's; absent: none is tried. */
+  readonly doors?: Doors | undefined;
   /** Where to begin; absent: a container that is created and not yet started. */
   readonly resume?: { readonly token: string; readonly lastSeq: number };
 }
@@ -75,7 +78,7 @@ export async function openDockerSandbox(parts: DockerSandboxParts, signal: Abort
   };
 
   const connections: Channels = channels((type, channel, body) => link.sendOn(type, channel, body));
-  const link: SandboxLink = sandboxLink(engine, id, resume ?? fromTheStart, {
+  const link: SandboxLink = sandboxLink(engine, id, resume ?? { ...fromTheStart, doors: parts.doors }, {
     frames: (frames) => {
       const events = frames.map(told);
       failed ||= events.some((event) => event.kind === "failed");
@@ -168,10 +171,11 @@ export async function openDockerSandbox(parts: DockerSandboxParts, signal: Abort
       if (!arms) return;
       link.send(frameType.arm, toStart(command));
       armedWith = command;
+      if (command.out) connections.expect();
     },
     async start(command, startSignal) {
       startSignal.throwIfAborted();
-      if (armedWith !== null && !isDeepStrictEqual(armedWith, command)) throw hasItsTask(id);
+      if (armedWith !== null && armedWith !== command && !isDeepStrictEqual(armedWith, command)) throw hasItsTask(id);
       return link.send(frameType.start, armedWith === null ? toStart(command) : armedBody()) ?? 0;
     },
     async writeStdin(bytes, writeSignal) {

@@ -8,6 +8,7 @@ import { quoted } from "../../model/quoted.ts";
 import { sandboxEnvironment } from "../../model/sandbox-environment.ts";
 import type { Sandbox, Sandboxes, SandboxSpec } from "../../ports/sandbox.ts";
 import { openDockerSandbox } from "./docker-sandbox.ts";
+import { type Doors, doors } from "./door.ts";
 import { defaultEngineDeadlines, type EngineDeadlines, engine as engineOf } from "./engine.ts";
 import { statusOf, unanswered } from "./engine-call.ts";
 import { engineFacts } from "./engine-facts.ts";
@@ -26,6 +27,8 @@ export interface DockerSandboxesOptions {
   readonly deadlines?: EngineDeadlines;
   /** Processors that sandboxes run on, such as `1-3,6`; not there or empty: all of them. */
   readonly cpuset?: string;
+  /** Whether sandboxes are spoken to past the engine, where that can be; not there: yes. */
+  readonly direct?: boolean;
 }
 
 /**
@@ -41,6 +44,13 @@ export function dockerSandboxes(docker: Dockerode, options: DockerSandboxesOptio
   const taken = removals(engine);
   const declarations = declarationsById(docker, deadlines.inspectMs);
   const starts = turnstile(startsAtOnce());
+  const doorsByRuntime = new Map<string, Doors>();
+  const doorsOf = (runtime: string): Doors => {
+    const known =
+      doorsByRuntime.get(runtime) ?? doors(options.direct !== false && runtimeTraits(runtime).isSeenFromHost);
+    doorsByRuntime.set(runtime, known);
+    return known;
+  };
 
   const containerOptions = async (spec: SandboxSpec, signal: AbortSignal): Promise<Dockerode.ContainerCreateOptions> =>
     createOptions(spec, randomIdentity(), {
@@ -69,7 +79,10 @@ export function dockerSandboxes(docker: Dockerode, options: DockerSandboxesOptio
       const { runtime, limits, image } = spec;
       const prewarm = spec.purpose === "pool" ? (image.prewarm ?? null) : null;
       const prepared = prewarm && { prewarm, env: sandboxEnvironment(image.env) };
-      return await openDockerSandbox({ engine, removals: taken, id, runtime, limits, prepared }, signal);
+      return await openDockerSandbox(
+        { engine, removals: taken, id, runtime, limits, prepared, doors: doorsOf(runtime) },
+        signal,
+      );
     } catch (error) {
       await taken.remove(id);
       throw error;

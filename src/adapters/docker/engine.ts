@@ -27,6 +27,8 @@ export interface ContainerEnd {
   readonly exitCode: number | null;
   readonly oomKilled: boolean;
   readonly running: boolean;
+  /** Of its first process, as the engine's machine numbers it; null when it does not run. */
+  readonly pid: number | null;
 }
 
 /** In the engine's words and units. */
@@ -100,8 +102,8 @@ export function engine(docker: Dockerode, deadlines: EngineDeadlines): Engine {
         (abortSignal) =>
           unlessStatus([404], async () => {
             const { State, HostConfig } = await docker.getContainer(id).inspect({ abortSignal });
-            const { ExitCode: exitCode, OOMKilled: oomKilled, Running: running } = State;
-            return { runtime: HostConfig.Runtime ?? "runc", exitCode, oomKilled, running };
+            const { ExitCode: exitCode, OOMKilled: oomKilled, Running: running, Pid: pid } = State;
+            return { runtime: HostConfig.Runtime ?? "runc", exitCode, oomKilled, running, pid: pid > 0 ? pid : null };
           }),
         signal,
       ),

@@ -23,6 +23,8 @@ export interface RuntimeTraits {
    * which takes half of a start, can be left out; elsewhere nothing inside could reach even itself.
    */
   readonly raisesLoopback: boolean;
+  /** Whether root on the host sees a sandbox's file systems, and can connect to a socket there. */
+  readonly isSeenFromHost: boolean;
   /** Whether the file systems of a sandbox hold no more than `inodes` files. */
   readonly boundsInodes: boolean;
   /** How an operator adds it to the engine. */
@@ -41,6 +43,7 @@ const runc: RuntimeTraits = {
   fixedLimits: fileSystemLimits,
   idleMemoryBytes: overheadMemoryMb * bytesPerMb,
   raisesLoopback: true,
+  isSeenFromHost: true,
   boundsInodes: true,
   howToAdd: "it comes with the engine: reinstall the engine's package runc",
   whenAWallFalls: "run nothing here, and report it with the versions of engine and runtime",
@@ -67,6 +70,7 @@ const gvisor: RuntimeTraits = {
   fixedLimits: [...fileSystemLimits, "cpus", "memory_mb", "pids"],
   idleMemoryBytes: 2 * overheadMemoryMb * bytesPerMb,
   raisesLoopback: false,
+  isSeenFromHost: false,
   boundsInodes: false,
   howToAdd:
     'name it in /etc/docker/daemon.json, {"runtimes": {"runsc": {"path": "/usr/local/bin/runsc", "runtimeArgs": ["--platform=systrap", "--oci-seccomp"]}}}, and reload the engine (SIGHUP): docs/operations.md#gvisor',
@@ -78,6 +82,7 @@ const kata: RuntimeTraits = {
   ...runc,
   isTested: false,
   raisesLoopback: false,
+  isSeenFromHost: false,
   howToAdd:
     "install Kata Containers, name it under runtimes in /etc/docker/daemon.json, and reload the engine (SIGHUP)",
 };

@@ -2,7 +2,8 @@ import { randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { deadline } from "../../model/deadline.ts";
 import { ExecutorError } from "../../model/failure.ts";
-import type { AttachedStream } from "./attach.ts";
+import type { AttachEvents, AttachedStream } from "./attach.ts";
+import { type Doors, doorPath, doorStream } from "./door.ts";
 import type { Engine } from "./engine.ts";
 import { helloBody, parsePrepared, parseReady, type Ready } from "./protocol/bodies.ts";
 import { demux, type StreamPiece } from "./protocol/demux.ts";
@@ -64,21 +65,36 @@ const stallMs = 2_000;
 /** A pause before a further attach, doubled each time: an engine that restarts needs seconds. */
 const firstDelayMs = 50;
 
+/** Where a link begins. */
+export interface LinkStart {
+  readonly token: string;
+  readonly lastSeq: number;
+  /** Ways into fresh sandboxes beside the engine's; absent: none is tried. */
+  readonly doors?: Doors | undefined;
+}
+
+/** A way for the protocol's bytes. */
+interface Way {
+  /** Opens it, or goes on with one that is open, for other ears. */
+  open(events: AttachEvents, signal: AbortSignal): Promise<AttachedStream>;
+  split(chunk: Buffer): readonly StreamPiece[];
+}
+
 interface Sent {
   readonly seq: number;
   readonly pieces: readonly Buffer[];
   readonly bodyBytes: number;
 }
 
-export function sandboxLink(
-  engine: Engine,
-  id: string,
-  from: { readonly token: string; readonly lastSeq: number },
-  events: LinkEvents,
-): SandboxLink {
+export function sandboxLink(engine: Engine, id: string, from: LinkStart, events: LinkEvents): SandboxLink {
   const startedAt = process.hrtime.bigint();
   let token = from.token;
   let lastSeq = from.lastSeq;
+  const name = `sandbox ${id.slice(0, 12)}`;
+  // The engine's stream: what goes over it where there is no other way, and what sandbox-init prints in any case.
+  let attached: AttachedStream | null = null;
+  // The way by the sandbox's door, once we came in by it.
+  let inside: Way | null = null;
   let current: { readonly stream: AttachedStream; readonly reader: FrameReader; go(): void } | null = null;
   let closed = false;
   let isLast = false;
@@ -146,23 +162,29 @@ export function sandboxLink(
     return again;
   };
 
-  const connect = async (signal: AbortSignal, onAttached?: () => Promise<void>): Promise<Ready> => {
-    letGo();
-    const name = `sandbox ${id.slice(0, 12)}`;
+  /** Says hello by one way, which is the current one from then on. */
+  const greet = async (
+    way: Way,
+    door: string | null,
+    signal: AbortSignal,
+    onAttached?: () => Promise<void>,
+  ): Promise<Ready> => {
     const nonce = randomBytes(16).toString("hex");
     const { promise, resolve, reject } = Promise.withResolvers<Ready>();
     promise.catch(() => undefined);
     let isReady = false;
     const reader = frameReader(nonce, lastSeq);
-    const split = demux();
+    const isCurrent = (): boolean => current?.reader === reader;
     // What a chunk held beyond the room there was; the stream waits meanwhile, so the chunk stays as it is.
     let rest: readonly StreamPiece[] = [];
     let heardBytes = 0;
     let heardBefore = -1;
 
     const broken = (why: string): void => {
-      if (current?.reader !== reader) return;
-      letGo();
+      if (!isCurrent()) return;
+      current?.stream.destroy();
+      current = null;
+      events.detached();
       if (isLast) close();
       else if (isReady) void reattach(why);
       else reject(new ExecutorError("sandbox", `${name}: ${why} before sandbox-init was ready${printed()}`));
@@ -178,6 +200,7 @@ export function sandboxLink(
           diagnosis = Buffer.concat([diagnosis, bytes]).subarray(-diagnosisBytes);
           continue;
         }
+        if (!isCurrent()) continue;
         const taken = reader.push(bytes);
         lastSeq = reader.lastSeq();
         const again = take(taken.frames, onReady);
@@ -196,7 +219,7 @@ export function sandboxLink(
     };
 
     const lookForStall = (): void => {
-      if (current?.reader !== reader) clearInterval(stall);
+      if (!isCurrent()) clearInterval(stall);
       else if (heardBytes === heardBefore && rest.length === 0 && reader.isMidFrame())
         broken("half a frame stands still");
       heardBefore = heardBytes;
@@ -204,9 +227,9 @@ export function sandboxLink(
 
     const bytes = (chunk: Buffer): boolean => {
       heardBytes += chunk.length;
-      return feed(split(chunk));
+      return feed(way.split(chunk));
     };
-    const stream = await engine.attach(id, { bytes, closed: () => broken("its stream ended") }, signal);
+    const stream = await way.open({ bytes, closed: () => broken("its stream ended") }, signal);
     if (closed) {
       stream.destroy();
       throw new ExecutorError("sandbox", `${name}: let go of while it was being attached`);
@@ -222,7 +245,7 @@ export function sandboxLink(
     const stall = setInterval(lookForStall, stallMs);
     // Others keep the process alive for a task; after the last one this clock must not.
     stall.unref();
-    write([magicLine(token, nonce), ...encodeFrame(frame(frameType.hello, 0, helloBody(lastSeq)))]);
+    write([magicLine(token, nonce), ...encodeFrame(frame(frameType.hello, 0, helloBody(lastSeq, door)))]);
     const late = `${name}: sandbox-init was not ready within ${readyMs} ms`;
     using limit = deadline(signal, readyMs, new ExecutorError("sandbox", late));
     const onAbort = (): void => reject(limit.signal.reason);
@@ -235,6 +258,50 @@ export function sandboxLink(
     return ready;
   };
 
+  const attach = async (signal: AbortSignal, door: string | null, onAttached?: () => Promise<void>): Promise<Ready> => {
+    letGo();
+    const open: Way["open"] = async (on, openSignal) => (attached = await engine.attach(id, on, openSignal));
+    return greet({ open, split: demux() }, door, signal, onAttached);
+  };
+
+  /** Null: it leads nowhere, and the engine's way has to be gone again. */
+  const comeIn = async (pid: number, door: string, signal: AbortSignal): Promise<Ready | null> => {
+    let stream: AttachedStream | null = null;
+    let heard: AttachEvents;
+    const way: Way = {
+      async open(on) {
+        heard = on;
+        const through: AttachEvents = { bytes: (chunk) => heard.bytes(chunk), closed: () => heard.closed() };
+        stream ??= await doorStream(doorPath(pid, door), through);
+        return stream;
+      },
+      split: (chunk) => [{ stream: "stdout", bytes: chunk }],
+    };
+    try {
+      const ready = await greet(way, null, signal);
+      inside = way;
+      return ready;
+    } catch {
+      signal.throwIfAborted();
+      return null;
+    }
+  };
+
+  const connect = async (signal: AbortSignal, onAttached?: () => Promise<void>): Promise<Ready> => {
+    if (inside && current) return greet(inside, null, signal);
+    if (!onAttached || !from.doors?.areWorthIt()) return attach(signal, null, onAttached);
+    const door = randomBytes(16).toString("hex");
+    let pid: number | null = null;
+    const ready = await attach(signal, door, async () => {
+      await onAttached();
+      pid = (await engine.inspect(id, signal))?.pid ?? null;
+    });
+    if (!ready.door) return ready;
+    const within = pid === null ? null : await comeIn(pid, door, signal);
+    from.doors.tried(within !== null);
+    return within ?? attach(signal, null);
+  };
+
   const printed = (): string =>
     diagnosis.length > 0 ? `; it printed: ${diagnosis.toString("utf8").trim().slice(-400)}` : "";
 
@@ -244,7 +311,7 @@ export function sandboxLink(
       if (reattaches > maxReattaches) return over(`${why}, and ${maxReattaches} further attaches failed`);
       if (await endedSoon()) return over(why);
       try {
-        await connect(never);
+        await attach(never, null);
         return;
       } catch (error) {
         why = error instanceof Error ? error.message : why;
@@ -272,8 +339,9 @@ export function sandboxLink(
   };
 
   function letGo(): void {
+    attached?.destroy();
     current?.stream.destroy();
-    current = null;
+    attached = current = inside = null;
     events.detached();
   }
 
@@ -331,4 +399,4 @@ export function sandboxLink(
 const never: AbortSignal = new AbortController().signal;
 
 /** Where a first attach begins. */
-export const fromTheStart = { token: noToken, lastSeq: 0 };
+export const fromTheStart: LinkStart = { token: noToken, lastSeq: 0 };

@@ -29,7 +29,12 @@ async function behindProxy(
 ): Promise<void> {
   const enginePath = ground.house.config.dockerHost.replace(/^unix:\/\//, "");
   await using proxy = await engineProxy(enginePath, seed, spoil);
-  await using house = await testHouse({ ...settings, DOCKER_HOST: `unix://${proxy.socketPath}` });
+  await using house = await testHouse({
+    ...settings,
+    DOCKER_HOST: `unix://${proxy.socketPath}`,
+    // All of it is to pass the proxy.
+    TOOL_EXECUTOR_SANDBOX_DIRECT: "off",
+  });
   await act(house, proxy);
 }
 

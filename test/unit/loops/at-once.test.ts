@@ -165,25 +165,27 @@ test("a task for which one stands ready runs with no more writes than its intake
   expect(server.journals.at(-1)).toBe("closed");
 });
 
-test("a task whose beginning is stored is started before anything else is made for its run", async () => {
-  await using server = await inside();
-  expect(await server.startedAtOnce({})).toHaveLength(1);
-  await until("it has ended", server.isQuiet, boundMs);
-  expect(await server.memory.get(key, never())).toMatchObject({ state: "FINISHED", reason: "ok" });
-  expect(server.started).toHaveLength(1);
-});
+test.each([{}, { network: { allow: ["registry.example:443"] } }])(
+  "a task whose beginning is stored is started before anything else is made for its run (%o)",
+  async (asked) => {
+    await using server = await inside();
+    expect(await server.startedAtOnce(asked)).toHaveLength(1);
+    await until("it has ended", server.isQuiet, boundMs);
+    expect(await server.memory.get(key, never())).toMatchObject({ state: "FINISHED", reason: "ok" });
+    expect(server.started).toHaveLength(1);
+  },
+);
 
-test.each([
-  { stdin: "words" },
-  { network: { allow: ["registry.example:443"] } },
-  { expires_at: new Date(Date.now() + 60_000).toISOString() },
-])("one that needs something before it runs is started by its run (%o)", async (needs) => {
-  await using server = await inside();
-  expect(await server.startedAtOnce(needs)).toEqual([]);
-  await until("it has ended", server.isQuiet, boundMs);
-  expect(await server.memory.get(key, never())).toMatchObject({ state: "FINISHED", reason: "ok" });
-  expect(server.started).toHaveLength(1);
-});
+test.each([{ stdin: "words" }, { expires_at: new Date(Date.now() + 60_000).toISOString() }])(
+  "one that needs something before it runs is started by its run (%o)",
+  async (needs) => {
+    await using server = await inside();
+    expect(await server.startedAtOnce(needs)).toEqual([]);
+    await until("it has ended", server.isQuiet, boundMs);
+    expect(await server.memory.get(key, never())).toMatchObject({ state: "FINISHED", reason: "ok" });
+    expect(server.started).toHaveLength(1);
+  },
+);
 
 test("a task that has another before it waits, and the sandbox that was told of it is replaced", async () => {
   await using server = await inside({ leases: false });

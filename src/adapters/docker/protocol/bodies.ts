@@ -20,6 +20,8 @@ export interface Ready {
   readonly collectsEarly: boolean;
   /** Whether it can be told its task ahead of `start`. */
   readonly arms: boolean;
+  /** Whether the door that `hello` asked for is open. */
+  readonly door: boolean;
 }
 
 /** The limits a task is started with, inside the cgroup's. */
@@ -32,7 +34,9 @@ export interface StartLimits {
 
 const json = (value: unknown): Buffer => Buffer.from(JSON.stringify(value));
 
-export const helloBody = (lastSeq: number): Buffer => json({ version: 1, last_seq: lastSeq });
+/** `door`: what the socket is to be called by which we would come in; null: none is wanted. */
+export const helloBody = (lastSeq: number, door: string | null): Buffer =>
+  json({ version: 1, last_seq: lastSeq, ...(door !== null && { door }) });
 
 const limitsOnWire = (limits: StartLimits): object => ({
   nproc: limits.nproc,
@@ -103,8 +107,8 @@ export function parseReady(body: Buffer): Ready | null {
   if (secrets === null) return null;
   const [channels, prepares] = [value.channels === true, value.prepares === true];
   const [lastInSeq, firstSeq] = [count(value.last_in_seq), count(value.first_seq)];
-  const [collectsEarly, arms] = [value.collects_early === true, value.arms === true];
-  return { token, state, lastInSeq, firstSeq, channels, prepares, collectsEarly, arms, secrets };
+  const [collectsEarly, arms, door] = [value.collects_early === true, value.arms === true, value.door === true];
+  return { token, state, lastInSeq, firstSeq, channels, prepares, collectsEarly, arms, door, secrets };
 }
 
 /**

@@ -211,6 +211,26 @@ describe("what no task may do", () => {
     expect(closes(sent)).toEqual([[1, "nothing is served here"]]);
   });
 
+  test("where they are expected, those that come before are taken when somebody serves them", () => {
+    const sent: Sent[] = [];
+    const served: SandboxConnection[] = [];
+    const host = channels((type, channel, body) => sent.push({ type, channel, body: Buffer.from(body) }));
+    host.expect();
+    take(host, frameType.open, 1, openOf("http"));
+    take(host, frameType.data, 1, "early");
+    take(host, frameType.open, 3, openOf("socks"));
+    take(host, frameType.close, 3, '{"error":"nobody took it"}');
+    // Not taken yet: whoever made it is not told so.
+    expect(sent.filter(({ channel }) => channel === 1)).toEqual([]);
+
+    host.serve((connection) => served.push(connection));
+    expect(sent.filter(({ channel }) => channel === 1)).toEqual([
+      { type: frameType.window, channel: 1, body: window(0) },
+    ]);
+    expect(served.map(({ to }) => to)).toEqual(["http"]);
+    expect(served[0]?.stream.read()?.toString()).toBe("early");
+  });
+
   test("no more than 128 are open at once", () => {
     const { host, sent, served } = hostSide();
     for (let number = 1; number <= 2 * 130; number += 2) take(host, frameType.open, number, openOf("http"));

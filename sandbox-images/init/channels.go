@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -44,6 +45,8 @@ type channel struct {
 	credit int
 	queue  [][]byte
 	queued int
+	// unsaid is what the task's socket took and the host was not told of.
+	unsaid int
 	taken  *time.Timer
 	// The host ended its direction; we told the host that ours is ended.
 	hostEnded, ended bool
@@ -171,7 +174,6 @@ func (c *channels) pass(ch *channel, bytes []byte, err error) bool {
 
 // toTask writes what the host sends, and tells it what the task has taken.
 func (c *channels) toTask(ch *channel) {
-	unsaid := 0
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for {
@@ -199,12 +201,32 @@ func (c *channels) toTask(ch *channel) {
 		}
 		ch.queue = ch.queue[1:]
 		ch.queued -= len(piece)
-		unsaid += len(piece)
-		if unsaid >= channelWindow/4 {
-			c.send(frameWindow, ch, binary.BigEndian.AppendUint32(nil, uint32(unsaid)))
-			unsaid = 0
-		}
+		c.taken(ch, len(piece))
 	}
+}
+
+// taken tells the host, now and then, what the task's socket took.
+func (c *channels) taken(ch *channel, count int) {
+	ch.unsaid += count
+	if ch.unsaid >= channelWindow/4 {
+		c.send(frameWindow, ch, binary.BigEndian.AppendUint32(nil, uint32(ch.unsaid)))
+		ch.unsaid = 0
+	}
+}
+
+// writeAtOnce writes what the task's socket takes without waiting, and returns the rest: no other thread has to wake up for it.
+func (c *channels) writeAtOnce(ch *channel, body []byte) []byte {
+	raw, err := ch.conn.SyscallConn()
+	if err != nil {
+		return body
+	}
+	count := 0
+	_ = raw.Write(func(fd uintptr) bool {
+		count, _ = syscall.SendmsgN(int(fd), body, nil, nil, syscall.MSG_DONTWAIT|syscall.MSG_NOSIGNAL)
+		return true
+	})
+	c.taken(ch, max(count, 0))
+	return body[max(count, 0):]
 }
 
 // take does what a channel frame of the host asks for.
@@ -250,6 +272,12 @@ func (c *channels) takeData(ch *channel, body []byte) {
 	if len(body) == 0 {
 		ch.hostEnded = true
 	} else {
+		if len(ch.queue) == 0 {
+			body = c.writeAtOnce(ch, body)
+		}
+		if len(body) == 0 {
+			return
+		}
 		ch.queue = append(ch.queue, append([]byte(nil), body...))
 		ch.queued += len(body)
 	}

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"fmt"
 	"io"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // byEngine is a host's way over the standard streams, from which byDoor leads away.
@@ -35,9 +37,21 @@ func (h *host) comeIn(path string) (conn net.Conn, before byEngine) {
 	before = byEngine{h.stdin}
 	h.stdin = conn
 	h.mu.Unlock()
-	go h.listenTo(conn)
+	go h.listenTo(gated{conn, h})
 	h.t.Cleanup(func() { before.stdin.Close() })
 	return conn, before
+}
+
+// gated does not read on while the host's gate is closed.
+type gated struct {
+	net.Conn
+	h *host
+}
+
+func (g gated) Read(into []byte) (int, error) {
+	g.h.gate.Lock()
+	defer g.h.gate.Unlock()
+	return g.Conn.Read(into)
 }
 
 func (h *host) goBack(to byEngine) {
@@ -168,4 +182,48 @@ func TestAnEngineThatIsGoneEndsTheDoorToo(t *testing.T) {
 	if err := h.child.Wait(); err != nil {
 		t.Errorf("sandbox-init ended with %v", err)
 	}
+}
+
+// The socket has room for some 200 KiB: what is said when it is full comes later, in order and once.
+func TestAHostThatReadsLateHearsEverything(t *testing.T) {
+	h := startHost(t)
+	path, _ := h.knock()
+	h.comeIn(path)
+	h.attach()
+	const lines = 2500
+	mark := filepath.Join(h.places.output, "mark")
+	// Nobody acknowledges meanwhile, either.
+	h.ackMine = false
+	h.start(fmt.Sprintf(`read -r _; for i in $(seq %d); do printf '{"progress":0.5,"message":"%%01000d"}\n' $i >&$TOOL_PROGRESS_FD; done; touch "%s"`, lines, mark),
+		func(s *startBody) { s.Stdin = true })
+	h.await(frameStarted)
+	// The reader holds the gate while it waits for the next bytes, of which there are none.
+	held := make(chan struct{})
+	go func() { h.gate.Lock(); close(held) }()
+	h.send(frameStdin, []byte("go\n"))
+	<-held
+	until := time.Now().Add(patience)
+	for _, err := os.Stat(mark); err != nil; _, err = os.Stat(mark) {
+		if time.Now().After(until) {
+			t.Fatal("the task waits for its host")
+		}
+		time.Sleep(time.Millisecond)
+	}
+	h.gate.Unlock()
+	if exit := h.exit(); exit.ProgressDropped != 0 {
+		t.Errorf("exit: %s", encode(exit))
+	}
+	count := 0
+	for _, f := range h.frames {
+		if f.kind == frameProgress {
+			count++
+			if want := fmt.Sprintf("%01000d", count); !strings.Contains(string(f.body), want) {
+				t.Fatalf("progress %d: %.80s", count, f.body)
+			}
+		}
+	}
+	if count != lines {
+		t.Errorf("%d of %d came", count, lines)
+	}
+	h.over()
 }

@@ -77,6 +77,16 @@ func (f *frame) putHeader(into *[headerBytes]byte) {
 	binary.BigEndian.PutUint64(into[16:], f.timeUs)
 }
 
+// encoded is the whole frame in one piece.
+func (f *frame) encoded() []byte {
+	var header [headerBytes]byte
+	var sum [checksumBytes]byte
+	f.putHeader(&header)
+	f.putChecksum(&header, &sum)
+	whole := make([]byte, 0, headerBytes+len(f.body)+checksumBytes)
+	return append(append(append(whole, header[:]...), f.body...), sum[:]...)
+}
+
 // putChecksum writes the 4 bytes that come after the body.
 func (f *frame) putChecksum(header *[headerBytes]byte, into *[checksumBytes]byte) {
 	sum := crc32.Update(crc32.ChecksumIEEE(header[:]), crc32.IEEETable, f.body)

@@ -51,7 +51,9 @@ type outbox struct {
 	pendingNonce string
 	pendingLast  uint64
 	pendingFd    int
-	fd           int // where the host that was answered last reads
+	fd           int    // where the host that was answered last reads
+	isWriting    bool   // somebody is at it, outside the lock
+	rest         []byte // of a frame that fd did not take whole
 	urgent       []frame
 	bulkFrames   []frame // of channels: sent only where nothing else waits
 	bulkCost     int
@@ -108,7 +110,9 @@ func (o *outbox) stream(kind frameType, chunk []byte, n int) {
 		}
 		chunk = append([]byte(nil), chunk[:n]...)
 	}
-	o.number(kind, chunk[:n])
+	// By the writer: what comes while it is at it joins what waits.
+	o.keep(kind, chunk[:n])
+	o.work.Signal()
 }
 
 // lookForFlood widens the way to the host, once. Where the kernel does not let us, as on a socket, nothing changes.
@@ -156,10 +160,14 @@ func (o *outbox) put(kind frameType, body []byte) {
 }
 
 func (o *outbox) number(kind frameType, body []byte) {
+	o.keep(kind, body)
+	o.goOutLocked()
+}
+
+func (o *outbox) keep(kind frameType, body []byte) {
 	o.kept = append(o.kept, frame{kind: kind, seq: o.nextSeq, timeUs: o.clock.us(), body: body})
 	o.nextSeq++
 	o.cost += len(body) + frameOverheadBytes
-	o.work.Signal()
 }
 
 // putUnnumbered sends a frame before all numbered ones. It is not kept.
@@ -170,7 +178,7 @@ func (o *outbox) putUnnumbered(kind frameType, body []byte) {
 	if len(o.urgent) < most {
 		o.urgent = append(o.urgent, frame{kind: kind, timeUs: o.clock.us(), body: body})
 	}
-	o.work.Signal()
+	o.goOutLocked()
 }
 
 // bulk sends a frame of a channel behind everything else. It is not kept: where nobody is attached, nobody gets it. Its body is taken over.
@@ -180,7 +188,7 @@ func (o *outbox) bulk(kind frameType, channel uint16, body []byte) {
 	if o.attached || o.pendingNonce != "" {
 		o.bulkFrames = append(o.bulkFrames, frame{kind: kind, channel: channel, timeUs: o.clock.us(), body: body})
 		o.bulkCost += len(body) + frameOverheadBytes
-		o.work.Signal()
+		o.goOutLocked()
 	}
 }
 
@@ -215,7 +223,7 @@ func (o *outbox) used(seq uint64) {
 	if seq > o.ackSeq {
 		o.ackSeq = seq
 		o.ackWanted = true
-		o.work.Signal()
+		o.goOutLocked()
 	}
 }
 
@@ -261,7 +269,12 @@ func (o *outbox) attach(nonce string, lastSeq uint64, fd int) {
 func (o *outbox) detached() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.detachedLocked()
+}
+
+func (o *outbox) detachedLocked() {
 	o.attached = false
+	o.rest = nil
 	o.dropBulkLocked()
 	o.inFlight = 0
 	o.sent.Broadcast()
@@ -279,7 +292,7 @@ func (o *outbox) flush(atMost time.Duration) {
 	defer timer.Stop()
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for o.attached && !late && (o.cursor < o.nextSeq || o.inFlight != 0) {
+	for o.attached && !late && (o.cursor < o.nextSeq || o.inFlight != 0 || len(o.rest) > 0) {
 		o.sent.Wait()
 	}
 }

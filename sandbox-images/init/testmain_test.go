@@ -42,6 +42,7 @@ type host struct {
 	child  *exec.Cmd
 	stdin  io.WriteCloser
 	door   string // what the next hello asks for
+	gate   sync.Mutex
 
 	sent  [][]byte // every numbered frame, encoded; sent[i] has number i+1
 	token string

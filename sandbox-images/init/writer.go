@@ -22,11 +22,14 @@ func (o *outbox) writeNext(ready func(firstSeq, nextSeq uint64) []byte) error {
 	for !o.hasWork() {
 		o.work.Wait()
 	}
+	o.isWriting = true
+	defer o.written()
 	if o.pendingNonce != "" {
 		line := magicLine(o.pendingNonce)
 		o.pendingNonce = ""
 		o.attached = true
 		o.fd = o.pendingFd
+		o.rest = nil
 		o.cursor = min(max(o.pendingLast+1, o.firstSeq), o.nextSeq)
 		first, next, fd := o.firstSeq, o.nextSeq, o.fd
 		o.mu.Unlock()
@@ -35,18 +38,76 @@ func (o *outbox) writeNext(ready func(firstSeq, nextSeq uint64) []byte) error {
 		}
 		return writeFrame(fd, &frame{kind: frameReady, timeUs: o.clock.us(), body: ready(first, next)})
 	}
+	if rest, fd := o.rest, o.fd; len(rest) > 0 {
+		o.rest = nil
+		o.mu.Unlock()
+		return writeAll(fd, rest)
+	}
 	f, fd := o.takeLocked(), o.fd
 	o.mu.Unlock()
-	err := writeFrame(fd, &f)
+	return writeFrame(fd, &f)
+}
+
+func (o *outbox) written() {
 	o.mu.Lock()
+	defer o.mu.Unlock()
 	o.inFlight = 0
+	o.isWriting = false
 	o.sent.Broadcast()
-	o.mu.Unlock()
-	return err
 }
 
 func (o *outbox) hasWork() bool {
-	return o.pendingNonce != "" || o.attached && (len(o.urgent) > 0 || o.ackWanted || o.cursor < o.nextSeq || len(o.bulkFrames) > 0)
+	return o.pendingNonce != "" || o.attached && (len(o.rest) > 0 || o.hasFrame())
+}
+
+func (o *outbox) hasFrame() bool {
+	return len(o.urgent) > 0 || o.ackWanted || o.cursor < o.nextSeq || len(o.bulkFrames) > 0
+}
+
+// smallFrame is the longest body that is written by whoever has it to say.
+const smallFrame = 4 << 10
+
+// goOutLocked has what waits written: by the caller, as far as a socket takes it at once, so that no other thread has to wake up for it; otherwise by
+// the writer. It waits for nobody.
+func (o *outbox) goOutLocked() {
+	if o.fd <= syscall.Stdout || o.isWriting || !o.attached || o.pendingNonce != "" || len(o.rest) > 0 {
+		o.work.Signal()
+		return
+	}
+	for o.hasFrame() {
+		if o.nextBytesLocked() > smallFrame {
+			o.work.Signal()
+			return
+		}
+		f := o.takeLocked()
+		o.inFlight = 0
+		whole := f.encoded()
+		n, err := syscall.SendmsgN(o.fd, whole, nil, nil, syscall.MSG_DONTWAIT|syscall.MSG_NOSIGNAL)
+		if err != nil && err != syscall.EAGAIN && err != syscall.EINTR {
+			o.detachedLocked()
+			return
+		}
+		if n = max(n, 0); n < len(whole) {
+			o.rest = whole[n:]
+			o.work.Signal()
+			return
+		}
+	}
+	o.sent.Broadcast()
+}
+
+// nextBytesLocked is the length of the body that takeLocked would take.
+func (o *outbox) nextBytesLocked() int {
+	switch {
+	case len(o.urgent) > 0:
+		return len(o.urgent[0].body)
+	case o.ackWanted:
+		return 8
+	case o.cursor < o.nextSeq:
+		return len(o.kept[o.cursor-o.firstSeq].body)
+	default:
+		return len(o.bulkFrames[0].body)
+	}
 }
 
 // takeLocked is the next frame: errors, then acknowledgements, then the numbered ones, then those of channels.

@@ -27,7 +27,7 @@ export function refusalPace(nowMs: () => number): Pace {
       if (refusals <= freeRefusals) return;
       const startMs = nowMs();
       lastTurnMs = Math.max(lastTurnMs + 1000 / afterwardsASecond, startMs);
-      await sleep(lastTurnMs - startMs, undefined, { signal: gone }).catch(() => undefined);
+      if (lastTurnMs > startMs) await sleep(lastTurnMs - startMs, undefined, { signal: gone }).catch(() => undefined);
     },
   };
 }

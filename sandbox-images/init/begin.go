@@ -189,11 +189,12 @@ func (s *session) begin(fitted *outfit) error {
 	spawn("task", func() {
 		exit := running.run()
 		s.feed.close()
-		s.channels.close()
+		s.channels.cutOffForGood()
 		s.become(stateExited)
 		s.out.put(frameExit, encode(exit))
 		close(s.finished)
 		s.over()
+		s.channels.close()
 	})
 	return nil
 }

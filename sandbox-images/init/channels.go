@@ -339,15 +339,28 @@ func (c *channels) cutOffLocked() {
 	clear(c.byNumber)
 }
 
-// close ends all channels, and no further one opens.
-func (c *channels) close() {
+// cutOffForGood ends all channels, and no further one opens.
+func (c *channels) cutOffForGood() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.shut = true
+	c.cutOffLocked()
+}
+
+// close shuts the ports, which nobody is left to connect to.
+func (c *channels) close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	for _, listener := range c.listeners {
 		_ = listener.Close()
 	}
-	c.cutOffLocked()
+}
+
+// warmUpListening pays for what the runtime does once, before a task waits for its ports.
+func warmUpListening() {
+	if listener, err := net.Listen("tcp4", "127.0.0.1:0"); err == nil {
+		_ = listener.Close()
+	}
 }
 
 func (c *channels) send(kind frameType, ch *channel, body []byte) {

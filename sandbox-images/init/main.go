@@ -70,6 +70,7 @@ func serveSandbox(at places) int {
 		serveNames()
 	}
 	warmUp()
+	warmUpListening()
 	spawn("write", func() { writeFrames(out, s.readyBody) })
 	return s.serve()
 }

@@ -25,7 +25,14 @@ export function leanClient(address: string): LeanClient {
     const socket = connect(Number(port), hostname).setNoDelay(true);
     all.add(socket);
     const { promise, resolve, reject } = Promise.withResolvers<Socket>();
-    socket.once("connect", () => resolve(socket)).once("error", reject);
+    // Later on, whoever uses it hears of its close.
+    socket.once("connect", () => resolve(socket)).on("error", reject);
+    // A server closes what nobody has used for a while.
+    socket.once("close", () => {
+      all.delete(socket);
+      const at = idle.indexOf(socket);
+      if (at >= 0) idle.splice(at, 1);
+    });
     return await promise;
   };
 

@@ -37,6 +37,8 @@ export interface Asked {
 
 const startMs = 60_000;
 const readyMs = 120_000;
+/** Each question makes the server write half a hundred KiB. More of them would have it collect garbage while it is timed. */
+const askEveryMs = 100;
 const idleMs = 300_000;
 /** After the last start of a sandbox, the engine still has something to do. */
 const pauseMs = 150;
@@ -123,7 +125,7 @@ export async function startServing(
     gauge,
     async allReady(count) {
       const name = 'tool_executor_warm_sandboxes{state="ready"}';
-      await until(`${count} sandboxes stand ready`, async () => (await gauge(name)) >= count, readyMs);
+      await until(`${count} sandboxes stand ready`, async () => (await gauge(name)) >= count, readyMs, askEveryMs);
       await sleep(pauseMs);
     },
     async idle() {

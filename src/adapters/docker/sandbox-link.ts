@@ -264,7 +264,7 @@ export function sandboxLink(engine: Engine, id: string, from: LinkStart, events:
     return greet({ open, split: demux() }, door, signal, onAttached);
   };
 
-  /** Null: it leads nowhere, and the engine's way has to be gone again. */
+  /** Null: it leads nowhere. The engine's way stays the current one, unless there was somebody behind the door who did not answer. */
   const comeIn = async (pid: number, door: string, signal: AbortSignal): Promise<Ready | null> => {
     let stream: AttachedStream | null = null;
     let heard: AttachEvents;
@@ -283,6 +283,7 @@ export function sandboxLink(engine: Engine, id: string, from: LinkStart, events:
       return ready;
     } catch {
       signal.throwIfAborted();
+      if (stream !== null && current?.stream === stream) letGo();
       return null;
     }
   };
@@ -294,12 +295,15 @@ export function sandboxLink(engine: Engine, id: string, from: LinkStart, events:
     let pid: number | null = null;
     const ready = await attach(signal, door, async () => {
       await onAttached();
-      pid = (await engine.inspect(id, signal))?.pid ?? null;
+      // Without an answer it goes on as it began.
+      const found = await engine.inspect(id, signal).catch(() => null);
+      pid = found?.pid ?? null;
     });
-    if (!ready.door) return ready;
-    const within = pid === null ? null : await comeIn(pid, door, signal);
+    if (!ready.door || pid === null) return ready;
+    const within = await comeIn(pid, door, signal);
     from.doors.tried(within !== null);
-    return within ?? attach(signal, null);
+    if (within !== null) return within;
+    return current === null ? attach(signal, null) : ready;
   };
 
   const printed = (): string =>

@@ -7,6 +7,7 @@ import { localImages } from "../../src/adapters/docker/images.ts";
 import { dockerAt } from "../../src/app/house.ts";
 import type { Sandbox, SandboxEvent } from "../../src/ports/sandbox.ts";
 import { defaultLimits } from "../support/bare-container.ts";
+import { openCli } from "../support/cli.ts";
 import { engineProxy } from "../support/engine-proxy.ts";
 import { type Digest, digestOf, noiseCommand, noiseDigest } from "../support/streams.ts";
 
@@ -118,4 +119,13 @@ test("the task finds no way to where its sandbox is spoken to", async () => {
   await using other = await started(engineSocket, look, false);
   const [inDirect, inOther] = await Promise.all([one, other].map(({ sandbox }) => textOf(sandbox)));
   expect(inDirect).toBe(inOther);
+});
+
+direct("where a sandbox's process cannot be seen, it is spoken to over the engine", async () => {
+  await using toolx = await openCli();
+  // As an executor in a container has it: the engine's numbers of processes mean nothing there.
+  const through = ["unshare", "--pid", "--fork", "--mount-proc"];
+  const { code, stdout, stderr } = await toolx.run(["run", "shell", "--", "echo heard"], { through });
+  expect(code, stderr).toBe(0);
+  expect(stdout).toBe("heard\n");
 });

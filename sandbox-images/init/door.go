@@ -113,7 +113,6 @@ func (w *wire) leave() {
 
 // await is a frameReader's: it waits until something has come, or is at its end; false: neither in time.
 func (w *wire) await(patience time.Duration) bool {
-	until := time.Now().Add(patience)
 	other := noDescriptor
 	switch {
 	case w.direct != noDescriptor:
@@ -121,7 +120,7 @@ func (w *wire) await(patience time.Duration) bool {
 	case w.door != noDescriptor:
 		other = w.door
 	}
-	first, second := awaitEither(w.in, other, max(0, time.Until(until)))
+	first, second := awaitEither(w.in, other, patience)
 	return first || second
 }
 

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// byEngine is a host's way over the standard streams, from which byDoor leads away.
+// byEngine is a host's way over the standard streams, to which it may go back.
 type byEngine struct {
 	stdin io.WriteCloser
 }
@@ -52,6 +52,16 @@ func (g gated) Read(into []byte) (int, error) {
 	g.h.gate.Lock()
 	defer g.h.gate.Unlock()
 	return g.Conn.Read(into)
+}
+
+// startInside is a host that has come in by the door.
+func startInside(t *testing.T) (*host, net.Conn, byEngine) {
+	t.Helper()
+	h := startHost(t)
+	path, _ := h.knock()
+	conn, before := h.comeIn(path)
+	h.attach()
+	return h, conn, before
 }
 
 func (h *host) goBack(to byEngine) {
@@ -130,10 +140,7 @@ func TestOnlyANameOfTheProtocolIsADoor(t *testing.T) {
 }
 
 func TestWhoeverLeavesByTheDoorIsAttachedToAgain(t *testing.T) {
-	h := startHost(t)
-	path, _ := h.knock()
-	conn, engine := h.comeIn(path)
-	h.attach()
+	h, conn, engine := startInside(t)
 	h.start(`for i in 1 2 3 4 5; do echo $i; done; sleep 0.3; echo 6`, nil)
 	h.until("output", func() bool { return h.lastSeq > 1 })
 	conn.Close()
@@ -149,10 +156,7 @@ func TestWhoeverLeavesByTheDoorIsAttachedToAgain(t *testing.T) {
 }
 
 func TestAnotherHostTakesOverFromTheDoor(t *testing.T) {
-	h := startHost(t)
-	path, _ := h.knock()
-	conn, engine := h.comeIn(path)
-	h.attach()
+	h, conn, engine := startInside(t)
 	h.start("sleep 0.3; echo taken over", nil)
 	h.await(frameStarted)
 	h.goBack(engine)
@@ -172,10 +176,7 @@ func TestAnotherHostTakesOverFromTheDoor(t *testing.T) {
 }
 
 func TestAnEngineThatIsGoneEndsTheDoorToo(t *testing.T) {
-	h := startHost(t)
-	path, _ := h.knock()
-	_, engine := h.comeIn(path)
-	h.attach()
+	h, _, engine := startInside(t)
 	h.isShutDown.Store(true)
 	engine.stdin.Close()
 	h.until("the end", func() bool { return h.atEnd })
@@ -186,10 +187,7 @@ func TestAnEngineThatIsGoneEndsTheDoorToo(t *testing.T) {
 
 // The socket has room for some 200 KiB: what is said when it is full comes later, in order and once.
 func TestAHostThatReadsLateHearsEverything(t *testing.T) {
-	h := startHost(t)
-	path, _ := h.knock()
-	h.comeIn(path)
-	h.attach()
+	h, _, _ := startInside(t)
 	const lines = 2500
 	mark := filepath.Join(h.places.output, "mark")
 	// Nobody acknowledges meanwhile, either.

@@ -71,12 +71,10 @@ async function outputOf(sandbox: Sandbox, onOutput: (bytes: number) => Promise<v
   return await digestOf(stdout());
 }
 
-/** Who is not root speaks to sandboxes over the engine. */
-const direct = test.runIf(process.geteuid?.() === 0);
-
-direct(
+test(
   "a task says its output and its end while the engine answers nobody",
   async () => {
+    expect(process.geteuid?.(), "this test is run by root").toBe(0);
     await using proxy = await engineProxy(engineSocket);
     await using made = await started(proxy.socketPath, "echo begun; sleep 0.5; echo ended");
     const heard: string[] = [];
@@ -91,9 +89,10 @@ direct(
   boundMs,
 );
 
-direct(
+test(
   "a direct connection that breaks in the middle: the rest comes over the engine, and not a byte is lost or doubled",
   async () => {
+    expect(process.geteuid?.(), "this test is run by root").toBe(0);
     const sockets: Socket[] = [];
     const connected = (message: unknown): void => void sockets.push((message as { socket: Socket }).socket);
     subscribe("net.client.socket", connected);
@@ -121,7 +120,8 @@ test("the task finds no way to where its sandbox is spoken to", async () => {
   expect(inDirect).toBe(inOther);
 });
 
-direct("where a sandbox's process cannot be seen, it is spoken to over the engine", async () => {
+test("where a sandbox's process cannot be seen, it is spoken to over the engine", async () => {
+  expect(process.geteuid?.(), "this test is run by root").toBe(0);
   await using toolx = await openCli();
   // As an executor in a container has it: the engine's numbers of processes mean nothing there.
   const through = ["unshare", "--pid", "--fork", "--mount-proc"];

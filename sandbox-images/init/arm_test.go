@@ -72,9 +72,15 @@ func killLauncher(h *host) {
 	for _, pid := range children {
 		_ = syscall.Kill(pid, syscall.SIGKILL)
 	}
-	for late := time.Now().Add(patience); len(childrenOf(h.child.Process.Pid)) > 0; time.Sleep(time.Millisecond) {
+	eventually(h.t, "the launcher is gone", func() bool { return len(childrenOf(h.child.Process.Pid)) == 0 })
+}
+
+// eventually waits for what only looking shows.
+func eventually(t *testing.T, what string, met func() bool) {
+	t.Helper()
+	for late := time.Now().Add(patience); !met(); time.Sleep(time.Millisecond) {
 		if time.Now().After(late) {
-			h.t.Fatal("the launcher is still there")
+			t.Fatalf("waited for: %s", what)
 		}
 	}
 }

@@ -163,6 +163,7 @@ func (s *session) fitOutIn(cwd string, asked startBody, isHeld bool) (*outfit, e
 			return nil, err
 		}
 	}
+	spawn("pump", pump.run)
 	return &outfit{asked: asked, spec: spec, pump: pump, meter: meter, memoryBytes: memoryBytes}, nil
 }
 
@@ -172,13 +173,14 @@ func (s *session) begin(fitted *outfit) error {
 	if err := s.launcher.launch(fitted.spec); err != nil {
 		return err
 	}
-	if !asked.Stdin {
+	if asked.Stdin {
+		spawn("feed stdin", s.feed.run)
+	} else {
 		s.feed.close()
 	}
-	spawn("feed stdin", s.feed.run)
 	s.become(stateRunning)
 	s.out.put(frameStarted, encode(startedBody{Pid: s.launcher.pid}))
-	spawn("pump", fitted.pump.run)
+	close(fitted.pump.begun)
 	running := &task{
 		pid: s.launcher.pid, started: started,
 		deadline:    time.Duration(asked.DeadlineMs) * time.Millisecond,
@@ -191,9 +193,12 @@ func (s *session) begin(fitted *outfit) error {
 		s.feed.close()
 		s.channels.cutOffForGood()
 		s.become(stateExited)
-		s.out.put(frameExit, encode(exit))
+		body := encode(exit)
+		s.out.together(func() {
+			s.out.put(frameExit, body)
+			s.over()
+		})
 		close(s.finished)
-		s.over()
 		s.channels.close()
 	})
 	return nil

@@ -203,6 +203,18 @@ const (
 	atSymlinkNofollow = 0x100
 )
 
+// isEmptyFolder is false for what cannot be read, too.
+func isEmptyFolder(path string) bool {
+	fd, err := openFolder(atCwd, path)
+	if err != nil {
+		return false
+	}
+	opened := os.NewFile(uintptr(fd), path)
+	defer opened.Close()
+	_, err = opened.Readdirnames(1)
+	return err == io.EOF
+}
+
 func openFolder(parent int, name string) (int, error) {
 	return openAt(parent, name, syscall.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NOFOLLOW)
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/binary"
 	"hash/crc32"
+	"slices"
 )
 
 // The layout of a frame; docs/sandbox-protocol.md is the contract.
@@ -30,6 +31,7 @@ const (
 	frameShutdown frameType = 0x08
 	framePrepare  frameType = 0x0A
 	frameArm      frameType = 0x0B
+	frameRehearse frameType = 0x0C
 )
 
 // Both ways, never numbered.
@@ -77,14 +79,14 @@ func (f *frame) putHeader(into *[headerBytes]byte) {
 	binary.BigEndian.PutUint64(into[16:], f.timeUs)
 }
 
-// encoded is the whole frame in one piece.
-func (f *frame) encoded() []byte {
+// appendTo adds the whole frame.
+func (f *frame) appendTo(piece []byte) []byte {
 	var header [headerBytes]byte
 	var sum [checksumBytes]byte
 	f.putHeader(&header)
 	f.putChecksum(&header, &sum)
-	whole := make([]byte, 0, headerBytes+len(f.body)+checksumBytes)
-	return append(append(append(whole, header[:]...), f.body...), sum[:]...)
+	piece = slices.Grow(piece, headerBytes+len(f.body)+checksumBytes)
+	return append(append(append(piece, header[:]...), f.body...), sum[:]...)
 }
 
 // putChecksum writes the 4 bytes that come after the body.

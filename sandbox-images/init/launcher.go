@@ -122,20 +122,25 @@ func (l *launcher) launch(spec launchSpec) error {
 
 // discard ends a launcher that is not needed, and returns when it is gone, and what it may have started with it.
 func (l *launcher) discard() {
-	_ = syscall.Kill(-l.pid, syscall.SIGKILL)
 	l.control.Close()
 	l.stdin.Close()
 	for _, fd := range []int{l.stdout, l.stderr, l.progress} {
 		syscall.Close(fd)
 	}
+	endGroup(l.pid, l.ended)
+}
+
+// endGroup kills a process that leads its group, and the group, and returns when all are gone, or refuse to.
+func endGroup(pid int, ended <-chan ending) {
+	_ = syscall.Kill(-pid, syscall.SIGKILL)
 	patience := time.After(killPatience)
 	select {
-	case <-l.ended:
+	case <-ended:
 	case <-patience:
 		return
 	}
-	// Its group is there until the last of it was waited for, which the reaper does.
-	for syscall.Kill(-l.pid, 0) == nil {
+	// The group is there until the last of it was waited for, which the reaper does.
+	for syscall.Kill(-pid, 0) == nil {
 		select {
 		case <-time.After(time.Millisecond):
 		case <-patience:

@@ -222,7 +222,7 @@ func TestWhatCannotStartIsFailedAndNeverStarted(t *testing.T) {
 		}},
 		{"a launcher that ended", "start", "launch", func(h *host) {
 			h.send(frameArm, encode(h.task("echo no", nil)))
-			h.until("arm is used", func() bool { return h.acked == uint64(len(h.sent)) })
+			eventually(h.t, "arm is used", func() bool { return isInside(h, h.places.workspace) })
 			killLauncher(h)
 			h.send(frameStart, []byte(`{"armed":true}`))
 		}},

@@ -58,7 +58,9 @@ type outbox struct {
 	bulkFrames   []frame // of channels: sent only where nothing else waits
 	bulkCost     int
 	ackSeq       uint64
-	ackWanted    bool
+	ackTold      uint64
+	ackWanted    bool // at once; otherwise with the next numbered frame
+	isHeld       bool // what is put waits for what follows
 }
 
 func newOutbox(c clock) *outbox {
@@ -112,7 +114,9 @@ func (o *outbox) stream(kind frameType, chunk []byte, n int) {
 	}
 	// By the writer: what comes while it is at it joins what waits.
 	o.keep(kind, chunk[:n])
-	o.work.Signal()
+	if !o.isHeld {
+		o.work.Signal()
+	}
 }
 
 // lookForFlood widens the way to the host, once. Where the kernel does not let us, as on a socket, nothing changes.
@@ -127,6 +131,7 @@ func (o *outbox) lookForFlood() {
 
 func (o *outbox) waitForRoom(n int) {
 	for o.cost+n > keptBytes && len(o.kept) > 0 {
+		o.work.Signal()
 		o.room.Wait()
 	}
 }
@@ -216,12 +221,26 @@ func (o *outbox) dropBulkLocked() {
 	o.room.Broadcast()
 }
 
-// used tells the host that its frames up to seq have been used.
-func (o *outbox) used(seq uint64) {
+// together has what fill puts go out in one piece, where that is small. fill must not take long.
+func (o *outbox) together(fill func()) {
+	o.hold(true)
+	defer o.hold(false)
+	fill()
+}
+
+func (o *outbox) hold(on bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if seq > o.ackSeq {
-		o.ackSeq = seq
+	o.isHeld = on
+	o.goOutLocked()
+}
+
+// used tells the host that its frames up to seq have been used: at once, where it may wait for that, or with the next numbered frame.
+func (o *outbox) used(seq uint64, atOnce bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.ackSeq = max(o.ackSeq, seq)
+	if atOnce && o.ackSeq > o.ackTold {
 		o.ackWanted = true
 		o.goOutLocked()
 	}

@@ -16,6 +16,7 @@ type pump struct {
 	stderr   stream
 	lines    stream
 	progress progressLines
+	begun    chan struct{} // closed when the host was told that the task has started
 	done     chan struct{}
 }
 
@@ -31,6 +32,7 @@ func newPump(out *outbox, l *launcher) (*pump, error) {
 		stdout: stream{kind: frameStdout},
 		stderr: stream{kind: frameStderr},
 		lines:  stream{kind: frameProgress},
+		begun:  make(chan struct{}),
 		done:   make(chan struct{}),
 	}
 	p.open = map[int32]*stream{int32(l.stdout): &p.stdout, int32(l.stderr): &p.stderr, int32(l.progress): &p.lines}
@@ -73,6 +75,7 @@ func (p *pump) run() {
 		if err != nil {
 			fatal("wait for the task's output", err)
 		}
+		<-p.begun
 		for _, event := range events[:count] {
 			if event.Fd == int32(p.wake[0]) {
 				p.drain()

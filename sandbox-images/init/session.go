@@ -145,7 +145,7 @@ func (s *session) readyBody(firstSeq, nextSeq uint64) []byte {
 	defer s.mu.Unlock()
 	return encode(readyBody{
 		Version: protocolVersion, Token: s.token, State: s.state, LastInSeq: s.lastInSeq,
-		FirstSeq: firstSeq, NextSeq: nextSeq, Secrets: s.secrets, Channels: true, Prepares: true, CollectsEarly: true, Arms: true, Door: s.hasDoor,
+		FirstSeq: firstSeq, NextSeq: nextSeq, Secrets: s.secrets, Channels: true, Prepares: true, CollectsEarly: true, Arms: true, Rehearses: true, Door: s.hasDoor,
 	})
 }
 
@@ -179,6 +179,8 @@ func (s *session) take(f *frame) (over bool) {
 		s.takeInput(f.body)
 	case framePrepare:
 		s.prepare(f.body)
+	case frameRehearse:
+		s.rehearse(f.body)
 	case frameArm:
 		s.arm(f.body)
 	case frameStart:
@@ -195,8 +197,15 @@ func (s *session) take(f *frame) (over bool) {
 	default:
 		s.refuse("unsupported", fmt.Sprintf("frame type 0x%02x", byte(f.kind)))
 	}
-	s.feed.other(f.seq)
+	s.feed.other(f.seq, !s.isAnsweredSoon(f.kind))
 	return false
+}
+
+// isAnsweredSoon says that a numbered frame comes, with which the host can hear that this one is used.
+func (s *session) isAnsweredSoon(kind frameType) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.isOver && (kind == frameArm || kind == frameStart || kind == frameCollect)
 }
 
 func isNumbered(kind frameType) bool {
@@ -275,9 +284,14 @@ func (s *session) collectIfDue() {
 	if !isDue {
 		return
 	}
-	spawn("collect", func() {
+	gather := func() {
 		end := collectOutput(s.places.output, *wanted, s.out)
 		s.become(stateEnded)
 		s.out.put(frameEnd, encode(end))
-	})
+	}
+	if isEmptyFolder(s.places.output) {
+		s.out.together(gather)
+	} else {
+		spawn("collect", gather)
+	}
 }

@@ -14,7 +14,7 @@ type stdinFeed struct {
 	closed  bool // nothing is written any more: the task is gone, or its stdin ended
 	pipe    *os.File
 	lastSeq uint64
-	used    func(seq uint64)
+	used    func(seq uint64, atOnce bool)
 }
 
 type stdinPiece struct {
@@ -22,8 +22,8 @@ type stdinPiece struct {
 	body []byte // empty closes
 }
 
-// newStdinFeed takes the writing end, non-blocking, over. used hears of each host frame that is done with.
-func newStdinFeed(pipe *os.File, used func(seq uint64)) *stdinFeed {
+// newStdinFeed takes the writing end, non-blocking, over. used hears of each host frame that is done with, and whether the host may wait for that.
+func newStdinFeed(pipe *os.File, used func(seq uint64, atOnce bool)) *stdinFeed {
 	f := &stdinFeed{pipe: pipe, used: used}
 	f.more = sync.NewCond(&f.mu)
 	return f
@@ -42,7 +42,7 @@ func (f *stdinFeed) take(seq uint64, body []byte) {
 	defer f.mu.Unlock()
 	f.lastSeq = seq
 	if f.closed {
-		f.used(seq)
+		f.used(seq, true)
 		return
 	}
 	f.queue = append(f.queue, stdinPiece{seq: seq, body: append([]byte(nil), body...)})
@@ -50,12 +50,12 @@ func (f *stdinFeed) take(seq uint64, body []byte) {
 }
 
 // other tells the feed of a host frame of another type, which counts as used once everything before it is.
-func (f *stdinFeed) other(seq uint64) {
+func (f *stdinFeed) other(seq uint64, atOnce bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.lastSeq = seq
 	if len(f.queue) == 0 {
-		f.used(seq)
+		f.used(seq, atOnce)
 	}
 }
 
@@ -83,7 +83,7 @@ func (f *stdinFeed) run() {
 		f.mu.Lock()
 		if len(f.queue) > 0 { // close empties it
 			f.queue = f.queue[1:]
-			f.used(f.settled())
+			f.used(f.settled(), true)
 		}
 		f.mu.Unlock()
 	}
@@ -105,8 +105,8 @@ func (f *stdinFeed) close() {
 		return
 	}
 	f.closed = true
+	f.used(f.lastSeq, len(f.queue) > 0)
 	f.queue = nil
-	f.used(f.lastSeq)
 	f.more.Signal()
 	f.pipe.Close() // also ends a write that waits
 }

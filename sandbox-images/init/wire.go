@@ -44,6 +44,11 @@ type prepareBody struct {
 	Limits limitsBody        `json:"limits"`
 }
 
+// rehearseBody is a program of the image, by its path, that is run to its end.
+type rehearseBody struct {
+	Argv []string `json:"argv"`
+}
+
 type preparedBody struct {
 	Ready bool `json:"ready"`
 }
@@ -86,6 +91,7 @@ type readyBody struct {
 	Prepares      bool            `json:"prepares"`
 	CollectsEarly bool            `json:"collects_early"`
 	Arms          bool            `json:"arms"`
+	Rehearses     bool            `json:"rehearses"`
 	Door          bool            `json:"door"`
 }
 

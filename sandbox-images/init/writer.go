@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"runtime"
 	"syscall"
+	"time"
 	"unsafe"
 )
 
@@ -64,31 +65,32 @@ func (o *outbox) hasFrame() bool {
 	return len(o.urgent) > 0 || o.ackWanted || o.cursor < o.nextSeq || len(o.bulkFrames) > 0
 }
 
-// smallFrame is the longest body that is written by whoever has it to say.
-const smallFrame = 4 << 10
+// smallPiece is the most that is written by whoever has it to say: what a pipe takes as a whole if it takes anything (PIPE_BUF).
+const smallPiece = 4 << 10
 
-// goOutLocked has what waits written: by the caller, as far as a socket takes it at once, so that no other thread has to wake up for it; otherwise by
-// the writer. It waits for nobody.
+// goOutLocked has what waits written, in as few pieces as it can: by the caller, as far as the host's side takes it at once, so that no other thread
+// has to wake up for it; otherwise by the writer. It waits for nobody.
 func (o *outbox) goOutLocked() {
-	if o.fd <= syscall.Stdout || o.isWriting || !o.attached || o.pendingNonce != "" || len(o.rest) > 0 {
+	if o.isHeld || !o.hasFrame() {
+		return
+	}
+	if o.isWriting || !o.attached || o.pendingNonce != "" || len(o.rest) > 0 {
 		o.work.Signal()
 		return
 	}
 	for o.hasFrame() {
-		if o.nextBytesLocked() > smallFrame {
+		piece := o.takeSmallLocked()
+		if len(piece) == 0 {
 			o.work.Signal()
 			return
 		}
-		f := o.takeLocked()
-		o.inFlight = 0
-		whole := f.encoded()
-		n, err := syscall.SendmsgN(o.fd, whole, nil, nil, syscall.MSG_DONTWAIT|syscall.MSG_NOSIGNAL)
+		n, err := writeNow(o.fd, piece)
 		if err != nil && err != syscall.EAGAIN && err != syscall.EINTR {
 			o.detachedLocked()
 			return
 		}
-		if n = max(n, 0); n < len(whole) {
-			o.rest = whole[n:]
+		if n < len(piece) {
+			o.rest = piece[n:]
 			o.work.Signal()
 			return
 		}
@@ -96,18 +98,46 @@ func (o *outbox) goOutLocked() {
 	o.sent.Broadcast()
 }
 
+// takeSmallLocked is as many of the next frames as are small together. Empty: the next one is large.
+func (o *outbox) takeSmallLocked() []byte {
+	var piece []byte
+	for o.hasFrame() && len(piece)+headerBytes+o.nextBytesLocked()+checksumBytes <= smallPiece {
+		f := o.takeLocked()
+		o.inFlight = 0 // its body is copied
+		piece = f.appendTo(piece)
+	}
+	return piece
+}
+
+// writeNow writes what there is room for. Standard output is the engine's pipe, of which nobody else writes to this end.
+func writeNow(fd int, piece []byte) (int, error) {
+	if fd == syscall.Stdout {
+		if !isWritable(fd, 0) {
+			return 0, syscall.EAGAIN
+		}
+		n, err := syscall.Write(fd, piece)
+		return max(n, 0), err
+	}
+	n, err := syscall.SendmsgN(fd, piece, nil, nil, syscall.MSG_DONTWAIT|syscall.MSG_NOSIGNAL)
+	return max(n, 0), err
+}
+
 // nextBytesLocked is the length of the body that takeLocked would take.
 func (o *outbox) nextBytesLocked() int {
 	switch {
 	case len(o.urgent) > 0:
 		return len(o.urgent[0].body)
-	case o.ackWanted:
+	case o.isAckNext():
 		return 8
 	case o.cursor < o.nextSeq:
 		return len(o.kept[o.cursor-o.firstSeq].body)
 	default:
 		return len(o.bulkFrames[0].body)
 	}
+}
+
+func (o *outbox) isAckNext() bool {
+	return o.ackWanted || o.ackSeq > o.ackTold && o.cursor < o.nextSeq
 }
 
 // takeLocked is the next frame: errors, then acknowledgements, then the numbered ones, then those of channels.
@@ -117,8 +147,9 @@ func (o *outbox) takeLocked() frame {
 		o.urgent = o.urgent[1:]
 		return f
 	}
-	if o.ackWanted {
+	if o.isAckNext() {
 		o.ackWanted = false
+		o.ackTold = o.ackSeq
 		body := binary.BigEndian.AppendUint64(nil, o.ackSeq)
 		return frame{kind: frameSandboxAck, timeUs: o.clock.us(), body: body}
 	}
@@ -163,7 +194,7 @@ func writeAll(fd int, parts ...[]byte) error {
 			parts = skip(parts, int(n))
 		case syscall.EINTR:
 		case syscall.EAGAIN:
-			waitWritable(fd)
+			isWritable(fd, -1)
 		default:
 			return errno
 		}
@@ -187,8 +218,15 @@ type pollFd struct {
 	revents int16
 }
 
-func waitWritable(fd int) {
+// isWritable waits no longer than patience for room; a negative one has no bound. What cannot be waited for counts as writable.
+func isWritable(fd int, patience time.Duration) bool {
 	const pollOut = 4
 	wanted := pollFd{fd: int32(fd), events: pollOut}
-	syscall.Syscall6(syscall.SYS_PPOLL, uintptr(unsafe.Pointer(&wanted)), 1, 0, 0, 0, 0)
+	var most *syscall.Timespec
+	if patience >= 0 {
+		bound := syscall.NsecToTimespec(patience.Nanoseconds())
+		most = &bound
+	}
+	n, _, _ := syscall.Syscall6(syscall.SYS_PPOLL, uintptr(unsafe.Pointer(&wanted)), 1, uintptr(unsafe.Pointer(most)), 0, 0, 0)
+	return n != 0
 }

@@ -79,8 +79,9 @@ export function dockerSandboxes(docker: Dockerode, options: DockerSandboxesOptio
       const { runtime, limits, image } = spec;
       const prewarm = spec.purpose === "pool" ? (image.prewarm ?? null) : null;
       const prepared = prewarm && { prewarm, env: sandboxEnvironment(image.env) };
+      const rehearses = spec.purpose === "pool" && runtimeTraits(runtime).startsFasterTwice;
       return await openDockerSandbox(
-        { engine, removals: taken, id, runtime, limits, prepared, doors: doorsOf(runtime) },
+        { engine, removals: taken, id, runtime, limits, prepared, rehearses, doors: doorsOf(runtime) },
         signal,
       );
     } catch (error) {

@@ -25,6 +25,8 @@ export interface RuntimeTraits {
   readonly raisesLoopback: boolean;
   /** Whether root on the host sees a sandbox's file systems, and can connect to a socket there. */
   readonly isSeenFromHost: boolean;
+  /** Whether a sandbox starts its second program faster than its first. */
+  readonly startsFasterTwice: boolean;
   /** Whether the file systems of a sandbox hold no more than `inodes` files. */
   readonly boundsInodes: boolean;
   /** How an operator adds it to the engine. */
@@ -44,6 +46,7 @@ const runc: RuntimeTraits = {
   idleMemoryBytes: overheadMemoryMb * bytesPerMb,
   raisesLoopback: true,
   isSeenFromHost: true,
+  startsFasterTwice: false,
   boundsInodes: true,
   howToAdd: "it comes with the engine: reinstall the engine's package runc",
   whenAWallFalls: "run nothing here, and report it with the versions of engine and runtime",
@@ -60,6 +63,8 @@ const runc: RuntimeTraits = {
  * - The host kills the sentry when memory runs out, and sandbox-init with it: such a task has no exit and no artifacts.
  * - What a task can read of its memory and processors is fixed at the sandbox's start, and older versions have no way to change limits.
  * - SIGKILL from inside reaches PID 1.
+ * - The first exec of a sandbox costs up to 2 ms more than the next: the address space of a process that has ended is used again, and the loader and the
+ *   libraries that it has read it knows.
  * - It takes over the addresses that it finds in the network namespace, and a new one has none.
  */
 const gvisor: RuntimeTraits = {
@@ -71,6 +76,7 @@ const gvisor: RuntimeTraits = {
   idleMemoryBytes: 2 * overheadMemoryMb * bytesPerMb,
   raisesLoopback: false,
   isSeenFromHost: false,
+  startsFasterTwice: true,
   boundsInodes: false,
   howToAdd:
     'name it in /etc/docker/daemon.json, {"runtimes": {"runsc": {"path": "/usr/local/bin/runsc", "runtimeArgs": ["--platform=systrap", "--oci-seccomp"]}}}, and reload the engine (SIGHUP): docs/operations.md#gvisor',

@@ -20,6 +20,8 @@ export interface Ready {
   readonly collectsEarly: boolean;
   /** Whether it can be told its task ahead of `start`. */
   readonly arms: boolean;
+  /** Whether it can run a program to its end before its task is known. */
+  readonly rehearses: boolean;
   /** Whether the door that `hello` asked for is open. */
   readonly door: boolean;
 }
@@ -50,6 +52,8 @@ export const prepareBody = (
   env: Readonly<Record<string, string>>,
   limits: StartLimits,
 ): Buffer => json({ argv, env, limits: limitsOnWire(limits) });
+
+export const rehearseBody = (argv: readonly string[]): Buffer => json({ argv });
 
 /** Whether the program that was asked for waits for its task. */
 export const parsePrepared = (body: Buffer): boolean => parsed(body).ready === true;
@@ -108,7 +112,8 @@ export function parseReady(body: Buffer): Ready | null {
   const [channels, prepares] = [value.channels === true, value.prepares === true];
   const [lastInSeq, firstSeq] = [count(value.last_in_seq), count(value.first_seq)];
   const [collectsEarly, arms, door] = [value.collects_early === true, value.arms === true, value.door === true];
-  return { token, state, lastInSeq, firstSeq, channels, prepares, collectsEarly, arms, door, secrets };
+  const rehearses = value.rehearses === true;
+  return { token, state, lastInSeq, firstSeq, channels, prepares, collectsEarly, arms, rehearses, door, secrets };
 }
 
 /**

@@ -20,6 +20,7 @@ export const frameType = {
   shutdown: 0x08,
   prepare: 0x0a,
   arm: 0x0b,
+  rehearse: 0x0c,
   open: 0x10,
   data: 0x11,
   window: 0x12,

@@ -5,8 +5,10 @@ import { diskObjectStore } from "../adapters/disk/disk-object-store.ts";
 import { fileLogSink } from "../adapters/disk/file-log-sink.ts";
 import { hostLiveness } from "../adapters/disk/host-liveness.ts";
 import { ownImagesFolder } from "../adapters/disk/own-images-folder.ts";
-import { diskScratch } from "../adapters/disk/scratch.ts";
+import { diskScratch, ownerFile } from "../adapters/disk/scratch.ts";
 import { requireSecretsFolder, secretsFolder } from "../adapters/disk/secrets-folder.ts";
+import { spareFolders } from "../adapters/disk/spare-folders.ts";
+import { successionName } from "../adapters/disk/succession-file.ts";
 import { dockerSandboxes } from "../adapters/docker/docker-sandboxes.ts";
 import { newDockerode } from "../adapters/docker/dockerode.ts";
 import { imageMemory } from "../adapters/docker/image-memory.ts";
@@ -44,6 +46,8 @@ export interface House extends AsyncDisposable {
   readonly docker: Dockerode;
   /** @throws ExecutorError validation | policy_denied */
   readonly parseTask: ParseTask;
+  /** Keeps so many attempts' folders made ahead, for whoever runs one task after the other. */
+  keepSpareFolders(count: number): void;
 }
 
 /** What is known without an engine: tasks, results, objects. */
@@ -146,7 +150,12 @@ export async function openHouse(
   const archive = stack.use(await openArchive(config, putPatienceMs));
   const liveness = stack.use(await hostLiveness(config.runtimeDir));
   const tracing = stack.use(await tracingOf(config, ownerText(liveness.self)));
-  const scratch = await diskScratch(config.sandboxRoot);
+  const spares = stack.use(
+    spareFolders(config.sandboxRoot, {
+      ...{ owner: ownerText(liveness.self), ownerFile, emptyFiles: [successionName] },
+    }),
+  );
+  const scratch = await diskScratch(config.sandboxRoot, spares);
   const logSink = stack.use(await openLogSink(config));
   const knowledge = stack.use(knowledgeSearch(() => openKnowledge(config)));
   const docker = dockerAt(config.dockerHost);
@@ -201,5 +210,5 @@ export async function openHouse(
     now: systemClock.now,
   });
   const held = stack.move();
-  return { parts, docker, parseTask, [Symbol.asyncDispose]: () => held.disposeAsync() };
+  return { parts, docker, parseTask, keepSpareFolders: spares.keep, [Symbol.asyncDispose]: () => held.disposeAsync() };
 }

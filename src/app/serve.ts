@@ -44,6 +44,8 @@ export interface ServeOptions {
   readonly handover: boolean;
 }
 
+/** Each is a folder with two small files. */
+const spareFolderCount = 4;
 /** Tasks of other doors and those whose time has come are found this late at most. */
 const pollMs = 500;
 /** With a lease of 10 s, a task of a dead executor elsewhere is found within 15 s of its death. */
@@ -94,7 +96,10 @@ export async function serve(
       },
     }),
   );
-  if (pool !== null) begins = beginsAtOnce(parts, scheduled, pool);
+  if (pool !== null) {
+    begins = beginsAtOnce(parts, scheduled, pool);
+    opened.keepSpareFolders(spareFolderCount);
+  }
   const reap = await serverReaper(config, house, scheduled);
   const onReport = (report: ReapReport): void => {
     tellReaped(report, counted, log, say);

@@ -6,13 +6,15 @@ import { ExecutorError } from "../../model/failure.ts";
 import { type Owner, ownerText, parseOwner } from "../../model/owner.ts";
 import type { Scratch, ScratchFolder } from "../../ports/scratch.ts";
 import { codeOf, privateFolder } from "./private-folder.ts";
+import type { SpareFolders } from "./spare-folders.ts";
 
 /**
  * Attempts' folders under `root`, which all executors of one user share.
  *
+ * @param spares folders there that were made ahead.
  * @throws ExecutorError validation, when `root` is a link, another user's, or writable by others.
  */
-export async function diskScratch(root: string): Promise<Scratch> {
+export async function diskScratch(root: string, spares?: SpareFolders): Promise<Scratch> {
   const setting = "SANDBOX_ROOT";
   privateFolder(root, setting);
   let checkedAt = performance.now();
@@ -26,6 +28,7 @@ export async function diskScratch(root: string): Promise<Scratch> {
       // Ids hold no dot, so no two attempts meet; the random end keeps two tries of one attempt apart.
       const name = `${key.tenantId}.${key.taskId}.${number}.${randomEnd()}`;
       const path = join(root, name);
+      if (spares?.placeAt(path, ownerText(owner))) return path;
       try {
         // To wake a thread for each of them takes several times as long as they do, and a task waits for them.
         mkdirSync(path, { mode: 0o700 });
@@ -85,7 +88,8 @@ function randomEnd(): string {
 /** A root that was looked at so recently is not idle. */
 const trustMs = 1000;
 
-const ownerFile = "owner";
+/** In each folder: whose it is. */
+export const ownerFile = "owner";
 const folderName = /^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.\d+\.[0-9a-f]{12}$/;
 
 async function describe(path: string): Promise<ScratchFolder | null> {

@@ -15,20 +15,19 @@ export interface SuccessionFile extends Disposable {
  * One file, made once and only written to in place: to make a file, and to put one in another's place, waits for the disk where a write
  * does not. First the last number that was passed, always as long; then a line for each note, of which the last whole one counts.
  */
-const fileName = "succession";
+export const successionName = "succession";
 const digits = 16;
 const headBytes = digits + 1;
 /** A line like a note: who wrote the one before let go of it on purpose. */
 const handedOver = "handed over";
 
 /**
- * @param isNew the folder was made just now: then the file is whole from its first note on.
+ * @param isNew the folder was made for this: the file is empty, if it is there at all, and whole from its first note on.
  * @throws ExecutorError internal, when the disk is full or not writable.
  */
 export function successionFile(folder: string, isNew = false): SuccessionFile {
-  const path = join(folder, fileName);
-  const how = constants.O_RDWR | constants.O_CREAT | (isNew ? constants.O_EXCL : 0);
-  const file = translated("make", path, () => openSync(path, how, 0o600));
+  const path = join(folder, successionName);
+  const file = translated("make", path, () => openSync(path, constants.O_RDWR | constants.O_CREAT, 0o600));
   let isOpen = true;
   let last = 0;
   let endsAt = 0;
@@ -78,7 +77,7 @@ function writeAll(file: number, bytes: Buffer, at: number): void {
 /** Null where nothing was noted, or nothing that can be read. `lastSeq` counts what was passed, and no output; `deaths` the latest, too. */
 export function readSuccession(folder: string): Succession | null {
   try {
-    const text = ifThere(() => readFileSync(join(folder, fileName), "utf8"));
+    const text = ifThere(() => readFileSync(join(folder, successionName), "utf8"));
     if (text === null) return null;
     // What stands after the last end of line was cut short.
     const lines = text.slice(headBytes, text.lastIndexOf("\n")).split("\n");

@@ -20,15 +20,16 @@ export async function diskScratch(root: string, spares?: SpareFolders): Promise<
   let checkedAt = performance.now();
   return {
     async make({ key, number, owner }) {
+      // Ids hold no dot, so no two attempts meet; the random end keeps two tries of one attempt apart.
+      const name = `${key.tenantId}.${key.taskId}.${number}.${randomEnd()}`;
+      const path = join(root, name);
+      // One that is found under its random name is in the root that we know.
+      if (spares?.placeAt(path, ownerText(owner))) return path;
       // A sweeper of old temporary files may have taken an idle root away, and somebody else made one in its place.
       if (performance.now() - checkedAt > trustMs) {
         privateFolder(root, setting);
         checkedAt = performance.now();
       }
-      // Ids hold no dot, so no two attempts meet; the random end keeps two tries of one attempt apart.
-      const name = `${key.tenantId}.${key.taskId}.${number}.${randomEnd()}`;
-      const path = join(root, name);
-      if (spares?.placeAt(path, ownerText(owner))) return path;
       try {
         // To wake a thread for each of them takes several times as long as they do, and a task waits for them.
         mkdirSync(path, { mode: 0o700 });

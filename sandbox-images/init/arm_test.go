@@ -99,3 +99,14 @@ func childrenOf(pid int) []int {
 	}
 	return found
 }
+
+// isInside says whether a child of the sandbox-init under test has entered that folder.
+func isInside(h *host, folder string) bool {
+	wanted, _ := filepath.EvalSymlinks(folder)
+	for _, pid := range childrenOf(h.child.Process.Pid) {
+		if at, err := os.Readlink(filepath.Join("/proc", strconv.Itoa(pid), "cwd")); err == nil && at == wanted {
+			return true
+		}
+	}
+	return false
+}

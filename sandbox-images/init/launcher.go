@@ -122,12 +122,13 @@ func (l *launcher) launch(spec launchSpec) error {
 
 // discard ends a launcher that is not needed, and returns when it is gone, and what it may have started with it.
 func (l *launcher) discard() {
+	// First: it must not see an end of its input, and act on that.
+	endGroup(l.pid, l.ended)
 	l.control.Close()
 	l.stdin.Close()
 	for _, fd := range []int{l.stdout, l.stderr, l.progress} {
 		syscall.Close(fd)
 	}
-	endGroup(l.pid, l.ended)
 }
 
 // endGroup kills a process that leads its group, and the group, and returns when all are gone, or refuse to.

@@ -3,7 +3,6 @@ package main
 import (
 	"os"
 	"path/filepath"
-	"strconv"
 	"testing"
 )
 
@@ -75,15 +74,4 @@ func TestARehearsalComesBeforeAllElse(t *testing.T) {
 		t.Errorf("without a program: %+v", got)
 	}
 	h.over()
-}
-
-// isInside says whether a child of the sandbox-init under test has entered that folder.
-func isInside(h *host, folder string) bool {
-	wanted, _ := filepath.EvalSymlinks(folder)
-	for _, pid := range childrenOf(h.child.Process.Pid) {
-		if at, err := os.Readlink(filepath.Join("/proc", strconv.Itoa(pid), "cwd")); err == nil && at == wanted {
-			return true
-		}
-	}
-	return false
 }

@@ -182,6 +182,6 @@ test("an engine that is not there is said so by name", async () => {
   Object.assign(nowhere.modem, { socketPath: "/nowhere/docker.sock" });
   await expect(dockerInventory(nowhere).list(never)).rejects.toMatchObject({
     code: "sandbox",
-    message: /list \w+: .*ENOENT/,
+    message: expect.stringMatching(/list \w+: .*ENOENT/),
   });
 });

@@ -97,7 +97,10 @@ test("a removal that was given up can be taken up again", async () => {
 test("the root is refused when it is a link or others may write it", async () => {
   await mkdir(root, { mode: 0o700 });
   await symlink(root, join(base, "link"));
-  await expect(diskScratch(join(base, "link"))).rejects.toMatchObject({ code: "validation", message: /SANDBOX_ROOT/ });
+  await expect(diskScratch(join(base, "link"))).rejects.toMatchObject({
+    code: "validation",
+    message: expect.stringMatching(/SANDBOX_ROOT/),
+  });
   await chmod(root, 0o777);
-  await expect(diskScratch(root)).rejects.toMatchObject({ code: "validation", message: /0777/ });
+  await expect(diskScratch(root)).rejects.toMatchObject({ code: "validation", message: expect.stringMatching(/0777/) });
 });

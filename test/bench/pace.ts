@@ -20,6 +20,24 @@ function paceMs(): number {
 // Until it is compiled it says more of the compiler than of the processor.
 for (let count = 0; count < 1000; count += 1) paceMs();
 
+/**
+ * That computation again and again, for as long as `ms` take by its median: no disk, no other process, nothing to wait for. What its p99 is more
+ * than its median, the machine adds to whatever takes as long.
+ */
+export function computingContestant(name: string, ms: number, settled: () => Promise<void>): Contestant {
+  const once = figures(Array.from({ length: 500 }, paceMs)).median;
+  const times = Math.round(ms / once);
+  return {
+    name,
+    settled,
+    async round() {
+      const startedAt = performance.now();
+      for (let count = 0; count < times; count += 1) paceMs();
+      return { computing: performance.now() - startedAt };
+    },
+  };
+}
+
 const paceName = "pace of the processor beside it";
 
 /** The same, with how long the fixed computation took before or after each round, whichever was slower. */

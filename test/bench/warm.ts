@@ -5,7 +5,7 @@ import { freshDatabase } from "../support/fresh-database.ts";
 import { type Postgres, startPostgres } from "../support/services.ts";
 import { type Contestant, dockerRunContestant, servedContestant } from "./contestants.ts";
 import { figuresOf, interleaved, medianOf, rowsOf, type Samples } from "./interleaved.ts";
-import { paced, steadyFigures, withoutPace } from "./pace.ts";
+import { computingContestant, paced, steadyFigures, withoutPace } from "./pace.ts";
 import { type Bench, type Part, type Report, ratio, type Verdict } from "./part.ts";
 import { type Serving, startServing, withPool } from "./serving.ts";
 
@@ -22,6 +22,9 @@ const bars = {
   runsc: { median: 18, p99: null, timesFaster: null },
 } as const;
 type Runtime = keyof typeof bars;
+/** Milliseconds, of the other thing that is timed: no more than a call of ours takes there as a rule. */
+const computingMs = { runc: 5, runsc: 12 } as const;
+const computing = (runtime: Runtime): string => `${runtime}, beside it ${computingMs[runtime]} ms of computing`;
 const wayOut = "network.allow";
 const withAndWithoutWayOut = (store: string): readonly string[] => [store, `${store}, ${wayOut}`];
 
@@ -49,7 +52,7 @@ export const warmPart: Part = {
     return {
       conditions: {
         task: "true in the image shell, over HTTP on a connection that is kept, one call at a time; timed by a client that does no more than write and read",
-        calls: `${callsARound} in a row for each of ours in a round, and one docker run`,
+        calls: `${callsARound} in a row for each of ours in a round, as many computations that need nothing but a processor, and one docker run`,
         store: `SQLite, full sync; PostgreSQL in a container, ${socketUrl === null ? "through the engine's port proxy" : "over its Unix socket"}, synchronous_commit=on`,
         pool: `${readyCount} stand ready before each call`,
         gVisor: hasGvisor ? "runsc" : "not on this engine",
@@ -64,7 +67,9 @@ export const warmPart: Part = {
       verdicts: [
         ...withAndWithoutWayOut("SQLite").flatMap((store) => verdictsOf(all, "runc", store)),
         ...withAndWithoutWayOut("PostgreSQL").flatMap((store) => verdictsOf(all, "runc", store)),
+        computingVerdict(all, "runc"),
         ...(hasGvisor ? withAndWithoutWayOut("SQLite").flatMap((store) => verdictsOf(all, "runsc", store)) : []),
+        ...(hasGvisor ? [computingVerdict(all, "runsc")] : []),
       ],
       chart: chartOf(samples, bench.rounds),
     };
@@ -123,6 +128,7 @@ async function measured(
         servedContestant(`${runtime}, ${store}, ${wayOut}`, server, taskWithWayOut, how),
       ].map((each) => inARow(paced(each)));
     }),
+    inARow(computingContestant(computing(runtime), computingMs[runtime], settled)),
     dockerRunContestant(`${runtime}, docker run --rm`, ["--runtime", runtime, "--entrypoint", "/bin/true", image]),
   ];
   return await interleaved(contestants, bench.rounds, warmUpRounds);
@@ -151,6 +157,12 @@ function verdictsOf(samples: Samples, runtime: Runtime, store: string): readonly
   ];
 }
 
+/** Below this no p99 of ours can be expected to come: it is that of as much time on the same processors, with nothing else in it. */
+function computingVerdict(samples: Samples, runtime: Runtime): Verdict {
+  const { p99 } = figuresOf(samples, `${computing(runtime)}, computing`);
+  return { name: `${computing(runtime)}, p99`, value: p99, unit: "ms", bar: null };
+}
+
 const took = "HTTP to result";
 
 /** Whose p99 is the machine's: of all calls of ours, and of those that a slower processor was seen beside. */
@@ -163,7 +175,8 @@ function paceText(samples: Samples): string {
 }
 
 function chartOf(samples: Samples, rounds: number): NonNullable<Report["chart"]> {
-  const bars = [...samples.keys()].map((measured) => {
+  const shown = [...samples.keys()].filter((measured) => !measured.endsWith(", computing"));
+  const bars = shown.map((measured) => {
     const { median, p99 } = figuresOf(samples, measured);
     const isOurs = !measured.includes("docker run");
     return { name: measured.replace(/, (HTTP to result|whole process)$/, ""), value: median, p99, isOurs };

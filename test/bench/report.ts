@@ -43,7 +43,11 @@ function verdictText(verdict: Verdict): string {
   return `${name.padEnd(60)}${valueText(verdict).padStart(7)} ${unit}  (${words})`;
 }
 
-export const valueText = ({ value }: Verdict): string => value.toFixed(value < 10 ? 2 : 0);
+/** Three digits: whether a bar is held must be seen. */
+export const valueText = ({ value }: Verdict): string => {
+  const size = Math.abs(value);
+  return value.toFixed(size < 10 ? 2 : size < 100 ? 1 : 0);
+};
 
 export const barText = (bar: NonNullable<Verdict["bar"]>): string =>
-  "atMost" in bar ? `at most ${bar.atMost}` : `at least ${bar.atLeast}`;
+  "atMost" in bar ? `at most ${bar.atMost}` : `at least ${Number(bar.atLeast.toPrecision(3))}`;

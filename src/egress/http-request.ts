@@ -114,7 +114,9 @@ function agrees(request: IncomingMessage, place: Place): boolean {
 }
 
 function countOf({ rawHeaders }: IncomingMessage, name: string): number {
-  return pairsOf(rawHeaders).filter(([each]) => each.toLowerCase() === name).length;
+  let count = 0;
+  for (let at = 0; at < rawHeaders.length; at += 2) if (rawHeaders[at]?.toLowerCase() === name) count += 1;
+  return count;
 }
 
 const pairsOf = (raw: readonly string[]): readonly (readonly [string, string])[] =>

@@ -106,7 +106,7 @@ export function egressProxy({ rules, dial, caps, nowMs, ...parts }: EgressProxyP
       client.setMaxListeners(32);
       const closed = new Promise<void>((resolve) => client.once("close", resolve));
       const gone = new AbortController();
-      client.once("close", () => gone.abort(new Error("the client is gone")));
+      client.once("close", () => gone.abort(clientGone));
       await pace.turn(gone.signal);
       if (ending.signal.aborted || client.destroyed || clientCount >= caps.maxConnections) {
         if (!client.destroyed && !ending.signal.aborted)
@@ -129,6 +129,9 @@ export function egressProxy({ rules, dial, caps, nowMs, ...parts }: EgressProxyP
     [Symbol.dispose]: () => ending.abort(new Error("the task is over")),
   };
 }
+
+/** One for all: to write down the stack of each took longer than to close it. */
+const clientGone = new Error("the client is gone");
 
 async function askedInTime(client: Duplex, helloMs: number, signal: AbortSignal): Promise<SocksAsked> {
   using limit = deadline(signal, helloMs, () => new Error(`no SOCKS request within ${helloMs} ms`));

@@ -20,15 +20,16 @@ export const maxHelloBytes = 32 * 1024;
  * one name is refused. The work is linear in the bytes, and no more than {@link maxHelloBytes} are kept.
  */
 export function helloReader(): HelloReader {
-  const raw = Buffer.alloc(maxHelloBytes);
+  let raw: Buffer = Buffer.alloc(commonHelloBytes);
   let filled = 0;
   /** Where the next record begins. */
   let at = 0;
-  const message = Buffer.alloc(maxHelloBytes);
+  let message: Buffer = Buffer.alloc(commonHelloBytes);
   let messageBytes = 0;
   return {
     push(bytes) {
       if (filled + bytes.length > maxHelloBytes) return refused(`its hello is longer than ${maxHelloBytes} bytes`);
+      raw = withRoom(raw, filled + bytes.length);
       raw.set(bytes, filled);
       filled += bytes.length;
       if (at === 0 && filled > 0 && raw[0] !== handshakeRecord)
@@ -41,6 +42,7 @@ export function helloReader(): HelloReader {
         const end = at + recordHeaderBytes + length;
         if (end > maxHelloBytes) return refused(`its hello is longer than ${maxHelloBytes} bytes`);
         if (filled < end) break;
+        message = withRoom(message, messageBytes + length);
         messageBytes += raw.copy(message, messageBytes, at + recordHeaderBytes, end);
         at = end;
         if (message[0] !== clientHello) return refused("its first message is no client hello");
@@ -52,6 +54,17 @@ export function helloReader(): HelloReader {
     },
     taken: () => Buffer.from(raw.subarray(0, filled)),
   };
+}
+
+/** Most are no longer, and each connection has a reader. */
+const commonHelloBytes = 4096;
+
+/** The same bytes, with room for so many, at the most {@link maxHelloBytes}. It doubles, so that the work stays linear. */
+function withRoom(bytes: Buffer, wanted: number): Buffer {
+  if (wanted <= bytes.length) return bytes;
+  const larger = Buffer.alloc(Math.min(Math.max(wanted, 2 * bytes.length), maxHelloBytes));
+  bytes.copy(larger);
+  return larger;
 }
 
 const handshakeRecord = 22;

@@ -1,5 +1,4 @@
 import type { Duplex } from "node:stream";
-import { pipeline } from "node:stream/promises";
 import { deadline } from "../model/deadline.ts";
 import { quoted } from "../model/quoted.ts";
 import { hostOf, isName } from "./host.ts";
@@ -10,20 +9,35 @@ import { helloReader } from "./sni.ts";
 
 /**
  * Carries bytes between a client and its passage, until both have ended. Of a `tls` passage nothing goes out before the hello is whole and
- * names the passage's host. It never rejects: what ends it early closes both, and the passage's event tells of it.
+ * names the passage's host. It resolves when nothing is in the way any more, and never rejects: what ends it early closes both, and the passage's
+ * event tells of it.
  */
 export async function carry(client: Duplex, passage: Passage, helloMs: number, signal: AbortSignal): Promise<void> {
   const { stream } = passage;
-  let isCarrying = false;
   try {
     if (passage.mode === "tls") stream.write(await judgedHello(client, passage, helloMs, signal));
-    isCarrying = true;
-    await Promise.all([pipeline(client, stream, { signal }), pipeline(stream, client, { signal })]);
   } catch (error) {
     stream.destroy(error instanceof Error ? error : new Error(String(error)));
-    // Before that it may be getting its last word.
-    if (isCarrying || !client.writableEnded) client.destroy();
+    // It may be getting its last word.
+    if (!client.writableEnded) client.destroy();
+    return;
   }
+  joined(client, stream);
+}
+
+/** Two of node's pipelines would make four errors, with their stacks, of each client that closes first, which most do: as much work as all the rest. */
+function joined(client: Duplex, stream: Duplex): void {
+  const goesWith = (one: Duplex, other: Duplex): void => {
+    // One that was closed in the middle cuts the other off; one that came to its end leaves it to its own.
+    one.once("close", () => {
+      if (!one.readableEnded || !one.writableFinished) other.destroy();
+    });
+    if (one.destroyed) other.destroy();
+  };
+  goesWith(client, stream);
+  goesWith(stream, client);
+  client.pipe(stream);
+  stream.pipe(client);
 }
 
 /** The bytes up to the hello's end, or a little more. */

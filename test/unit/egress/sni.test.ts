@@ -42,6 +42,24 @@ test("the name is found, whatever records and pieces it comes in", () => {
   );
 });
 
+test("a hello may be nearly as long as there is room for", () => {
+  const cases = fc.record({
+    padding: fc.integer({ min: 3_000, max: 30_000 }),
+    recordBytes: fc.integer({ min: 1_000, max: 16_384 }),
+    pieceBytes: fc.integer({ min: 500, max: 20_000 }),
+  });
+  fc.assert(
+    fc.property(cases, ({ padding, recordBytes, pieceBytes }) => {
+      const all = records(helloMessage([...named("api.example.com"), [21, Buffer.alloc(padding, 7)]]), recordBytes);
+      const reader = helloReader();
+      let seen: Hello = { kind: "more" };
+      for (let at = 0; at < all.length; at += pieceBytes) seen = reader.push(all.subarray(at, at + pieceBytes));
+      expect(seen).toEqual({ kind: "whole", serverName: "api.example.com" });
+      expect(reader.taken().equals(all)).toBe(true);
+    }),
+  );
+});
+
 test("every place that a hello may be cut at is waited at", () => {
   const whole = clientHello("api.example.com");
   for (let at = 1; at < whole.length; at++) {

@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
-import type { AddressInfo } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
+import { duplexPair } from "node:stream";
 import { connect as connectTls, createServer as createTlsServer } from "node:tls";
 import { describe, expect, test, vi } from "vitest";
 import { selfSigned } from "../../support/certificate.ts";
@@ -178,6 +179,85 @@ describe("CONNECT", () => {
     await talk.hears("pong");
     expect(server.heard()).toEqual(["plain"]);
     expect(ground.dialled).toEqual(["10.0.0.5 5432"]);
+  });
+});
+
+describe("the end of a tunnel", () => {
+  const mebibyte = Buffer.alloc(1024 * 1024, "x");
+  const opening = [connectTo("api.example.com:443"), hello] as const;
+  const ending = (socket: Socket, answer: () => void): void => {
+    socket.removeAllListeners("end");
+    socket.once("end", answer);
+  };
+
+  test("a client that has ended hears all that the host still says", async () => {
+    await using server = await origin((socket) => {
+      ending(socket, () => socket.write(mebibyte, () => socket.end("the rest")));
+      socket.write("pong");
+    });
+    await using ground = egressGround(server.port, { allow: ["api.example.com"] });
+    const talk = ground.talk("http", ...opening);
+    await talk.hears("pong");
+    talk.stream.end();
+    await talk.hears("the rest");
+    await talk.closed();
+    await told(ground);
+    const bytesIn = "pong".length + mebibyte.length + "the rest".length;
+    expect(ground.events).toMatchObject([{ verdict: "allowed", why: null, bytesIn, bytesOut: hello.length }]);
+  });
+
+  test("a host that has ended hears all that the client still says", async () => {
+    await using server = await origin((socket) => {
+      ending(socket, () => undefined);
+      if (!socket.writableEnded) socket.end("bye");
+    });
+    await using ground = egressGround(server.port, { allow: ["api.example.com"] });
+    const talk = ground.talk("http", ...opening);
+    const heardEnd = once(talk.stream.removeAllListeners("end"), "end");
+    await talk.hears("bye");
+    await heardEnd;
+    talk.stream.write(mebibyte);
+    talk.stream.end("the rest");
+    await talk.closed();
+    await told(ground);
+    expect(server.heard()[0]?.length).toBe(hello.length + mebibyte.length + "the rest".length);
+    expect(server.heard()[0]?.endsWith("the rest")).toBe(true);
+    expect(ground.events).toMatchObject([{ verdict: "allowed", why: null }]);
+  });
+
+  test("a client that is gone is gone for the host too", async () => {
+    const closed = Promise.withResolvers<void>();
+    await using server = await origin((socket) => {
+      socket.once("close", () => closed.resolve());
+      socket.write("pong");
+    });
+    await using ground = egressGround(server.port, { allow: ["api.example.com"] });
+    const [client, inner] = duplexPair();
+    const served = ground.proxy.serve(inner, "http");
+    let heard = "";
+    client.on("data", (bytes: Buffer) => {
+      heard += bytes.toString("latin1");
+    });
+    for (const piece of opening) client.write(piece);
+    await until("pong is heard", () => heard.includes("pong"), 10_000);
+    inner.destroy();
+    await closed.promise;
+    await served;
+    await told(ground);
+    expect(ground.events).toMatchObject([{ verdict: "allowed", why: null, bytesIn: 4, bytesOut: hello.length }]);
+  });
+
+  test("a host that cuts off is no end that a client could take for one", async () => {
+    await using server = await origin((socket) => void socket.write("half", () => socket.resetAndDestroy()));
+    await using ground = egressGround(server.port, { allow: ["api.example.com"] });
+    const [client, inner] = duplexPair();
+    const served = ground.proxy.serve(inner, "http");
+    client.resume();
+    for (const piece of opening) client.write(piece);
+    await served;
+    await told(ground);
+    expect(inner.writableEnded).toBe(false);
+    expect(ground.events).toMatchObject([{ verdict: "allowed", why: expect.stringMatching(/ECONNRESET|closed it/) }]);
   });
 });
 

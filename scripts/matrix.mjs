@@ -57,7 +57,9 @@ async function hostileSuite(dockerHost, runtime) {
   const own = process.argv.slice(2);
   const suite = ["--project", "security", "test/security/hostile.test.ts"];
   const args = ["--disable-warning=ExperimentalWarning", program, "run", ...suite, ...own];
-  const env = { DOCKER_HOST: dockerHost, TOOLX_TEST_RUNTIME: runtime };
+  // SAFETY: the suite refuses to run on another engine than this: for a time it ran on the installed one twice, and nobody saw.
+  const engineId = await output("docker", ["--host", dockerHost, "info", "--format", "{{.ID}}"]);
+  const env = { DOCKER_HOST: dockerHost, TOOLX_TEST_RUNTIME: runtime, TOOLX_TEST_ENGINE_ID: engineId?.trim() };
   return await exitCode(pinnedNode, args, { env, boundMs: suiteMs });
 }
 

@@ -19,6 +19,17 @@ export const testRuntime = process.env.TOOLX_TEST_RUNTIME || "runc";
 /** `TOOLX_TEST_SANDBOXES=warm`: whole suites in sandboxes that stood ready. */
 export const testPool = process.env.TOOLX_TEST_SANDBOXES === "warm" ? "warm" : "cold";
 
+/** Whole suites are run on another engine too: `npm run test:matrix`. */
+const testEngine = process.env.DOCKER_HOST === undefined ? {} : { DOCKER_HOST: process.env.DOCKER_HOST };
+
+/** What whole suites are said to run on they must run on. A test that has an engine of its own is told so by its settings. */
+async function requireEngine({ docker }: House, settings: Readonly<Record<string, string>>): Promise<void> {
+  const wanted = process.env.TOOLX_TEST_ENGINE_ID || null;
+  if (wanted === null || settings.DOCKER_HOST !== undefined) return;
+  const { ID } = await docker.info();
+  if (ID !== wanted) throw new Error(`this is engine ${ID}, not ${wanted}`);
+}
+
 const partsOf = ({ parts }: House, config: Config): House["parts"] =>
   testPool === "warm" ? { ...parts, sandboxes: standingReady(parts.sandboxes, filledLimits({}, {}, config)) } : parts;
 
@@ -32,9 +43,11 @@ export async function testHouse(settings: Readonly<Record<string, string>> = {})
     SANDBOX_ROOT: join(base, "scratch"),
     TOOL_EXECUTOR_RUNTIME_DIR: join(base, "run"),
     TOOL_EXECUTOR_RUNTIMES: testRuntime === "runc" ? "runc,runsc" : `${testRuntime},runc`,
+    ...testEngine,
     ...settings,
   });
   const house = stack.use(await openHouse(config));
+  await requireEngine(house, settings);
   const held = stack.move();
   return { ...house, parts: partsOf(house, config), config, [Symbol.asyncDispose]: () => held.disposeAsync() };
 }

@@ -28,7 +28,9 @@ const askedFor =
   '("CANARY", "HOME", "LANG", "LOGNAME", "USER", "TOOL_OUTPUT_DIR", "MPLBACKEND", "PATH", "PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED", "TMPDIR", "TOOL_PROGRESS_FD", "LC_CTYPE")';
 
 // The engine's own folders: the layers of the root, and three files it makes for each container.
-const ofTheEngine = 're.compile(r"/(overlay2|containers)/|^/var/lib/docker/")';
+// Newer engines have containerd keep the layers.
+const ofTheEngine =
+  're.compile(r"/(overlay2|containers|io\\.containerd\\.snapshotter\\.v1\\.[a-z]+)/|^/var/lib/docker/")';
 
 const descriptors = 'those(lambda one: stat.S_ISDIR(os.stat(one).st_mode), glob.glob("/proc/self/fd/*"))';
 

@@ -59,7 +59,8 @@ async function hostileSuite(dockerHost, runtime) {
   const args = ["--disable-warning=ExperimentalWarning", program, "run", ...suite, ...own];
   // SAFETY: the suite refuses to run on another engine than this: for a time it ran on the installed one twice, and nobody saw.
   const engineId = await output("docker", ["--host", dockerHost, "info", "--format", "{{.ID}}"]);
-  const env = { DOCKER_HOST: dockerHost, TOOLX_TEST_RUNTIME: runtime, TOOLX_TEST_ENGINE_ID: engineId?.trim() };
+  if (!engineId?.trim()) throw new SetupError(`the engine at ${dockerHost} does not tell who it is`);
+  const env = { DOCKER_HOST: dockerHost, TOOLX_TEST_RUNTIME: runtime, TOOLX_TEST_ENGINE_ID: engineId.trim() };
   return await exitCode(pinnedNode, args, { env, boundMs: suiteMs });
 }
 

@@ -25,7 +25,7 @@ export async function carry(client: Duplex, passage: Passage, helloMs: number, s
   joined(client, stream);
 }
 
-/** Two of node's pipelines would make four errors, with their stacks, of each client that closes first, which most do: as much work as all the rest. */
+/** Two of node's pipelines would make four errors, with their stacks, of each client that closes first, which most do: a quarter of all the work for it. */
 function joined(client: Duplex, stream: Duplex): void {
   const goesWith = (one: Duplex, other: Duplex): void => {
     // One that was closed in the middle cuts the other off; one that came to its end leaves it to its own.

@@ -10,6 +10,7 @@ import type { Parts } from "../../src/executor/parts.ts";
 import { submit } from "../../src/executor/submit.ts";
 import type { Limits } from "../../src/model/limits.ts";
 import type { Serving } from "./serving.ts";
+import type { CallWatch } from "./slow-calls.ts";
 
 /** What one round of a contestant took, milliseconds, by the name of what was measured. */
 export type Round = Readonly<Record<string, number>>;
@@ -73,19 +74,28 @@ export function processContestant(
   };
 }
 
-/** A task of a server, over HTTP, from the request to the stored result. @param isWarm whether its sandbox must have stood ready. */
+interface Served {
+  /** Whether the task's sandbox must have stood ready, or must not have. */
+  readonly isWarm: boolean;
+  readonly settled: () => Promise<void>;
+  readonly watch?: CallWatch;
+}
+
+/** A task of a server, over HTTP, from the request to the stored result. */
 export function servedContestant(
   name: string,
   serving: Serving,
   task: object,
-  { isWarm, settled }: { readonly isWarm: boolean; readonly settled: () => Promise<void> },
+  { isWarm, settled, watch }: Served,
 ): Contestant {
   return {
     name,
     settled,
     async round(number) {
       const task_id = `bench-${process.pid}-${name.replaceAll(/[^A-Za-z0-9]+/g, "-").slice(0, 30)}-${number}`;
-      const { tookMs } = await serving.succeed({ task_id, ...task }, isWarm);
+      const seen = watch?.begin(name, serving.pid, number);
+      const { tookMs, result } = await serving.succeed({ task_id, ...task }, isWarm);
+      seen?.(tookMs, result);
       return { "HTTP to result": tookMs };
     },
   };

@@ -1,4 +1,5 @@
 import { access } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { loadConfig } from "../../src/app/config.ts";
 import { dockerAt, openHouse } from "../../src/app/house.ts";
 import { freshDatabase } from "../support/fresh-database.ts";
@@ -8,6 +9,7 @@ import { figuresOf, interleaved, medianOf, rowsOf, type Samples } from "./interl
 import { computingContestant, paced, steadyFigures, withoutPace } from "./pace.ts";
 import { type Bench, type Part, type Report, ratio, type Verdict } from "./part.ts";
 import { type Serving, startServing, withPool } from "./serving.ts";
+import { type CallWatch, callWatch, slowCallsGrid, slowCallsText } from "./slow-calls.ts";
 
 const warmUpRounds = 2;
 /** In a row, as a client makes them that waits for each answer; with 40 rounds more than 300. */
@@ -24,6 +26,8 @@ const bars = {
 type Runtime = keyof typeof bars;
 /** Milliseconds, of the other thing that is timed: no more than a call of ours takes there as a rule. */
 const computingMs = { runc: 5, runsc: 12 } as const;
+/** A call that took longer is told of by itself. */
+const slowMs = (name: string): number => (name.startsWith("runsc") ? 50 : bars.runc.p99);
 const computing = (runtime: Runtime): string => `${runtime}, beside it ${computingMs[runtime]} ms of computing`;
 const wayOut = "network.allow";
 const withAndWithoutWayOut = (store: string): readonly string[] => [store, `${store}, ${wayOut}`];
@@ -45,8 +49,9 @@ export const warmPart: Part = {
 
     const socketUrl = await urlOfSocket(bench, postgres, database.url);
     const own = { SQLite: {}, PostgreSQL: { DATABASE_URL: socketUrl ?? database.url } };
-    const runc = await measured(bench, "runc", image, own);
-    const runsc = hasGvisor ? await measured(bench, "runsc", image, { SQLite: {} }) : new Map();
+    const watch = callWatch(tmpdir(), warmUpRounds * callsARound);
+    const runc = await measured(bench, "runc", image, own, watch);
+    const runsc = hasGvisor ? await measured(bench, "runsc", image, { SQLite: {} }, watch) : new Map();
     const all: Samples = new Map([...runc, ...runsc]);
     const samples = withoutPace(all);
     return {
@@ -57,6 +62,7 @@ export const warmPart: Part = {
         pool: `${readyCount} stand ready before each call`,
         gVisor: hasGvisor ? "runsc" : "not on this engine",
         "pace of the processor": paceText(all),
+        "calls that took long": slowCallsText(watch.calls, slowMs),
       },
       tables: [
         {
@@ -64,6 +70,7 @@ export const warmPart: Part = {
           rows: rowsOf(samples),
         },
       ],
+      grids: [slowCallsGrid(watch.calls, slowMs)],
       verdicts: [
         ...withAndWithoutWayOut("SQLite").flatMap((store) => verdictsOf(all, "runc", store)),
         ...withAndWithoutWayOut("PostgreSQL").flatMap((store) => verdictsOf(all, "runc", store)),
@@ -109,6 +116,7 @@ async function measured(
   runtime: Runtime,
   image: string,
   stores: Readonly<Record<string, Readonly<Record<string, string>>>>,
+  watch: CallWatch,
 ): Promise<Samples> {
   await using stack = new AsyncDisposableStack();
   const servers: (readonly [store: string, server: Serving])[] = [];
@@ -122,7 +130,7 @@ async function measured(
   await settled();
   const contestants: readonly Contestant[] = [
     ...servers.flatMap(([store, server]) => {
-      const how = { isWarm: true, settled };
+      const how = { isWarm: true, settled, watch };
       return [
         servedContestant(`${runtime}, ${store}`, server, task, how),
         servedContestant(`${runtime}, ${store}, ${wayOut}`, server, taskWithWayOut, how),

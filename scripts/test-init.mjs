@@ -1,5 +1,6 @@
 // `npm run test:init`: the tests and fuzzers of the init program, with this machine's Go where it is new enough,
-// otherwise in a container of the image that the program is built in. `--counts FILE` leaves how many passed and failed, and which.
+// otherwise in a container of the image that the program is built in; with `--in-container` there in any case. `--counts FILE` leaves
+// how many passed and failed, and which.
 import { spawn } from "node:child_process";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -19,7 +20,8 @@ const fuzzInputsWithFiles = 500;
 const printed = new Map();
 
 await asProgram(async () => {
-  const go = (await hostGo()) ?? (await containerGo());
+  const inContainer = process.argv.includes("--in-container");
+  const go = (inContainer ? null : await hostGo()) ?? (await containerGo());
   try {
     const counts = await testAll(go.command);
     const file = process.argv.indexOf("--counts");

@@ -85,6 +85,9 @@ func eventually(t *testing.T, what string, met func() bool) {
 	}
 }
 
+// What a task prints with it: how many processes its parent, the init program, has begun and not buried. 1 is the task itself.
+const countSiblings = "cat /proc/$PPID/task/*/children | wc -w"
+
 func childrenOf(pid int) []int {
 	// Each thread lists those that it started.
 	lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))

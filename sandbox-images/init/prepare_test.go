@@ -51,7 +51,7 @@ func TestWhatWasPreparedLeavesNothing(t *testing.T) {
 		if !prepareWith(t, h, "/bin/sh", "-c", "echo noise; echo noise >&2; printf R >&4; dd bs=64k count=1 status=none <&4 >/dev/null; exec 4>&-; echo mine") {
 			t.Fatal("it is not ready")
 		}
-		h.start("echo plain; pgrep -P $PPID | wc -l", func(s *startBody) { s.Prepared = isWanted })
+		h.start("echo plain; "+countSiblings, func(s *startBody) { s.Prepared = isWanted })
 		h.exit()
 		want := "plain\n1\n"
 		if isWanted {

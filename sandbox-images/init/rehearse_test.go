@@ -15,7 +15,7 @@ func TestARehearsalRunsToItsEndAndLeavesNothing(t *testing.T) {
 	}
 	mark := filepath.Join(h.places.output, "mark")
 	h.send(frameRehearse, rehearsal("/bin/sh", "-c", `echo noise; echo noise >&2; cat; sleep 600 & touch "`+mark+`"`))
-	h.start("pgrep -P $PPID | wc -l; cat", nil)
+	h.start(countSiblings+"; cat", nil)
 	exit := h.exit()
 	if exit.Code == nil || *exit.Code != 0 {
 		t.Errorf("exit: %s", encode(exit))
@@ -36,7 +36,7 @@ func TestARehearsalThatCannotBeHeldHurtsNothing(t *testing.T) {
 			h := startHost(t)
 			h.attach()
 			h.send(frameRehearse, rehearsal(argv...))
-			h.start("echo whole; pgrep -P $PPID | wc -l", nil)
+			h.start("echo whole; "+countSiblings, nil)
 			h.exit()
 			if got := string(h.bytesOf(frameStdout)); got != "whole\n1\n" {
 				t.Errorf("stdout %q", got)

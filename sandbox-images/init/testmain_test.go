@@ -41,6 +41,7 @@ type host struct {
 	places places
 	child  *exec.Cmd
 	stdin  io.WriteCloser
+	stdout io.ReadCloser
 	door   string // what the next hello asks for
 	gate   sync.Mutex
 
@@ -81,8 +82,7 @@ func startHost(t *testing.T) *host {
 	h.child = exec.Command(self)
 	h.child.Env = append(os.Environ(), rootVariable+"="+root)
 	h.child.Stderr = os.Stderr
-	out, err := h.child.StdoutPipe()
-	if err != nil {
+	if h.stdout, err = h.child.StdoutPipe(); err != nil {
 		t.Fatal(err)
 	}
 	if h.stdin, err = h.child.StdinPipe(); err != nil {
@@ -91,7 +91,7 @@ func startHost(t *testing.T) *host {
 	if err := h.child.Start(); err != nil {
 		t.Fatal(err)
 	}
-	go h.listen(out)
+	go h.listen(h.stdout)
 	t.Cleanup(func() {
 		h.isShutDown.Store(true)
 		h.stdin.Close()

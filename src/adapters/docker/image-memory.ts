@@ -24,7 +24,9 @@ const refreshAfterMs = 30_000;
 const maxAgeMs = 600_000;
 /** From the answer, or the change, to the look beside it: the engine has the task to care for first. */
 const refreshPauseMs = 500;
-/** Of what the engine says in one line; a hundred KiB are labels of an image. */
+/** Between two tries to listen. */
+const retryMs = 5_000;
+/** Of one event; labels of an image make it long. */
 const maxLineChars = 1_048_576;
 
 /** Which image changed. */
@@ -59,8 +61,6 @@ interface Known {
 
 const concerns = ({ id, name }: ImageEvent, known: string, found: Known["found"]): boolean =>
   id === found.id || name.includes(known);
-/** Between two tries to listen. */
-const retryMs = 5_000;
 
 /**
  * Listens to the engine from the second look on: who looks once needs no memory. While it does not listen nothing is remembered, so an engine

@@ -117,13 +117,19 @@ test.each([
   expect(it.look).toHaveBeenCalledTimes(4);
 });
 
-test("a look beside that another such change comes into is made again", async () => {
-  using it = await aged();
+/** Into whose look of that number an event comes that does not say whose it is. */
+function disturbed(number: number, stream: PassThrough) {
   const look = vi.fn(async () => {
-    if (look.mock.calls.length === 2) it.stream.write(said("load", "sha256:8"));
+    if (look.mock.calls.length === number) stream.write(said("load", "sha256:8"));
     await vi.advanceTimersByTimeAsync(0);
     return { id: `of look ${look.mock.calls.length}` };
   });
+  return look;
+}
+
+test("a look beside that another such change comes into is made again", async () => {
+  using it = await aged();
+  const look = disturbed(2, it.stream);
   await it.memory.of("python", look);
   it.stream.write(said("load", "sha256:8"));
   await vi.advanceTimersByTimeAsync(0);
@@ -148,11 +154,7 @@ test("after such a change, a look beside that fails has it looked for by whoever
 
 test("a first look that such a change comes into is made again, too", async () => {
   using it = await aged();
-  const look = vi.fn(async () => {
-    if (look.mock.calls.length === 1) it.stream.write(said("load", "sha256:8"));
-    await vi.advanceTimersByTimeAsync(0);
-    return { id: `of look ${look.mock.calls.length}` };
-  });
+  const look = disturbed(1, it.stream);
   expect(await it.memory.of("python", look)).toEqual({ id: "of look 1" });
   await vi.advanceTimersByTimeAsync(5_000);
   expect(await it.memory.of("python", look)).toEqual({ id: "of look 2" });

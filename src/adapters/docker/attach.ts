@@ -1,4 +1,4 @@
-import { connect, type Socket } from "node:net";
+import { connect, type OnReadOpts, type Socket } from "node:net";
 import type Dockerode from "dockerode";
 
 /** A container's standard streams: what it reads, and what it wrote, multiplexed as the engine does it. */
@@ -16,8 +16,9 @@ export interface AttachEvents {
   closed(): void;
 }
 
-/** Served again and again, so that a gigabyte of output costs no memory. */
-export const readBufferBytes = 128 * 1024;
+/** What most sandboxes say at once fits. What is larger counts as old garbage soon, and has the whole heap marked: each sandbox makes its own. */
+const firstReadBytes = 8 * 1024;
+const largestReadBytes = 128 * 1024;
 const maxHeadBytes = 16 * 1024;
 
 /**
@@ -34,28 +35,24 @@ export function attachStream(
 ): Promise<AttachedStream> {
   const { promise, resolve, reject } = Promise.withResolvers<AttachedStream>();
   let head: Buffer | null = Buffer.alloc(0);
-  const onread = {
-    buffer: Buffer.allocUnsafeSlow(readBufferBytes),
-    callback(length: number, buffer: Uint8Array): boolean {
-      const chunk = Buffer.from(buffer.buffer, buffer.byteOffset, length);
-      if (head === null) return events.bytes(chunk);
-      head = Buffer.concat([head, chunk]);
-      const at = head.indexOf("\r\n\r\n");
-      if (at < 0) {
-        if (head.length > maxHeadBytes) socket.destroy(new Error("the engine's answer to attach has no end"));
-        return true;
-      }
-      const status = Number(/^HTTP\/1\.[01] (\d{3})/.exec(head.toString("latin1", 0, 16))?.[1] ?? 0);
-      const behind = Buffer.from(head.subarray(at + 4));
-      head = null;
-      if (status !== 101 && status !== 200) {
-        socket.destroy(refusal(status, behind));
-        return true;
-      }
-      resolve(stream);
-      return behind.length === 0 || events.bytes(behind);
-    },
-  };
+  const onread = readInto((chunk) => {
+    if (head === null) return events.bytes(chunk);
+    head = Buffer.concat([head, chunk]);
+    const at = head.indexOf("\r\n\r\n");
+    if (at < 0) {
+      if (head.length > maxHeadBytes) socket.destroy(new Error("the engine's answer to attach has no end"));
+      return true;
+    }
+    const status = Number(/^HTTP\/1\.[01] (\d{3})/.exec(head.toString("latin1", 0, 16))?.[1] ?? 0);
+    const behind = Buffer.from(head.subarray(at + 4));
+    head = null;
+    if (status !== 101 && status !== 200) {
+      socket.destroy(refusal(status, behind));
+      return true;
+    }
+    resolve(stream);
+    return behind.length === 0 || events.bytes(behind);
+  });
   const { socketPath, host, port } = addressOf(docker);
   const socket: Socket = socketPath
     ? connect({ path: socketPath, onread })
@@ -76,6 +73,26 @@ export function attachStream(
       "Host: docker\r\nContent-Length: 0\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n",
   );
   return promise;
+}
+
+/**
+ * A socket's `onread` for {@link AttachEvents.bytes}. What it reads into is served again and again, so that a gigabyte of output costs no memory; it
+ * is twice as large after a read that filled it, up to 128 KiB. A chunk that was not taken whole stays as it is until the socket reads on.
+ */
+export function readInto(bytes: AttachEvents["bytes"]): OnReadOpts {
+  let target = Buffer.allocUnsafeSlow(firstReadBytes);
+  let wasFull = false;
+  return {
+    buffer() {
+      if (wasFull && target.length < largestReadBytes) target = Buffer.allocUnsafeSlow(2 * target.length);
+      wasFull = false;
+      return target;
+    },
+    callback(length, { buffer, byteOffset, byteLength }) {
+      wasFull = length === byteLength;
+      return bytes(Buffer.from(buffer, byteOffset, length));
+    },
+  };
 }
 
 /** What is written after its end is dropped. */

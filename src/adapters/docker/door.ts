@@ -1,6 +1,6 @@
 import { lstat } from "node:fs/promises";
 import { connect } from "node:net";
-import { type AttachEvents, type AttachedStream, readBufferBytes, streamOf } from "./attach.ts";
+import { type AttachEvents, type AttachedStream, readInto, streamOf } from "./attach.ts";
 
 /** Where a sandbox makes its door: a file system of its own, in memory. */
 const doorFolder = "/run/toolx";
@@ -39,12 +39,7 @@ export async function doorStream(path: string, events: AttachEvents): Promise<At
   // SAFETY: a link would lead out of the sandbox. Whether it is the right sandbox, the greeting shows.
   if (!(await lstat(path)).isSocket()) throw new Error(`${path} is no socket`);
   const { promise, resolve, reject } = Promise.withResolvers<AttachedStream>();
-  const onread = {
-    buffer: Buffer.allocUnsafeSlow(readBufferBytes),
-    callback: (length: number, buffer: Uint8Array): boolean =>
-      events.bytes(Buffer.from(buffer.buffer, buffer.byteOffset, length)),
-  };
-  const socket = connect({ path, onread });
+  const socket = connect({ path, onread: readInto((chunk) => events.bytes(chunk)) });
   socket.once("connect", () => resolve(streamOf(socket)));
   socket.once("error", reject);
   socket.once("close", () => {

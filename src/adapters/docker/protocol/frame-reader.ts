@@ -34,8 +34,8 @@ export interface FrameReader {
   lastSeq(): number;
 }
 
-/** Two of these hold what is delivered and what is coming; they grow with the flood and serve it without further allocation. */
-const firstBufferBytes = 80 * 1024;
+/** Two of these hold what is delivered and what is coming; they grow with the flood and serve it without further allocation. Most sandboxes have none. */
+const firstBufferBytes = 8 * 1024;
 const largestBufferBytes = 1024 * 1024;
 
 /** Reads what the sandbox writes after the magic line with `nonce`; numbered frames up to `lastSeq` are known already. */

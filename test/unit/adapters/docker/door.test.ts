@@ -47,6 +47,74 @@ describe("a door", () => {
     expect(heard).toEqual(["outside", "closed"]);
   });
 
+  test("is read into little memory while it says little, and into the same for each of its words", async () => {
+    const came = once(server, "connection") as Promise<[Socket]>;
+    const memories = new Set<ArrayBufferLike>();
+    const heard: string[] = [];
+    const three = Promise.withResolvers<void>();
+    const stream = await doorStream(path, {
+      ...silent,
+      bytes(chunk) {
+        memories.add(chunk.buffer);
+        heard.push(chunk.toString());
+        if (heard.length === 3) three.resolve();
+        else stream.write([Buffer.from("more")]);
+        return true;
+      },
+    });
+    const [inside] = await came;
+    inside.on("data", () => inside.write("next"));
+    inside.write("first");
+    await three.promise;
+    stream.destroy();
+    expect(heard).toEqual(["first", "next", "next"]);
+    expect([...memories].map(({ byteLength }) => byteLength)).toEqual([8192]);
+  });
+
+  test("is read into more with a flood, up to a bound, and no byte is lost", async () => {
+    const came = once(server, "connection") as Promise<[Socket]>;
+    const sent = Buffer.alloc(16 * 1024 * 1024, "what a flood is made of, ");
+    const memories = new Set<ArrayBufferLike>();
+    const heard: Buffer[] = [];
+    const over = Promise.withResolvers<void>();
+    await doorStream(path, {
+      bytes(chunk) {
+        memories.add(chunk.buffer);
+        return heard.push(Buffer.from(chunk)) > 0;
+      },
+      closed: over.resolve,
+    });
+    const [inside] = await came;
+    inside.end(sent);
+    await over.promise;
+    expect(Buffer.concat(heard).equals(sent)).toBe(true);
+    expect([...memories].map(({ byteLength }) => byteLength / 1024)).toEqual([8, 16, 32, 64, 128]);
+  });
+
+  test("leaves what there is no room for as it is until it is told to go on", async () => {
+    const came = once(server, "connection") as Promise<[Socket]>;
+    // Far more than it grows to, and of no length that fits: what is read over something else shows.
+    const sent = Buffer.alloc(4 * 1024 * 1024, Buffer.from(Array.from({ length: 251 }, (_, at) => at)));
+    const heard: Buffer[] = [];
+    const over = Promise.withResolvers<void>();
+    const stream = await doorStream(path, {
+      bytes(chunk) {
+        // Taken one turn of the event loop later, when a next read would have come.
+        setImmediate(() => {
+          heard.push(Buffer.from(chunk));
+          stream.resume();
+        });
+        return false;
+      },
+      closed: over.resolve,
+    });
+    const [inside] = await came;
+    inside.end(sent);
+    await over.promise;
+    expect(heard.length).toBeGreaterThan(1);
+    expect(Buffer.concat(heard).equals(sent)).toBe(true);
+  });
+
   test("that is a link is none: it would lead out of the sandbox", async () => {
     const link = join(folder, "link");
     await symlink(path, link);

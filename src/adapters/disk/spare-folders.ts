@@ -35,7 +35,7 @@ export function spareFolders(root: string, { owner, ownerFile, emptyFiles }: Spa
   const made = async (): Promise<string> => {
     const path = join(root, `_._.0.${randomBytes(6).toString("hex")}`);
     try {
-      // Without a turn of the event loop in between: whoever is killed there leaves a folder that is nobody's, and no sweeper takes it.
+      // Without a turn of the event loop in between: whoever is killed there leaves a folder without an owner, which goes only once it is old.
       mkdirSync(path, { mode: 0o700 });
       writeFileSync(join(path, ownerFile), owner, { flag: "wx", mode: 0o600 });
       for (const name of emptyFiles) await writeFile(join(path, name), "", { flag: "wx", mode: 0o600 });

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -23,31 +24,36 @@ const (
 	rlimitNofile = 7
 )
 
-// becomeTask is the launcher's whole life: it waits for its spec, takes on the task's limits and executes the
-// task's program. It returns only when there will be no task.
+// becomeTask is the launcher's whole life: it takes on what every task has, waits for its spec, takes on the task's own
+// limits and executes the task's program. It returns only when there will be no task.
 func becomeTask() int {
-	control := os.NewFile(controlFd, "control")
+	socket := os.NewFile(controlFd, "control")
 	if err := closeAtExec(progressFd); err != nil {
-		fmt.Fprint(control, err)
+		fmt.Fprint(socket, err)
 		return exitInternal
 	}
+	common, err := settleCommon()
+	if err != nil {
+		fmt.Fprint(socket, err)
+		return exitInternal
+	}
+	control := bufio.NewReaderSize(socket, specBytes)
 	spec, err := readLaunchSpec(control)
 	if err != nil {
 		return exitInternal // sandbox-init is gone or shuts down
 	}
-	if err := settle(spec); err != nil {
-		fmt.Fprint(control, err)
+	if err := common.settle(spec); err != nil {
+		fmt.Fprint(socket, err)
 		return exitInternal
 	}
 	program, status, err := findProgram(spec.argv[0], spec.searchPaths)
-	clearSignals()
 	if spec.held {
-		var word [1]byte
-		if n, _ := control.Read(word[:]); n != 1 {
+		if _, held := control.ReadByte(); held != nil {
 			return exitInternal
 		}
 	}
 	if err == nil {
+		unblockSignals()
 		err = syscall.Exec(program, spec.argv, spec.env)
 		status = exitNotExecutable
 		if errors.Is(err, fs.ErrNotExist) {
@@ -58,14 +64,46 @@ func becomeTask() int {
 	return status
 }
 
-// settle gives the launcher everything the task inherits.
-func settle(spec launchSpec) error {
-	if !spec.stdin {
-		null, err := syscall.Open("/dev/null", syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
-		if err != nil {
-			return fmt.Errorf("open /dev/null: %w", err)
+// specBytes is what most specs fit in: read at once, with one system call.
+const specBytes = 32 << 10
+
+// common is what the launcher has ready before it knows its task. A system call is cheap only where the kernel is the host's own.
+type common struct {
+	null int
+	most map[int]uint64 // of each limit that a task may be given
+}
+
+// settleCommon gives the launcher what every task inherits. Its own runtime does without its signals from then on.
+func settleCommon() (*common, error) {
+	null, err := syscall.Open("/dev/null", syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open /dev/null: %w", err)
+	}
+	// The kernel's choice when the cgroup is full must be the task and never PID 1. Best effort: gVisor has no such file on some versions.
+	if fd, err := syscall.Open("/proc/self/oom_score_adj", syscall.O_WRONLY|syscall.O_CLOEXEC, 0); err == nil {
+		_, _ = syscall.Write(fd, []byte("1000"))
+		syscall.Close(fd)
+	}
+	syscall.Umask(0o022)
+	if err := syscall.Setrlimit(rlimitCore, &syscall.Rlimit{}); err != nil {
+		return nil, fmt.Errorf("set the limit core to 0: %w", err)
+	}
+	c := &common{null: null, most: map[int]uint64{}}
+	for _, which := range []int{rlimitFsize, rlimitNofile, rlimitNproc} {
+		var limit syscall.Rlimit
+		if err := syscall.Getrlimit(which, &limit); err != nil {
+			return nil, fmt.Errorf("read a limit: %w", err)
 		}
-		if err := syscall.Dup3(null, 0, 0); err != nil {
+		c.most[which] = limit.Max
+	}
+	defaultSignals()
+	return c, nil
+}
+
+// settle gives the launcher what is this task's own.
+func (c *common) settle(spec launchSpec) error {
+	if !spec.stdin {
+		if err := syscall.Dup3(c.null, 0, 0); err != nil {
 			return fmt.Errorf("give /dev/null to the task: %w", err)
 		}
 	}
@@ -74,9 +112,6 @@ func settle(spec launchSpec) error {
 			return fmt.Errorf("keep the socket: %w", failure)
 		}
 	}
-	// The kernel's choice when the cgroup is full must be the task and never PID 1. Best effort: gVisor has no such file on some versions.
-	_ = os.WriteFile("/proc/self/oom_score_adj", []byte("1000"), 0)
-	syscall.Umask(0o022)
 	if err := os.Chdir(spec.cwd); err != nil {
 		return fmt.Errorf("enter the working directory: %w", err)
 	}
@@ -85,13 +120,12 @@ func settle(spec launchSpec) error {
 		which int
 		value int64
 	}{
-		{"core", rlimitCore, 0},
 		{"fsize", rlimitFsize, spec.fsizeBytes},
 		{"nofile", rlimitNofile, spec.nofile},
 		{"nproc", rlimitNproc, spec.nproc},
 	}
 	for _, limit := range limits {
-		if err := setLimit(limit.which, limit.value); err != nil {
+		if err := setLimit(limit.which, limit.value, c.most[limit.which]); err != nil {
 			return fmt.Errorf("set the limit %s to %d: %w", limit.name, limit.value, err)
 		}
 	}
@@ -100,15 +134,11 @@ func settle(spec launchSpec) error {
 
 // setLimit sets soft and hard alike, or what the container allows where that is less. A value below 1 changes nothing.
 // SAFETY: it acts on the caller only; the seccomp profile refuses prlimit64 on any other process.
-func setLimit(which int, value int64) error {
-	if value < 1 && which != rlimitCore {
+func setLimit(which int, value int64, most uint64) error {
+	if value < 1 {
 		return nil
 	}
-	var limit syscall.Rlimit
-	if err := syscall.Getrlimit(which, &limit); err != nil {
-		return err
-	}
-	allowed := min(uint64(value), limit.Max)
+	allowed := min(uint64(value), most)
 	return syscall.Setrlimit(which, &syscall.Rlimit{Cur: allowed, Max: allowed})
 }
 
@@ -127,14 +157,18 @@ func closeAtExec(last int) error {
 	return nil
 }
 
-// clearSignals sets every signal to its default and blocks none: what sandbox-init ignores, the task must not.
-func clearSignals() {
+// defaultSignals sets every signal to its default: what sandbox-init ignores, the task must not.
+func defaultSignals() {
 	var action struct{ handler, flags, restorer, mask uint64 }
+	for number := uintptr(1); number <= lastSignal; number++ {
+		syscall.RawSyscall6(syscall.SYS_RT_SIGACTION, number, uintptr(unsafe.Pointer(&action)), 0, unsafe.Sizeof(action.mask), 0, 0)
+	}
+}
+
+// unblockSignals is for the thread that executes the program: its mask is the task's.
+func unblockSignals() {
 	var none uint64
 	const setMask = 2
-	for number := uintptr(1); number <= lastSignal; number++ {
-		syscall.RawSyscall6(syscall.SYS_RT_SIGACTION, number, uintptr(unsafe.Pointer(&action)), 0, unsafe.Sizeof(none), 0, 0)
-	}
 	syscall.RawSyscall6(syscall.SYS_RT_SIGPROCMASK, setMask, uintptr(unsafe.Pointer(&none)), 0, unsafe.Sizeof(none), 0, 0)
 }
 

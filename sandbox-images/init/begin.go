@@ -133,10 +133,7 @@ func (s *session) fitOutIn(cwd string, asked startBody, isHeld bool) (*outfit, e
 		return nil, err
 	}
 	isPrepared := s.choose(asked.Prepared)
-	pump, err := newPump(s.out, s.launcher)
-	if err != nil {
-		return nil, err
-	}
+	pump := s.launcher.pump
 	own, err := threadCount()
 	if err != nil {
 		return nil, err

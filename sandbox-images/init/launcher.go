@@ -35,6 +35,7 @@ type launcher struct {
 	// sandbox-init's ends of the task's pipes.
 	stdin                    *os.File
 	stdout, stderr, progress int
+	pump                     *pump // of the three, not yet running
 }
 
 // letGo is what a held launcher waits for.
@@ -46,8 +47,9 @@ const (
 	controlFd  = 4
 )
 
-// startLauncher starts this binary again as the launcher. Nothing of the protocol's descriptors reaches it.
-func startLauncher(r *reaper) (*launcher, error) {
+// startLauncher starts this binary again as the launcher. Nothing of the protocol's descriptors reaches it. What the
+// task prints will go to out.
+func startLauncher(r *reaper, out *outbox) (*launcher, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("find own binary: %w", err)
@@ -62,8 +64,8 @@ func startLauncher(r *reaper) (*launcher, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a socket pair: %w", err)
 	}
-	in, out, errs, progress := ends[0], ends[1], ends[2], ends[3]
-	theirs := []uintptr{uintptr(in[0]), uintptr(out[1]), uintptr(errs[1]), uintptr(progress[1]), uintptr(control[1])}
+	in, output, errs, progress := ends[0], ends[1], ends[2], ends[3]
+	theirs := []uintptr{uintptr(in[0]), uintptr(output[1]), uintptr(errs[1]), uintptr(progress[1]), uintptr(control[1])}
 	var pid int
 	ended, err := r.start(func() (int, error) {
 		pid, err = syscall.ForkExec(self, []string{"sandbox-init", "launch"}, &syscall.ProcAttr{
@@ -79,15 +81,19 @@ func startLauncher(r *reaper) (*launcher, error) {
 	for _, fd := range theirs {
 		syscall.Close(int(fd))
 	}
-	for _, fd := range []int{in[1], out[0], errs[0], progress[0]} {
+	for _, fd := range []int{in[1], output[0], errs[0], progress[0]} {
 		if err := syscall.SetNonblock(fd, true); err != nil {
 			return nil, fmt.Errorf("make a pipe non-blocking: %w", err)
 		}
 	}
-	return &launcher{
+	l := &launcher{
 		pid: pid, ended: ended, control: os.NewFile(uintptr(control[0]), "launcher"),
-		stdin: os.NewFile(uintptr(in[1]), "stdin"), stdout: out[0], stderr: errs[0], progress: progress[0],
-	}, nil
+		stdin: os.NewFile(uintptr(in[1]), "stdin"), stdout: output[0], stderr: errs[0], progress: progress[0],
+	}
+	if l.pump, err = newPump(out, l); err != nil {
+		return nil, err
+	}
+	return l, nil
 }
 
 // tell hands a spec over that is held.
@@ -129,6 +135,7 @@ func (l *launcher) discard() {
 	for _, fd := range []int{l.stdout, l.stderr, l.progress} {
 		syscall.Close(fd)
 	}
+	l.pump.discard()
 }
 
 // endGroup kills a process that leads its group, and the group, and returns when all are gone, or refuse to.

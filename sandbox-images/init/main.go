@@ -40,11 +40,11 @@ func serveSandbox(at places) int {
 	started := clock{origin: time.Now()}
 	shield()
 	reaper := newReaper()
-	launcher, err := startLauncher(reaper)
+	out := newOutbox(started)
+	launcher, err := startLauncher(reaper, out)
 	if err != nil {
 		fatal("prepare the launcher", err)
 	}
-	out := newOutbox(started)
 	token := newToken()
 	wire := newWire()
 	reader := newFrameReader(wire, token)

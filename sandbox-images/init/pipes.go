@@ -25,7 +25,7 @@ type stream struct {
 	bytes int64
 }
 
-// newPump takes the launcher's reading ends over.
+// newPump takes the launcher's reading ends over. Nothing reads them before it runs.
 func newPump(out *outbox, l *launcher) (*pump, error) {
 	p := &pump{
 		out:    out,
@@ -83,6 +83,13 @@ func (p *pump) run() {
 			}
 			p.readOnce(event.Fd)
 		}
+	}
+}
+
+// discard is for one that never ran.
+func (p *pump) discard() {
+	for _, fd := range []int{p.epoll, p.wake[0], p.wake[1]} {
+		syscall.Close(fd)
 	}
 }
 

@@ -48,7 +48,7 @@ func (s *session) startPrepared(asked prepareBody) (*prepared, error) {
 	if err != nil {
 		return nil, err
 	}
-	fresh, err := startLauncher(s.reaper)
+	fresh, err := startLauncher(s.reaper, s.out)
 	if err != nil {
 		return nil, err
 	}

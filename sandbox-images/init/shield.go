@@ -1,7 +1,7 @@
 package main
 
 import (
-	"fmt"
+	"errors"
 	"os"
 	"os/signal"
 	"runtime"
@@ -45,7 +45,10 @@ func ignoreSignals() {
 		switch number {
 		case syscall.SIGKILL, syscall.SIGSTOP:
 		case syscall.SIGCHLD: // ignored, it would take the exit statuses with it
-		case syscall.SIGURG: // the runtime's own, and harmless
+		case syscall.SIGURG:
+			// The runtime interrupts with it what has computed for long, and takes for that what has just woken: under gVisor a detour
+			// while a task waits. Nothing here computes for long without a call of a function, where the runtime looks for itself.
+			ignoreAtKernel(number)
 		case 33: // the runtime's own: it has a handler, and does nothing unless it asked for the signal itself
 		case 32, 34:
 			// The runtime leaves these at their default. The kernel drops such a signal to a PID 1 unless its first thread
@@ -88,11 +91,14 @@ func makeThreads(count int) {
 	done.Wait()
 }
 
+// ownStatus stays open: to count threads before a task starts costs one read.
+var ownStatus = sync.OnceValue(func() *counterFile { return openCounter("/proc/self", "status") })
+
 // threadCount is the number of threads of this process now.
 func threadCount() (int64, error) {
-	entries, err := os.ReadDir("/proc/self/task")
-	if err != nil {
-		return 0, fmt.Errorf("count own threads: %w", err)
+	count, ok := ownStatus().value("Threads:")
+	if !ok {
+		return 0, errors.New("count own threads: /proc/self/status does not say")
 	}
-	return int64(len(entries)), nil
+	return count, nil
 }

@@ -6,16 +6,55 @@ import type { JsonValue, Task } from "../model/task.ts";
  * as ECMAScript writes them. Equal values give equal text, whatever order they were read in.
  */
 export function canonicalJson(value: JsonValue): string {
-  if (value === null || typeof value !== "object") return JSON.stringify(value);
-  if (isArray(value)) return `[${value.map(canonicalJson).join(",")}]`;
-  const members = Object.keys(value)
-    .sort()
-    .flatMap((name) => {
-      const member = value[name];
-      return member === undefined ? [] : [`${JSON.stringify(name)}:${canonicalJson(member)}`];
-    });
-  return `{${members.join(",")}}`;
+  let whole = "";
+  writeCanonical(value, (piece) => {
+    whole += piece;
+  });
+  return whole;
 }
+
+/** The same in pieces, none much longer than `pieceChars`, so that a long text in the value is never copied as a whole. */
+function writeCanonical(value: JsonValue, write: (piece: string) => void): void {
+  if (typeof value === "string" && value.length > pieceChars) writeLongText(value, write);
+  else if (value === null || typeof value !== "object") write(JSON.stringify(value));
+  else if (isArray(value)) {
+    write("[");
+    for (const [index, item] of value.entries()) {
+      if (index > 0) write(",");
+      writeCanonical(item, write);
+    }
+    write("]");
+  } else writeMembers(value, write);
+}
+
+function writeMembers(value: Readonly<Record<string, JsonValue | undefined>>, write: (piece: string) => void): void {
+  write("{");
+  let between = "";
+  for (const name of Object.keys(value).sort()) {
+    const member = value[name];
+    if (member === undefined) continue;
+    write(`${between}${JSON.stringify(name)}:`);
+    writeCanonical(member, write);
+    between = ",";
+  }
+  write("}");
+}
+
+/** UTF-16 code units. */
+const pieceChars = 64 * 1024;
+
+function writeLongText(text: string, write: (piece: string) => void): void {
+  write('"');
+  for (let at = 0; at < text.length; ) {
+    // A pair is one character, and half of it would be written as an escape.
+    const end = at + pieceChars - (isHighSurrogate(text.charCodeAt(at + pieceChars - 1)) ? 1 : 0);
+    write(JSON.stringify(text.slice(at, end)).slice(1, -1));
+    at = end;
+  }
+  write('"');
+}
+
+const isHighSurrogate = (unit: number): boolean => unit >= 0xd800 && unit <= 0xdbff;
 
 /**
  * What makes two requests the same: everything but `metadata`, defaults filled in, as lower-case hex. Fields that no task can use yet
@@ -29,9 +68,16 @@ export function requestSha256(task: Task): string {
     secrets: task.secrets ?? [],
     callback_url: task.callback_url ?? null,
   };
-  return createHash("sha256")
-    .update(canonicalJson(toJson(whole)))
-    .digest("hex");
+  const hash = createHash("sha256");
+  // Of a small request one piece: each update costs as much as some hundred bytes.
+  let pieces = "";
+  writeCanonical(toJson(whole), (piece) => {
+    pieces += piece;
+    if (pieces.length < pieceChars) return;
+    hash.update(pieces);
+    pieces = "";
+  });
+  return hash.update(pieces).digest("hex");
 }
 
 /** `Array.isArray` does not narrow readonly arrays. */

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import type { JsonValue } from "../../../src/model/task.ts";
@@ -58,6 +59,21 @@ test("a request is the same whatever its metadata say, and another with anything
     aTask({ limits: { ...aTask().limits, pids: 129 } }),
   ];
   expect(new Set([hash, ...others.map(requestSha256)]).size).toBe(others.length + 1);
+});
+
+test.each([
+  "x".repeat(300_000),
+  `${"x".repeat(64 * 1024 - 1)}\u{1f600}${"\u{1f600}".repeat(100_000)}`,
+  '"\\\n\u0000\u00e9\u20ac'.repeat(40_000),
+  "x".repeat(64 * 1024),
+  `${"x".repeat(64 * 1024)}y`,
+  `${"x".repeat(64 * 1024)}\ud83d`,
+])("a long text is written and hashed as a short one (%#)", (stdin) => {
+  expect(canonicalJson({ stdin })).toBe(`{"stdin":${JSON.stringify(stdin)}}`);
+  const task = aTask({ stdin });
+  const { metadata: _metadata, ...request } = task;
+  const whole = JSON.parse(JSON.stringify({ network: { allow: [] }, secrets: [], ...request, callback_url: null }));
+  expect(requestSha256(task)).toBe(createHash("sha256").update(canonicalJson(whole)).digest("hex"));
 });
 
 test("the hash of a request does not change between versions", () => {

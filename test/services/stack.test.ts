@@ -39,6 +39,12 @@ const stack = forThisFile(async () => {
     const filters = { label: [`com.docker.compose.project=${name}`, `com.docker.compose.service=${service}`] };
     return (await testDocker().listContainers({ filters }))[0]?.Id ?? "";
   };
+  const pidOf = async (service: string): Promise<number> => {
+    const { State } = await testDocker()
+      .getContainer(await containerOf(service))
+      .inspect();
+    return State.Pid;
+  };
   return {
     said,
     url: `http://localhost:${executorPort}`,
@@ -47,12 +53,17 @@ const stack = forThisFile(async () => {
     async inside(service: string, command: string): Promise<string> {
       return (await execute("docker", ["exec", await containerOf(service), "sh", "-c", command])).stdout;
     },
-    pidOf: async (service: string): Promise<number> =>
-      (
-        await testDocker()
-          .getContainer(await containerOf(service))
-          .inspect()
-      ).State.Pid,
+    /**
+     * Ends the service's first process as a crash does, and waits until the engine has started it anew. The engine's stream of a command may
+     * never end when its container dies with it: what counts is that it died.
+     */
+    async crash(service: string): Promise<void> {
+      const pid = await pidOf(service);
+      await execute("docker", ["exec", "--detach", await containerOf(service), "sh", "-c", `kill -9 ${pid}`], {
+        timeout: 10_000,
+      }).catch(() => undefined);
+      await until(`${service} is started anew`, async () => ![0, pid].includes(await pidOf(service)), 60_000);
+    },
     async [Symbol.asyncDispose]() {
       await script("down.mjs", "--volumes");
       await rm(folder, { recursive: true });
@@ -72,7 +83,7 @@ async function freePort(): Promise<number> {
 }
 
 test("npm run up: compose.yaml comes up from built images, serves the example, and an executor that dies in it loses nothing", async () => {
-  const { said, url, broker, inside, pidOf } = stack();
+  const { said, url, broker, inside, crash } = stack();
   for (const place of [url, broker, "postgres:5432", "redis:6379", "minio:9000", "loki:3100"])
     expect(said).toContain(place);
   const example = [join(checkout, "examples/kafka/call.ts")];
@@ -85,12 +96,12 @@ test("npm run up: compose.yaml comes up from built images, serves the example, a
   const call = shellCall("t-killed", "echo ready; sleep 8; echo done; echo kept > /output/kept", { retry: "unsafe" });
   await fetch(`${url}/v1/tasks`, { method: "POST", headers, body: JSON.stringify(call) });
   const ask = (path: string): Promise<string> =>
-    fetch(`${url}/v1/tasks/t-killed${path}`, { headers }).then(
+    fetch(`${url}/v1/tasks/t-killed${path}`, { headers, signal: AbortSignal.timeout(20_000) }).then(
       (answer) => answer.text(),
       () => "",
     );
   await until("it runs", async () => (await ask("/logs")).includes("ready"), 30_000);
-  await inside("executor", `kill -9 ${await pidOf("executor")}`);
+  await crash("executor");
   const result = await until(
     "its result",
     async () => {

@@ -13,7 +13,7 @@ export function canonicalJson(value: JsonValue): string {
   return whole;
 }
 
-/** The same in pieces, none much longer than `pieceChars`, so that a long text in the value is never copied as a whole. */
+/** The same piece by piece: a text in the value that is longer than `pieceChars` is never copied as a whole. */
 function writeCanonical(value: JsonValue, write: (piece: string) => void): void {
   if (typeof value === "string" && value.length > pieceChars) writeLongText(value, write);
   else if (value === null || typeof value !== "object") write(JSON.stringify(value));
@@ -69,7 +69,7 @@ export function requestSha256(task: Task): string {
     callback_url: task.callback_url ?? null,
   };
   const hash = createHash("sha256");
-  // Of a small request one piece: each update costs as much as some hundred bytes.
+  // A small request is one update.
   let pieces = "";
   writeCanonical(toJson(whole), (piece) => {
     pieces += piece;

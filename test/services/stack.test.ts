@@ -39,12 +39,6 @@ const stack = forThisFile(async () => {
     const filters = { label: [`com.docker.compose.project=${name}`, `com.docker.compose.service=${service}`] };
     return (await testDocker().listContainers({ filters }))[0]?.Id ?? "";
   };
-  const pidOf = async (service: string): Promise<number> => {
-    const { State } = await testDocker()
-      .getContainer(await containerOf(service))
-      .inspect();
-    return State.Pid;
-  };
   return {
     said,
     url: `http://localhost:${executorPort}`,
@@ -58,11 +52,12 @@ const stack = forThisFile(async () => {
      * never end when its container dies with it: what counts is that it died.
      */
     async crash(service: string): Promise<void> {
-      const pid = await pidOf(service);
-      await execute("docker", ["exec", "--detach", await containerOf(service), "sh", "-c", `kill -9 ${pid}`], {
-        timeout: 10_000,
-      }).catch(() => undefined);
-      await until(`${service} is started anew`, async () => ![0, pid].includes(await pidOf(service)), 60_000);
+      const id = await containerOf(service);
+      const pidNow = async (): Promise<number> => (await testDocker().getContainer(id).inspect()).State.Pid;
+      const pid = await pidNow();
+      const kill = ["exec", "--detach", id, "sh", "-c", `kill -9 ${pid}`];
+      await execute("docker", kill, { timeout: 10_000 }).catch(() => undefined);
+      await until(`${service} is started anew`, async () => ![0, pid].includes(await pidNow()), 60_000);
     },
     async [Symbol.asyncDispose]() {
       await script("down.mjs", "--volumes");
@@ -96,10 +91,9 @@ test("npm run up: compose.yaml comes up from built images, serves the example, a
   const call = shellCall("t-killed", "echo ready; sleep 8; echo done; echo kept > /output/kept", { retry: "unsafe" });
   await fetch(`${url}/v1/tasks`, { method: "POST", headers, body: JSON.stringify(call) });
   const ask = (path: string): Promise<string> =>
-    fetch(`${url}/v1/tasks/t-killed${path}`, { headers, signal: AbortSignal.timeout(20_000) }).then(
-      (answer) => answer.text(),
-      () => "",
-    );
+    fetch(`${url}/v1/tasks/t-killed${path}`, { headers, signal: AbortSignal.timeout(20_000) })
+      .then((answer) => answer.text())
+      .catch(() => "");
   await until("it runs", async () => (await ask("/logs")).includes("ready"), 30_000);
   await crash("executor");
   const result = await until(

@@ -12,9 +12,10 @@ OUTPUT = "/output"
 INDEX = ".toolx.json"
 
 MAX_SECONDS = 10
-# Of the time that the program's limit leaves it. The rest is for its end, and for what went by before anybody here looked at a
-# clock: the interpreter's own start takes its time where processors or disks are busy.
+# Of the time that the program's limit leaves, this share at most, and all but this. The rest is for the program's end, and for what
+# went by before anybody here looked at a clock: the interpreter's own start takes its time where processors or disks are busy.
 SHARE_OF_TIME = 0.5
+SPARE_SECONDS = 0.5
 # What a fork may need beside what it shares with the program.
 SPARE_MEMORY_MB = 48
 
@@ -45,7 +46,8 @@ def capture(value, deadline, memory_mb):
             return write_index(Room(), Json(encode(value, exact=True)), [])
         except NotPlain:
             pass
-    seconds = min(MAX_SECONDS, (deadline - time.monotonic()) * SHARE_OF_TIME)
+    left = deadline - time.monotonic()
+    seconds = min(MAX_SECONDS, left * SHARE_OF_TIME, left - SPARE_SECONDS)
     if seconds > 0 and memory_mb_of(b"RssAnon:") + SPARE_MEMORY_MB <= memory_mb:
         in_fork(lambda: show(value), seconds)
 
